@@ -1,0 +1,37 @@
+"""What can be said of a graph without changing it: demand, guards, cost, cuts."""
+
+from cogseedc.analysis.budget import Budget, check_budgets
+from cogseedc.analysis.cost import ArmCost, Costs, ExitCost, NodeCost, Range, costs, even_rates, expected, node_cost
+from cogseedc.analysis.cuts import Cut, Trunk, balanced, cuts, place
+from cogseedc.analysis.demand import demand
+from cogseedc.analysis.guards import FALSE, TRUE, Guard, Literals, guardable, guards
+from cogseedc.analysis.paths import Extreme, Paths, Picks
+
+__all__ = [
+    "FALSE",
+    "TRUE",
+    "ArmCost",
+    "Budget",
+    "Costs",
+    "Cut",
+    "ExitCost",
+    "Extreme",
+    "Guard",
+    "Literals",
+    "NodeCost",
+    "Paths",
+    "Picks",
+    "Range",
+    "Trunk",
+    "balanced",
+    "check_budgets",
+    "costs",
+    "cuts",
+    "demand",
+    "even_rates",
+    "expected",
+    "guardable",
+    "guards",
+    "node_cost",
+    "place",
+]

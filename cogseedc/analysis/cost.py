@@ -1,0 +1,230 @@
+"""What a program costs per sample: MACs, parameters, bytes; over all paths, per exit and per arm. Times nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import prod
+
+from cogseedc.analysis.paths import Extreme, Paths, Picks
+from cogseedc.ir import (
+    BATCH,
+    Call,
+    Gate,
+    GateKind,
+    Graph,
+    Guard,
+    Literals,
+    NodeId,
+    Ops,
+    Size,
+    Weight,
+    guards,
+    output_types,
+)
+
+ASSUMED = 32
+"""Stands for the size of an axis that is known at run time only."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCost:
+    """Cost of one node for one sample (N = 1); symbols of other dynamic axes stay."""
+
+    macs: Size
+    """Multiply-accumulates."""
+    params: Size
+    """Trainable numbers that it holds."""
+    bytes: Size
+    """What it writes; of a weight: what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Least and worst over all paths."""
+
+    least: Extreme
+    worst: Extreme
+
+
+@dataclass(frozen=True, slots=True)
+class ExitCost:
+    """What a sample has spent when it leaves at an exit; `path` is None for the end."""
+
+    path: str | None
+    macs: Range
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCost:
+    """MACs of what runs only when a gate takes an arm."""
+
+    gate: str
+    arm: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The costs of one program, from its guards."""
+
+    nodes: dict[NodeId, NodeCost]
+    assumed: tuple[str, ...]
+    """Symbols whose size was not given: `ASSUMED` stands for them in all numbers."""
+    macs: Range
+    bytes: Range
+    """What the nodes of a path write, plus all weights."""
+    params: int
+    weight_bytes: int
+    exits: tuple[ExitCost, ...]
+    """In order of the program; the last is the end. Empty without exits."""
+    arms: tuple[ArmCost, ...]
+    literals: Literals
+    macs_by_guard: dict[Guard, int]
+
+
+def node_cost(graph: Graph, ops: Ops, id: NodeId) -> NodeCost:
+    """The cost of one node by its table entry."""
+    node, none = graph[id], Size.of(0)
+    if not isinstance(node, (Call, Weight)):
+        return NodeCost(none, none, none)
+    written = sum((t.elements * t.dtype.bits for t in output_types(node)), none).divided(8).substitute(_ONE)
+    if isinstance(node, Weight):
+        return NodeCost(none, node.type.elements if node.trainable else none, written)
+    rule = ops[node.op].macs
+    if rule is None:
+        return NodeCost(none, none, written)
+    inputs = tuple(None if v is None else graph.type(v) for v in graph.wiring().operands(id))
+    return NodeCost(rule(node.attrs, inputs, node.types).substitute(_ONE), none, written)
+
+
+_ONE = {BATCH: Size.of(1)}
+
+
+def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Costs:
+    """All costs of a graph; its control edges say what is skipped, so without them everything runs on every path."""
+    literals = Literals.of(graph)
+    found = guards(graph, literals)
+    nodes = {id: node_cost(graph, ops, id) for id, _ in graph.nodes()}
+    number, assumed = _numbers(nodes, sizes or {})
+    macs, written = dict[Guard, int](), dict[Guard, int]()
+    params = weight_bytes = 0
+    for id, cost in nodes.items():
+        if isinstance(graph[id], Weight):
+            params += number(cost.params)
+            weight_bytes += number(cost.bytes)
+        guard = found[id]
+        macs[guard] = macs.get(guard, 0) + number(cost.macs)
+        written[guard] = written.get(guard, 0) + number(cost.bytes)
+    picks = _picks(graph)
+    paths = Paths(literals, macs, picks)
+    return Costs(
+        nodes=nodes,
+        assumed=assumed,
+        macs=_range(paths),
+        bytes=_range(Paths(literals, written, picks)),
+        params=params,
+        weight_bytes=weight_bytes,
+        exits=_exits(graph, literals, found, paths),
+        arms=_arms(literals, macs),
+        literals=literals,
+        macs_by_guard=macs,
+    )
+
+
+def _numbers(nodes: Mapping[NodeId, NodeCost], sizes: Mapping[str, int]) -> tuple[Callable[[Size], int], tuple[str, ...]]:
+    every = [size for cost in nodes.values() for size in (cost.macs, cost.params, cost.bytes)]
+    unknown = sorted({symbol for size in every for symbol in size.symbols()} - set(sizes))
+    known = {**dict.fromkeys(unknown, ASSUMED), **sizes}
+    return lambda size: size.evaluate(known), tuple(unknown)
+
+
+def _range(paths: Paths, given: Sequence[int] = (0,)) -> Range:
+    """Over the paths where one of the conjunctions holds."""
+    least, worst = [paths.least(term) for term in given], [paths.worst(term) for term in given]
+    return Range(min(least, key=lambda e: e.value), max(worst, key=lambda e: e.value))
+
+
+def _picks(graph: Graph) -> dict[NodeId, Picks]:
+    """How many arms each k-of-n gate selects: exactly k when its mask comes straight from `top_mask`, else at most k."""
+    found: dict[NodeId, Picks] = {}
+    for id, node in graph.nodes():
+        if not isinstance(node, Gate) or node.kind is not GateKind.MANY:
+            continue
+        mask, indices = graph.wiring().operands(id)[:2]
+        assert mask is not None and indices is not None, "the verifier found both ports fed"
+        most = graph.type(indices).axes[-1].size.value
+        maker = graph[mask.node]
+        most = node.arms if most is None else most
+        straight = isinstance(maker, Call) and maker.op == "top_mask"
+        found[id] = Picks(most if straight else 0, most)
+    return found
+
+
+def _exits(graph: Graph, literals: Literals, found: Mapping[NodeId, Guard], paths: Paths) -> tuple[ExitCost, ...]:
+    gates = [(id, gate) for id, gate in literals.gates.items() if gate.exit is not None]
+    result = list[ExitCost]()
+    for id, gate in gates:
+        leaves = literals.and_(found[id], literals.taken(id, 1))
+        if not leaves.never:
+            result.append(ExitCost(gate.exit, _range(paths, leaves.terms)))
+    if not result:
+        return ()
+    stays = 0
+    for id, _ in gates:
+        stays |= literals.not_taken(id, 1).terms[0]
+    return (*result, ExitCost(None, _range(paths, (stays,))))
+
+
+def _arms(literals: Literals, macs: Mapping[Guard, int]) -> tuple[ArmCost, ...]:
+    result = list[ArmCost]()
+    for id, gate in literals.gates.items():
+        for arm in range(gate.arms):
+            chosen = literals.taken(id, arm)
+            own = sum(w for guard, w in macs.items() if not guard.always and literals.implies(guard, chosen))
+            result.append(ArmCost(gate.name, arm, own))
+    return tuple(result)
+
+
+def expected(costs: Costs, rates: Mapping[str, Sequence[float]]) -> float:
+    """Mean MACs per sample when gate `g`, where it is reached, takes arm `a` at rate `rates[g][a]`.
+
+    Decisions of different gates count as independent, given that they are reached. Raises KeyError for a gate without
+    rates that a guard speaks of.
+    """
+    return sum(w * _chance(costs.literals, guard, rates) for guard, w in costs.macs_by_guard.items())
+
+
+def even_rates(costs: Costs) -> dict[str, tuple[float, ...]]:
+    """Rates for when nothing was measured: every arm alike; a k-of-n gate selects each arm half of the time."""
+    return {
+        gate.name: (0.5 if gate.kind is GateKind.MANY else 1 / max(gate.arms, 1),) * gate.arms
+        for gate in costs.literals.gates.values()
+    }
+
+
+def _chance(literals: Literals, guard: Guard, rates: Mapping[str, Sequence[float]]) -> float:
+    """Inclusion and exclusion over the terms."""
+    total = 0.0
+    for count in range(1, len(guard.terms) + 1):
+        for chosen in combinations(guard.terms, count):
+            both = 0
+            for term in chosen:
+                both |= term
+            if not literals.contradictory(both):
+                total += (-1) ** (count + 1) * _chance_of_all(literals, both, rates)
+    return total
+
+
+def _chance_of_all(literals: Literals, term: int, rates: Mapping[str, Sequence[float]]) -> float:
+    return prod(_chance_of(literals, gate, term, rates) for gate in literals.owners_of(term))
+
+
+def _chance_of(literals: Literals, id: NodeId, term: int, rates: Mapping[str, Sequence[float]]) -> float:
+    gate, first = literals.gates[id], literals.first[id]
+    rate = rates[gate.name]
+    if gate.kind is not GateKind.MANY:
+        return sum(rate[arm] for arm in range(gate.arms) if not term >> (first + arm) & 1)
+    both = [term >> (first + 2 * arm) & 3 for arm in range(gate.arms)]
+    return prod((1.0, 1 - rate[arm], rate[arm])[excluded] for arm, excluded in enumerate(both))

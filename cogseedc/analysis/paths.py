@@ -1,0 +1,194 @@
+"""Extremes of a sum of guarded weights over all paths, that is over all decisions of the gates. Knows no operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from cogseedc.ir import GateKind, Guard, Literals, NodeId
+
+STEPS = 4096
+"""How many partial decisions of one group of gates are looked at before the bound is taken as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extreme:
+    """A proved bound; `exact` when some path reaches it."""
+
+    value: int
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """How many arms a k-of-n gate selects at one index."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A partial decision: what it excludes, what is sure to run, and what still may (weight, terms that may hold)."""
+
+    excluded: int
+    sure: int
+    open: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Weights (not negative) by guard, and what is known of the k-of-n gates."""
+
+    literals: Literals
+    weights: Mapping[Guard, int]
+    picks: Mapping[NodeId, Picks]
+
+    def worst(self, given: int = 0) -> Extreme:
+        """The largest sum of the weights whose guards hold, where the conjunction `given` does. Never too small."""
+        return self._extreme(given, largest=True)
+
+    def least(self, given: int = 0) -> Extreme:
+        """The smallest such sum. Never too large."""
+        return self._extreme(given, largest=False)
+
+    def _extreme(self, given: int, largest: bool) -> Extreme:
+        start = self._start(given)
+        total, exact = start.sure, True
+        for part in self._independent(start.open):
+            found = self._search(_State(start.excluded, 0, part), largest)
+            total, exact = total + found.value, exact and found.exact
+        return Extreme(total, exact)
+
+    def _start(self, given: int) -> _State:
+        sure, open = 0, list[tuple[int, tuple[int, ...]]]()
+        for guard, weight in self.weights.items():
+            terms = tuple(t for t in guard.terms if not self.literals.contradictory(t, given))
+            if any(not t & ~given for t in terms):
+                sure += weight
+            elif terms and weight:
+                open.append((weight, terms))
+        return _State(given, sure, tuple(open))
+
+    def _independent(
+        self, open: Sequence[tuple[int, tuple[int, ...]]]
+    ) -> Iterator[tuple[tuple[int, tuple[int, ...]], ...]]:
+        """Parts that share no gate: their extremes add up."""
+        parts: list[tuple[int, list[tuple[int, tuple[int, ...]]]]] = []
+        for weight, terms in open:
+            mask, items = 0, [(weight, terms)]
+            for gate in {g for t in terms for g in self.literals.owners_of(t)}:
+                mask |= self.literals.mask(gate)
+            apart = list[tuple[int, list[tuple[int, tuple[int, ...]]]]]()
+            for other, others in parts:
+                if other & mask:
+                    mask, items = mask | other, others + items
+                else:
+                    apart.append((other, others))
+            parts = [*apart, (mask, items)]
+        for _, items in parts:
+            yield tuple(items)
+
+    def _search(self, root: _State, largest: bool) -> Extreme:
+        """Branch and bound, depth first, the more promising decision first."""
+        best: int | None = None
+        left = [root]
+        for _ in range(STEPS):
+            if not left:
+                assert best is not None
+                return Extreme(best)
+            state = left.pop()
+            bound = self._most(state) if largest else state.sure
+            if best is not None and (bound <= best if largest else bound >= best):
+                continue
+            if not state.open:
+                best = state.sure
+                continue
+            after = list(self._decide(state))
+            after.sort(key=self._most if largest else lambda s: -s.sure)
+            left += after
+        if not left and best is not None:
+            return Extreme(best)
+        return Extreme(self._most(root) if largest else root.sure, False)
+
+    def _decide(self, state: _State) -> Iterator[_State]:
+        """All decisions of one group that an open weight hangs on."""
+        undecided = state.open[0][1][0] & ~state.excluded
+        group = self.literals.groups[(undecided & -undecided).bit_length() - 1]
+        free = group & ~state.excluded
+        while free:
+            bit = free & -free
+            free &= ~bit
+            excluded = state.excluded | (group & ~bit)
+            closed = self._closed(self.literals.owners[bit.bit_length() - 1], excluded)
+            if closed is not None:
+                yield _follow(self.literals, state, closed)
+
+    def _closed(self, gate: NodeId, excluded: int) -> int | None:
+        """With the decisions that the number of picks forces; None when there are too many or too few."""
+        picks = self.picks.get(gate)
+        if picks is None or self.literals.gates[gate].kind is not GateKind.MANY:
+            return excluded
+        first, arms = self.literals.first[gate], self.literals.gates[gate].arms
+        selected = [2 << (first + 2 * arm) for arm in range(arms)]
+        dropped = [1 << (first + 2 * arm) for arm in range(arms)]
+        taken = sum(bool(excluded & bit) for bit in selected)
+        not_taken = sum(bool(excluded & bit) for bit in dropped)
+        if taken > picks.most or arms - not_taken < picks.least:
+            return None
+        undecided = [arm for arm in range(arms) if not excluded & (selected[arm] | dropped[arm])]
+        if taken == picks.most:
+            return excluded | sum(dropped[arm] for arm in undecided)
+        if arms - not_taken == picks.least:
+            return excluded | sum(selected[arm] for arm in undecided)
+        return excluded
+
+    def _most(self, state: _State) -> int:
+        """An upper bound: of the weights that hang on arms of one k-of-n gate only the k heaviest arms count."""
+        total = state.sure
+        by_arm: dict[NodeId, dict[int, int]] = {}
+        for weight, terms in state.open:
+            arm = self._selected_in_all(terms, state.excluded) if self.picks else None
+            if arm is None:
+                total += weight
+            else:
+                weights = by_arm.setdefault(self.literals.owners[arm], {})
+                weights[arm] = weights.get(arm, 0) + weight
+        for gate, weights in by_arm.items():
+            total += sum(sorted(weights.values(), reverse=True)[: self._free(gate, state.excluded)])
+        return total
+
+    def _free(self, gate: NodeId, excluded: int) -> int:
+        first, arms = self.literals.first[gate], self.literals.gates[gate].arms
+        taken = sum(bool(excluded & 2 << (first + 2 * arm)) for arm in range(arms))
+        return self.picks[gate].most - taken
+
+    def _selected_in_all(self, terms: Iterable[int], excluded: int) -> int | None:
+        """The first bit of an arm, not yet decided, that every term selects."""
+        common = -1
+        for term in terms:
+            common &= term
+        common &= ~excluded
+        while common > 0:
+            bit = (common & -common).bit_length() - 1
+            gate = self.literals.owners[bit]
+            if gate in self.picks and (bit - self.literals.first[gate]) % 2:
+                return bit
+            common &= common - 1
+        return None
+
+
+def _follow(literals: Literals, state: _State, excluded: int) -> _State:
+    """The state after more is excluded: only the groups that changed can contradict a term anew."""
+    groups, changed = list[int](), excluded & ~state.excluded
+    while changed:
+        groups.append(literals.groups[(changed & -changed).bit_length() - 1])
+        changed &= ~groups[-1]
+    sure, open = state.sure, list[tuple[int, tuple[int, ...]]]()
+    for weight, terms in state.open:
+        kept = tuple(t for t in terms if all((t | excluded) & group != group for group in groups))
+        if any(not t & ~excluded for t in kept):
+            sure += weight
+        elif kept:
+            open.append((weight, kept))
+    return _State(excluded, sure, tuple(open))

@@ -1,0 +1,136 @@
+"""Emits a plan as an ONNX model: opset 21, IR 10, standard operators only, weights inside. The only user of `onnx`.
+
+Decides nothing of substance: what runs where is the plan's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cogseedc.backends.onnx.blocks import emit_blocks
+from cogseedc.backends.onnx.builder import Place, Region, Shared
+from cogseedc.backends.onnx.calls import Folding
+from cogseedc.backends.onnx.fusion import fuse
+from cogseedc.backends.onnx.rows import Rows
+from cogseedc.backends.onnx.sizes import Sizes
+from cogseedc.backends.onnx.steps import Steps
+from cogseedc.backends.onnx.tensors import NUMPY, info
+from cogseedc.backends.onnx.trace import emit_trace, slots
+from cogseedc.backends.onnx.weights import Weights
+from cogseedc.backends.plan.model import ROOT, Plan
+from cogseedc.diagnostics.model import Diagnostic, UserError
+from cogseedc.ir import BATCH, Input, Knob, NodeId, OpSpec, Output
+from cogseedc.ops import OPS
+from cogseedc.target import Target
+from onnx import ModelProto, ValueInfoProto
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+OPSET = 21
+IR_VERSION = 10
+LARGEST = (1 << 31) - 1
+"""Bytes of the largest message that protobuf reads."""
+
+
+def emit(
+    plan: Plan,
+    weights: Mapping[str, Array],
+    target: Target,
+    names: Mapping[str, str],
+    metadata: Mapping[str, str],
+    *,
+    trace: bool = True,
+    ops: Mapping[str, OpSpec] = OPS,
+) -> bytes:
+    """The model of `plan`, byte-identical for equal arguments.
+
+    `weights` are arrays by weight path, `names` the state-dict keys of paths that are spelled differently, `metadata`
+    goes into the model. With `trace` it has an input `cogseed.trace` (bool, false by default); where that is true, it
+    also yields `trace.<gate>` (i64, -1 where the gate was not reached) and `rows.<space>` (rows that a space held).
+    Raises UserError CS0820 when the model would pass 2 GiB.
+    """
+    folding = Folding(plan.graph, ops, weights)
+    store = Weights(plan, weights, names, folding)
+    _check_size(store.bytes())
+    steps = _steps(plan, store, target, ops, trace)
+    root = Region(Shared())
+    inputs = _inputs(steps, root, target)
+    for id, _ in plan.outputs:
+        root.shared.names.unique(_output(plan, id).name)
+    emit_blocks(steps, root)
+    outputs = _outputs(steps, root)
+    if trace and (plan.gates or len(plan.spaces) > 1):
+        switch, traced = emit_trace(steps, root)
+        inputs.append(switch)
+        outputs += traced
+    model = ModelProto(ir_version=IR_VERSION, producer_name="cogseedc")
+    model.opset_import.add(domain="", version=OPSET)
+    model.graph.name = metadata.get("name", "cogseed")
+    model.graph.input.extend(inputs)
+    root.finish(model.graph, outputs)
+    for key in sorted(metadata):
+        model.metadata_props.add(key=key, value=metadata[key])
+    _check_size(model.ByteSize())
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _steps(plan: Plan, store: Weights, target: Target, ops: Mapping[str, OpSpec], trace: bool) -> Steps:
+    rows = Rows(plan, lambda region, slot: steps.value(region, slot), target.batch_one)
+    read_last = [slot for _, slot in plan.outputs] + (list(slots(plan)) if trace else [])
+    sizes = Sizes(_symbols(plan), rows.count)
+    steps = Steps(plan, ops, store, sizes, rows, fuse(plan, read_last), target.batch_one)
+    return steps
+
+
+def _inputs(steps: Steps, root: Region, target: Target) -> list[ValueInfoProto]:
+    """Inputs, then knobs, which are inputs with a literal of the same name as default."""
+    found: list[ValueInfoProto] = []
+    for id in (*steps.plan.inputs, *steps.plan.knobs):
+        node = steps.plan.graph[id]
+        assert isinstance(node, Input | Knob)
+        root.shared.names.unique(node.name)
+        found.append(info(node.name, node.type.dtype, steps.dims(node.type, ROOT)))
+        if isinstance(node, Knob):
+            shape = [s.evaluate({}) for s in node.type.shape]
+            root.initializer(node.name, np.array(node.default, NUMPY[node.type.dtype]).reshape(shape))
+    return found
+
+
+def _outputs(steps: Steps, root: Region) -> list[ValueInfoProto]:
+    found: list[ValueInfoProto] = []
+    for id, slot in steps.plan.outputs:
+        node = _output(steps.plan, id)
+        root.shared.place = Place(f"/{node.name}")
+        root.node("Identity", [steps.value(root, slot)], name=node.name)
+        found.append(info(node.name, node.type.dtype, steps.dims(node.type, ROOT)))
+    return found
+
+
+def _output(plan: Plan, id: NodeId) -> Output:
+    node = plan.graph[id]
+    assert isinstance(node, Output)
+    return node
+
+
+def _symbols(plan: Plan) -> dict[str, tuple[str, int]]:
+    """For each symbol but N, an input and the axis that gives it."""
+    found: dict[str, tuple[str, int]] = {}
+    for id in plan.inputs:
+        node = plan.graph[id]
+        assert isinstance(node, Input)
+        for axis, size in enumerate(node.type.shape):
+            for symbol in size.symbols():
+                if str(size) == symbol and symbol != BATCH:
+                    found.setdefault(symbol, (node.name, axis))
+    return found
+
+
+def _check_size(size: int) -> None:
+    if size > LARGEST:
+        message = f"the model would take {size} bytes; an ONNX file with its weights inside holds {LARGEST}"
+        raise UserError(Diagnostic("CS0820", message, help="use a torch target, or a smaller network"))

@@ -1,0 +1,197 @@
+"""Graphs under construction: names, nodes, literals of the main graph and of the bodies of its Ifs.
+
+Knows nothing of plans. Every name is unique in the whole model, as ONNX scoping wants.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cogseedc.backends.onnx.tensors import Dimension, canonical, info, tensor
+from cogseedc.ir import Dtype, Origin
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+_FILE = re.compile(r"[A-Za-z0-9_.-]+")
+_BY_HAND = (GraphProto, TensorProto)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the next nodes belong: the prefix of their names, and what their metadata says."""
+
+    prefix: str
+    namespace: str = ""
+    source: str = ""
+
+    @staticmethod
+    def of(origin: Origin, label: str) -> Place:
+        """The place of a node of the program; `label` stands in for an empty path."""
+        parts = origin.path.split(".") if origin.path else [label]
+        span = origin.span
+        name = span.source.name.replace("\\", "/").rsplit("/", 1)[-1] if span else ""
+        source = f"{name if _FILE.fullmatch(name) else 'source'}:{span.line}" if span else ""
+        return Place("/" + "/".join(parts), "/".join(parts[:-1]), source)
+
+
+class Names:
+    """Hands out names that are unique in the model."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
+
+    def unique(self, base: str) -> str:
+        """`base`, or `base_2`, `base_3`, ... when it is taken."""
+        if base not in self._next:
+            self._next[base] = 2
+            return base
+        while True:
+            name = f"{base}_{self._next[base]}"
+            self._next[base] += 1
+            if name not in self._next:
+                self._next[name] = 2
+                return name
+
+
+@dataclass
+class Shared:
+    """What all regions of one model share."""
+
+    names: Names = field(default_factory=Names)
+    place: Place = Place("/plan")
+
+
+class Region:
+    """The main graph, or a body of an If. A body sees what its parent has."""
+
+    def __init__(self, shared: Shared, parent: Region | None = None) -> None:
+        self.shared, self.parent = shared, parent
+        self.nodes: list[NodeProto] = []
+        self.initializers: list[TensorProto] = []
+        self.infos: list[ValueInfoProto] = []
+        self.own: set[str] = set()
+        """Names that only this region sees; looked up, never listed."""
+        self._cache: dict[Hashable, str] = {}
+        self._described: set[str] = set()
+
+    def node(self, op_type: str, inputs: Sequence[str], /, name: str | None = None, **attributes: Any) -> str:
+        """Adds a node with one output; `name` forces the output's name. The output's name."""
+        return self.nodes_of(op_type, inputs, 1, name=name, **attributes)[0]
+
+    def nodes_of(
+        self, op_type: str, inputs: Sequence[str], outputs: int, /, name: str | None = None, **attributes: Any
+    ) -> tuple[str, ...]:
+        """Adds a node with several outputs; their names."""
+        place = self.shared.place
+        label = self.shared.names.unique(f"{place.prefix}/{op_type}")
+        given = tuple(name if i == 0 and name else label if i == 0 else f"{label}.{i}" for i in range(outputs))
+        while inputs and not inputs[-1]:
+            inputs = inputs[:-1]
+        proto = NodeProto(op_type=op_type, name=label, input=list(inputs), output=list(given))
+        for key in sorted(attributes):
+            if attributes[key] is not None:
+                proto.attribute.append(_attribute(key, attributes[key]))
+        if place.namespace:
+            proto.metadata_props.add(key="namespace", value=place.namespace)
+        if place.source:
+            proto.metadata_props.add(key="cogseed.source", value=place.source)
+        self.nodes.append(proto)
+        self.own.update(given)
+        return given
+
+    def constant(self, value: Array) -> str:
+        """An initialiser of this region; equal ones are shared with the regions below."""
+        array = canonical(np.asarray(value))
+        key = ("constant", array.dtype.str, array.shape, array.tobytes())
+        found = self.find(key)
+        if found is None:
+            name = self.shared.names.unique("constant")
+            self.initializer(name, array)
+            found = self.keep(key, name)
+        return found
+
+    def initializer(self, name: str, value: Array, key: str | None = None) -> None:
+        """Adds a literal under a name that the caller has reserved; `key` is its state-dict key when that differs."""
+        proto = tensor(value, name)
+        if key is not None and key != name:
+            proto.metadata_props.add(key="cogseed.key", value=key)
+        self.initializers.append(proto)
+        self.own.add(name)
+
+    def describe(self, name: str, dtype: Dtype, dims: Sequence[Dimension]) -> None:
+        """States type and dimensions of a value of this region."""
+        if name not in self._described:
+            self._described.add(name)
+            self.infos.append(info(name, dtype, dims))
+
+    def find(self, key: Hashable) -> str | None:
+        """A value that this region or one around it keeps under `key`."""
+        region: Region | None = self
+        while region is not None:
+            if key in region._cache:
+                return region._cache[key]
+            region = region.parent
+        return None
+
+    def local(self, key: Hashable) -> str | None:
+        """A value that this region itself keeps under `key`."""
+        return self._cache.get(key)
+
+    def keep(self, key: Hashable, name: str) -> str:
+        """Remembers a value of this region."""
+        self._cache[key] = name
+        return name
+
+    def home(self, *names: str) -> Region:
+        """The outermost region that sees all `names`: what is computed from them there can be shared."""
+        region = self
+        while region.parent is not None and not any(n in region.own for n in names):
+            region = region.parent
+        return region
+
+    def finish(self, graph: GraphProto, outputs: Sequence[ValueInfoProto]) -> None:
+        """Fills the message of this region's graph."""
+        graph.node.extend(self.nodes)
+        graph.initializer.extend(self.initializers)
+        graph.output.extend(outputs)
+        result = {o.name for o in outputs}
+        graph.value_info.extend(i for i in self.infos if i.name not in result)
+
+
+def branch(
+    region: Region,
+    condition: str,
+    bodies: tuple[Region, Region],
+    results: tuple[Sequence[str], Sequence[str]],
+    types: Sequence[tuple[Dtype, Sequence[Dimension]]],
+) -> tuple[str, ...]:
+    """Adds a flat If to `region`. `results[i]` are values that body i sees; the names of the If's outputs."""
+    then, other = AttributeProto(name="then_branch"), AttributeProto(name="else_branch")
+    for attribute, body, values in zip((then, other), bodies, results, strict=True):
+        attribute.type = AttributeProto.GRAPH
+        outputs = [body.node("Identity", [v]) for v in values]
+        attribute.g.name = region.shared.names.unique(f"{region.shared.place.prefix}/{attribute.name}")
+        infos = [info(n, dtype, dims) for n, (dtype, dims) in zip(outputs, types, strict=True)]
+        body.finish(attribute.g, infos)
+    names = region.nodes_of("If", [condition], len(types))
+    region.nodes[-1].attribute.extend([other, then])
+    for name, (dtype, dims) in zip(names, types, strict=True):
+        region.describe(name, dtype, dims)
+    return names
+
+
+def _attribute(key: str, value: Any) -> AttributeProto:
+    if isinstance(value, np.ndarray):
+        value = tensor(value)
+    if isinstance(value, (list, tuple)) and not value:
+        return AttributeProto(name=key, type=AttributeProto.INTS)
+    if isinstance(value, bool):
+        value = int(value)
+    return helper.make_attribute(key, value)

@@ -1,0 +1,134 @@
+"""Which writes of joins are done inside the If of the block that computes the value, and who reads what.
+
+A join over arms that are run one after another becomes a running value: each block's If yields it, written
+or untouched, so that a layer skip is one If.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cogseedc.backends.plan.model import (
+    Accumulate,
+    Block,
+    Choice,
+    Enter,
+    Join,
+    Plan,
+    Run,
+    Slot,
+    Spread,
+    Step,
+    Take,
+    Wrap,
+    Write,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FusedWrite:
+    """Write `position` of a join, done in the block that computes its value."""
+
+    join: Join
+    position: int
+
+    @property
+    def write(self) -> Write:
+        return self.join.writes[self.position]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """The outcome for one plan."""
+
+    writes: dict[int, tuple[FusedWrite, ...]]
+    """By block position."""
+    done: dict[Slot, int]
+    """By the join's output: how many of its writes, from the first, are done elsewhere."""
+    needed: frozenset[Slot]
+    """Slots that are read outside the block that computes them; looked up, never listed."""
+
+
+def fuse(plan: Plan, also: Iterable[Slot]) -> Fusion:
+    """Decides for all joins; `also` are slots that are read after the last block."""
+    home = {slot: i for i, block in enumerate(plan.blocks) for step in block.steps for slot in outputs_of(step)}
+    writes: dict[int, list[FusedWrite]] = {}
+    done: dict[Slot, int] = {}
+    for position, block in enumerate(plan.blocks):
+        for step in block.steps:
+            if isinstance(step, Join):
+                count = _prefix(plan.blocks, home, step, position)
+                for i in range(count):
+                    writes.setdefault(home[step.writes[i].value], []).append(FusedWrite(step, i))
+                done[step.output] = count
+    return Fusion({b: tuple(w) for b, w in writes.items()}, done, frozenset(_needed(plan, home, done, also)))
+
+
+def _prefix(blocks: Sequence[Block], home: dict[Slot, int], join: Join, position: int) -> int:
+    """How many of the first writes come from wrapped blocks in execution order, after the base and before the join."""
+    last = home.get(join.base, -1) if join.base else -1
+    for i, write in enumerate(join.writes):
+        at = home.get(write.value, -1)
+        inside = write.value.space == blocks[at].space
+        if at < 0 or not inside or blocks[at].wrap is Wrap.NONE or not last < at < position:
+            return i
+        last = at
+    return len(join.writes)
+
+
+def _needed(plan: Plan, home: dict[Slot, int], done: dict[Slot, int], also: Iterable[Slot]) -> Iterator[Slot]:
+    yield from also
+    for position, block in enumerate(plan.blocks):
+        for step in block.steps:
+            skip = done[step.output] if isinstance(step, Join) else 0
+            for slot in inputs_of(step, plan, skip):
+                if home.get(slot) != position:
+                    yield slot
+            if isinstance(step, Join) and skip and step.base:
+                yield step.base
+
+
+def outputs_of(step: Step) -> tuple[Slot, ...]:
+    """Slots that a step fills."""
+    match step:
+        case Run(outputs=outputs):
+            return outputs
+        case Take(target=target) | Spread(target=target):
+            return (target,)
+        case Join(output=output) | Accumulate(output=output):
+            return (output,)
+        case Enter():
+            return ()
+
+
+def inputs_of(step: Step, plan: Plan, skip: int = 0) -> Iterator[Slot]:
+    """Slots that a step reads; of a join without its first `skip` writes."""
+    match step:
+        case Run(inputs=inputs):
+            yield from (s for s in inputs if s)
+        case Take(source=source) | Spread(source=source):
+            yield source
+        case Enter(space=space):
+            yield from _decisions(c for term in plan.spaces[space].terms for c in term)
+        case Join(base=base, writes=writes):
+            if base:
+                yield base
+            yield from _written(writes[skip:])
+        case Accumulate(writes=writes, otherwise=otherwise, taken=taken):
+            yield from _written(writes)
+            if otherwise:
+                yield otherwise
+            yield from _decisions(taken)
+
+
+def _written(writes: Iterable[Write]) -> Iterator[Slot]:
+    for write in writes:
+        yield write.value
+        if write.weight:
+            yield write.weight
+
+
+def _decisions(choices: Iterable[Choice]) -> Iterator[Slot]:
+    for choice in choices:
+        yield choice.decision

@@ -1,0 +1,129 @@
+"""Moving values between row spaces: gathers down, scatters up, joins of arms. Which rows: see `rows`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cogseedc.backends.onnx.builder import Region, branch
+from cogseedc.backends.onnx.rows import Rows
+from cogseedc.backends.onnx.sizes import Sizes
+from cogseedc.backends.onnx.tensors import NUMPY, Dimension
+from cogseedc.backends.plan.model import SpaceId, Strategy
+from cogseedc.ir import BATCH_SIZE, Size, TensorType
+
+
+class Joins:
+    """Spells gathers, scatters and joins for one plan."""
+
+    def __init__(self, rows: Rows, sizes: Sizes) -> None:
+        self._rows, self._sizes = rows, sizes
+
+    def take(self, region: Region, value: str, type: TensorType, source: SpaceId, target: SpaceId) -> str:
+        """The rows of `target` from a value at the rows of its ancestor `source`."""
+        if type.batch is None:
+            return value
+        index = self._rows.index(region, target, source)
+        return value if index is None else region.node("Gather", [value, index], axis=type.batch)
+
+    def full(self, region: Region, type: TensorType, space: SpaceId, fill: float = 0) -> str:
+        """A value of that type at all rows of `space`, every element being `fill`."""
+        shape = self._sizes.vector(region, type.shape, space)
+        return region.node("ConstantOfShape", [shape], value=np.array([fill], NUMPY[type.dtype]))
+
+    def empty(self, region: Region, type: TensorType, space: SpaceId) -> str:
+        """A value of that type with no row; without a batch axis, zeros."""
+        shape = [Size.of(0) if s == BATCH_SIZE else s for s in type.shape]
+        known = [s.value for s in shape]
+        if type.batch is not None and None not in known:
+            return region.node("Constant", [], value=np.zeros([k or 0 for k in known], NUMPY[type.dtype]))
+        sizes = self._sizes.vector(region, shape, space)
+        return region.node("ConstantOfShape", [sizes], value=np.zeros([1], NUMPY[type.dtype]))
+
+    def expand(self, region: Region, value: str, have: TensorType, want: TensorType, space: SpaceId) -> str:
+        """The value broadcast to the type that a join has."""
+        if have.shape == want.shape:
+            return value
+        return region.node("Expand", [value, self._sizes.vector(region, want.shape, space)])
+
+    def overwrite(
+        self, region: Region, previous: str, value: str, type: TensorType, source: SpaceId, target: SpaceId
+    ) -> str:
+        """`previous` at the rows of `target`, overwritten at those of `source`, whose BRANCH spaces are run."""
+        index = self._rows.scatter_index(region, source, target)
+        if index is None or type.batch is None:
+            return value
+        front = _to_front(type)
+        if front is None:
+            return region.node("ScatterND", [previous, index, value])
+        moved = [region.node("Transpose", [v], perm=front) for v in (previous, value)]
+        written = region.node("ScatterND", [moved[0], index, moved[1]])
+        return region.node("Transpose", [written], perm=_inverse(front))
+
+    def write(
+        self,
+        region: Region,
+        previous: str,
+        value: str,
+        type: TensorType,
+        dims: Sequence[Dimension],
+        source: SpaceId,
+        target: SpaceId,
+    ) -> str:
+        """The same where the BRANCH spaces on the way may not have been run."""
+        guard = self._rows.guard(source, target)
+        if guard is None:
+            return self.overwrite(region, previous, value, type, source, target)
+        then, other = Region(region.shared, region), Region(region.shared, region)
+        written = self.overwrite(then, previous, value, type, source, target)
+        return branch(region, guard, (then, other), ([written], [previous]), [(type.dtype, dims)])[0]
+
+    def add(
+        self,
+        region: Region,
+        total: str,
+        value: str,
+        type: TensorType,
+        dims: Sequence[Dimension],
+        source: SpaceId,
+        target: SpaceId,
+    ) -> str:
+        """`total` with the rows of `source` added; its BRANCH spaces may not have been run."""
+        guard = self._rows.guard(source, target)
+        if guard is None:
+            return self._added(region, total, value, type, source, target)
+        then, other = Region(region.shared, region), Region(region.shared, region)
+        added = self._added(then, total, value, type, source, target)
+        return branch(region, guard, (then, other), ([added], [total]), [(type.dtype, dims)])[0]
+
+    def _added(self, region: Region, total: str, value: str, type: TensorType, source: SpaceId, target: SpaceId) -> str:
+        index = self._rows.index(region, source, target)
+        if index is None or type.batch is None:
+            return region.node("Add", [total, value])
+        current = region.node("Gather", [total, index], axis=type.batch)
+        return self.overwrite(region, total, region.node("Add", [current, value]), type, source, target)
+
+    def weighted(self, region: Region, value: str, type: TensorType, weight: str, have: TensorType) -> str:
+        """A value times a weight that lies along its leftmost axes."""
+        if have.rank < type.rank:
+            axes = region.constant(np.arange(have.rank, type.rank))
+            weight = region.node("Unsqueeze", [weight, axes])
+        return region.node("Mul", [value, weight])
+
+
+def runs_whole(rows: Rows, lower: SpaceId, upper: SpaceId) -> bool:
+    """Whether only BRANCH spaces lie between: a value there has all rows, or none."""
+    return all(s.strategy is Strategy.BRANCH for s in rows.path(lower, upper))
+
+
+def _to_front(type: TensorType) -> list[int] | None:
+    """The permutation that puts the batch axis first; None where it is."""
+    batch = type.batch
+    if not batch:
+        return None
+    return [batch, *(i for i in range(type.rank) if i != batch)]
+
+
+def _inverse(order: list[int]) -> list[int]:
+    return [order.index(i) for i in range(len(order))]

@@ -1,0 +1,254 @@
+"""Spells the single steps of a plan: calls of operations, gates, merges, moves between row spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from cogseedc.backends.onnx.builder import Place, Region
+from cogseedc.backends.onnx.calls import CallSite, literal
+from cogseedc.backends.onnx.fusion import Fusion
+from cogseedc.backends.onnx.joins import Joins, runs_whole
+from cogseedc.backends.onnx.merges import aligned_choice, any_of, merge, where
+from cogseedc.backends.onnx.rows import Rows
+from cogseedc.backends.onnx.sizes import Sizes
+from cogseedc.backends.onnx.tensors import Dimension
+from cogseedc.backends.onnx.weights import Weights
+from cogseedc.backends.plan.model import (
+    ROOT,
+    Accumulate,
+    Enter,
+    Join,
+    Plan,
+    Run,
+    Slot,
+    SpaceId,
+    Spread,
+    Step,
+    Strategy,
+    Take,
+    Write,
+)
+from cogseedc.diagnostics import InternalError
+from cogseedc.ir import (
+    BATCH_SIZE,
+    Call,
+    Constant,
+    Gate,
+    Input,
+    Knob,
+    Merge,
+    MergeMode,
+    Node,
+    NodeId,
+    OpSpec,
+    TensorType,
+    Value,
+)
+
+
+class Steps:
+    """The steps of one plan, and the names of the slots that have been computed."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        ops: Mapping[str, OpSpec],
+        weights: Weights,
+        sizes: Sizes,
+        rows: Rows,
+        fusion: Fusion,
+        batch_one: bool,
+    ) -> None:
+        self.plan, self.ops, self.weights, self.sizes, self.rows = plan, ops, weights, sizes, rows
+        self.fusion, self.batch_one = fusion, batch_one
+        self.values: dict[Slot, str] = {}
+        self.joins = Joins(rows, sizes)
+        self.running: dict[Slot, str] = {}
+        """Joins that are being written, by their output."""
+
+    def type(self, slot: Slot) -> TensorType:
+        return self.plan.graph.type(Value(slot.node, slot.port))
+
+    def dims(self, type: TensorType, space: SpaceId, open: bool = False) -> list[Dimension]:
+        """Dimensions for ONNX. `open`: the value may have no row, because its block was not run."""
+        while space != ROOT and not open and self.rows.space(space).strategy is Strategy.BRANCH:
+            parent = self.rows.space(space).parent
+            assert parent is not None
+            space = parent
+        rows: Dimension = f"N.{self.rows.space(space).name}" if space != ROOT else 1 if self.batch_one else "N"
+        return [rows if s == BATCH_SIZE else s.value if s.value is not None else str(s) for s in type.shape]
+
+    def value(self, region: Region, slot: Slot) -> str:
+        """Name of a slot's value, seen from `region`; what is known or the same everywhere is found without a move."""
+        found = self.values.get(slot)
+        if found is not None:
+            return found
+        if self.weights.fixed(slot.node):
+            return self.weights.initializer(region, slot.node, slot.port)
+        node = self.plan.graph[slot.node]
+        if isinstance(node, Constant):
+            return region.constant(literal(node))
+        if isinstance(node, Input | Knob) and (slot.space == ROOT or self.type(slot).batch is None):
+            return node.name
+        return self._inherited(slot)
+
+    def _inherited(self, slot: Slot) -> str:
+        """A value that an ancestor computed and that needs no gather here."""
+        space = self.rows.space(slot.space)
+        while space.parent is not None:
+            if space.strategy is Strategy.COMPACT and self.type(slot).batch is not None:
+                break
+            found = self.values.get(Slot(slot.node, slot.port, space.parent))
+            if found is not None:
+                return found
+            space = self.rows.space(space.parent)
+        raise InternalError(f"the plan reads {slot} before it is computed")
+
+    def emit(self, region: Region, step: Step, space: SpaceId) -> None:
+        region.shared.place = self._place(step)
+        match step:
+            case Run():
+                self._run(region, step, space)
+            case Enter():
+                self.rows.enter(region, self.rows.space(step.space), region.shared.place)
+            case Take(source=source, target=target):
+                if not self._known(source.node):
+                    value = self.value(region, source)
+                    moved = self.joins.take(region, value, self.type(source), source.space, target.space)
+                    self._define(region, target, moved, value)
+            case Spread(source=source, target=target):
+                self._define(region, target, self.spread(region, source, target.space))
+            case Join():
+                self._define(region, step.output, self._join(region, step))
+            case Accumulate():
+                self._define(region, step.output, self._accumulate(region, step))
+            case _:
+                assert_never(step)
+
+    def _place(self, step: Step) -> Place:
+        match step:
+            case Run(node=id) | Join(node=id) | Accumulate(node=id):
+                return place_of(self.plan.graph[id], id)
+            case Enter(space=id):
+                return Place(f"/rows/{self.rows.space(id).name}", f"rows/{self.rows.space(id).name}")
+            case Take(target=slot) | Spread(target=slot):
+                return Place(f"/rows/{self.rows.space(slot.space).name}", f"rows/{self.rows.space(slot.space).name}")
+
+    def _known(self, node: NodeId) -> bool:
+        return self.weights.fixed(node) or isinstance(self.plan.graph[node], Constant)
+
+    def _define(self, region: Region, slot: Slot, name: str, same: str | None = None) -> None:
+        self.values[slot] = name
+        if name in region.own and name != same:
+            type = self.type(slot)
+            region.describe(name, type.dtype, self.dims(type, slot.space))
+
+    def _run(self, region: Region, step: Run, space: SpaceId) -> None:
+        node = self.plan.graph[step.node]
+        if self.weights.fixed(step.node):
+            return
+        match node:
+            case Call():
+                names = self._call(region, step, node, space)
+            case Gate():
+                names = (self._gate(region, step, node),)
+            case Merge():
+                names = (self._merge(region, step, node, space),)
+            case _:
+                raise InternalError(f"the plan runs {type(node).__name__} {step.node}, which computes nothing")
+        for slot, name in zip(step.outputs, names, strict=False):
+            self._define(region, slot, name)
+
+    def _call(self, region: Region, step: Run, node: Call, space: SpaceId) -> tuple[str, ...]:
+        args = [self.value(region, s) if s else "" for s in step.inputs]
+        inputs = [self.type(s) if s else None for s in step.inputs]
+        result = self.ops[node.op].onnx(CallSite(region, self.sizes, space, node, args, inputs))
+        return (result,) if isinstance(result, str) else tuple(result)
+
+    def _gate(self, region: Region, step: Run, node: Gate) -> str:
+        """The decision gets a name and metadata, so that it can be found and forced."""
+        assert step.inputs[0] is not None
+        name = region.shared.names.unique(f"gate.{node.name}.decision")
+        region.node("Identity", [self.value(region, step.inputs[0])], name=name)
+        tags = {"cogseed.gate": node.name, "cogseed.kind": node.kind.value, "cogseed.arms": str(node.arms)}
+        for key, text in sorted(tags.items()):
+            region.nodes[-1].metadata_props.add(key=key, value=text)
+        return name
+
+    def _merge(self, region: Region, step: Run, node: Merge, space: SpaceId) -> str:
+        count = len(node.arms)
+        slots = [s for s in step.inputs if s]
+        names = [self.value(region, s) for s in slots]
+        gates = [self._gate_of(s) for s in slots[count : 2 * count]]
+        rest = names[2 * count :]
+        otherwise = rest.pop(0) if node.otherwise else None
+        weights = rest.pop(0) if node.mode is MergeMode.WEIGHTED_SUM else None
+        name = merge(region, node, names[:count], gates, names[count : 2 * count], otherwise, weights)
+        arms = [self.type(s).shape for s in slots[:count]]
+        if node.type.shape in arms:
+            return name
+        return region.node("Expand", [name, self.sizes.vector(region, node.type.shape, space)])
+
+    def _gate_of(self, slot: Slot) -> Gate:
+        node = self.plan.graph[slot.node]
+        assert isinstance(node, Gate), f"a merge is fed by {node} instead of a gate"
+        return node
+
+    def spread(self, region: Region, source: Slot, target: SpaceId) -> str:
+        """The value at all rows of `target`, zero where its own space has none."""
+        type = self.type(source)
+        value = self.value(region, source)
+        if type.batch is None and self.rows.guard(source.space, target) is None:
+            return value
+        zeros = self.joins.full(region, type, target)
+        return self.joins.write(region, zeros, value, type, self.dims(type, target), source.space, target)
+
+    def _join(self, region: Region, step: Join) -> str:
+        target = step.output.space
+        type = self.type(step.output)
+        done = self.fusion.done[step.output]
+        total = self.running.pop(step.output) if done else self.base(region, step)
+        for write in step.writes[done:]:
+            value = self.arm(region, write, type)
+            source = write.value.space
+            if total is None and runs_whole(self.rows, source, target):
+                total = self.joins.full(region, type, target)
+            previous = total or self.joins.full(region, type, target)
+            total = self.joins.write(region, previous, value, type, self.dims(type, target), source, target)
+        return total or self.joins.full(region, type, target)
+
+    def base(self, region: Region, step: Join) -> str | None:
+        """The value that a join's first write goes over."""
+        if step.base is None:
+            return None
+        have, want = self.type(step.base), self.type(step.output)
+        return self.joins.expand(region, self.value(region, step.base), have, want, step.output.space)
+
+    def arm(self, region: Region, write: Write, type: TensorType) -> str:
+        """A write's value, broadcast to the join's type at the rows of its own space."""
+        have, space = self.type(write.value), write.value.space
+        value = self.joins.expand(region, self.value(region, write.value), have, type, space)
+        if write.weight is None:
+            return value
+        return self.joins.weighted(region, value, type, self.value(region, write.weight), self.type(write.weight))
+
+    def _accumulate(self, region: Region, step: Accumulate) -> str:
+        target = step.output.space
+        type = self.type(step.output)
+        node = self.plan.graph[step.node]
+        assert isinstance(node, Merge)
+        total = self.joins.full(region, type, target)
+        for write in step.writes:
+            value = self.arm(region, write, type)
+            total = self.joins.add(region, total, value, type, self.dims(type, target), write.value.space, target)
+        if step.otherwise is None:
+            return total
+        taken = [aligned_choice(region, type, self.rows.choice(region, c)) for c in step.taken]
+        return where(region, any_of(region, taken), total, self.value(region, step.otherwise), type.dtype)
+
+
+def place_of(node: Node, id: NodeId) -> Place:
+    """Where a node of the program belongs."""
+    label = node.op if isinstance(node, Call) else f"{type(node).__name__.lower()}_{id}"
+    return Place.of(node.origin, label)

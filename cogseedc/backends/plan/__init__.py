@@ -1,0 +1,213 @@
+"""From a guarded graph to blocks in row spaces: `plan` makes every decision that an emitter would have to make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cogseedc.backends.plan.choose import Chosen, Gates, choose, entered_by
+from cogseedc.backends.plan.exits import exits
+from cogseedc.backends.plan.items import SOURCES, Items
+from cogseedc.backends.plan.joins import merge
+from cogseedc.backends.plan.labels import labels
+from cogseedc.backends.plan.model import (
+    ROOT,
+    Accumulate,
+    Block,
+    Choice,
+    Enter,
+    GateReport,
+    Join,
+    Plan,
+    Run,
+    Slot,
+    Space,
+    SpaceId,
+    Spread,
+    Step,
+    Strategy,
+    Take,
+    Wrap,
+    Write,
+)
+from cogseedc.backends.plan.schedule import blocks, schedule
+from cogseedc.backends.plan.spaces import Spaces
+from cogseedc.diagnostics import InternalError
+from cogseedc.ir import (
+    TRUE,
+    Call,
+    Exit,
+    Gate,
+    Graph,
+    Guard,
+    Input,
+    Knob,
+    Literals,
+    Loss,
+    Merge,
+    NodeId,
+    Output,
+    Return,
+    Value,
+    Weight,
+    guardable,
+    guards,
+    output_types,
+)
+from cogseedc.ops import OPS
+from cogseedc.target import Target
+
+__all__ = [
+    "ROOT",
+    "Accumulate",
+    "Block",
+    "Choice",
+    "Enter",
+    "GateReport",
+    "Gates",
+    "Join",
+    "Plan",
+    "Run",
+    "Slot",
+    "Space",
+    "SpaceId",
+    "Spread",
+    "Step",
+    "Strategy",
+    "Take",
+    "Wrap",
+    "Write",
+    "plan",
+]
+
+
+def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = False) -> Plan:
+    """Blocks for a graph whose exits are gates and whose guards are control edges.
+
+    `training` plans the dense meaning, with losses and the values of all exits. Raises InternalError for a graph
+    that still has exit markers.
+    """
+    order = _live(graph, training)
+    literals = Literals.over((id, n) for id in order if isinstance(n := graph[id], Gate) and guardable(n))
+    read = guards(graph, literals)
+    chosen = choose(graph, order, read, literals, target, "dense" if training else gates, OPS)
+    dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy == "dense")
+    spaces = Spaces(literals, {id: _strategy(literals.gates[id], c, target) for id, c in chosen.items()})
+    items = Items(graph, spaces, order)
+    for id in order:
+        _add(items, literals, id, literals.drop(read.get(id, TRUE), dense))
+    return _assemble(items, order, chosen, read, target, training)
+
+
+def _live(graph: Graph, training: bool) -> list[NodeId]:
+    """What the outputs (and losses) need, gates of guards included, in topological order."""
+    wiring = graph.wiring()
+    wanted: set[NodeId] = set()
+    for id in reversed(wiring.order):
+        node = graph[id]
+        if isinstance(node, (Exit, Return)):
+            raise InternalError("exits must be gates before a graph is planned")
+        if id in wanted or isinstance(node, Output) or (training and isinstance(node, Loss)):
+            wanted.add(id)
+            wanted.update(e.src for e in wiring.ins[id])
+            wanted.update(e.src for e in wiring.controls[id])
+    return [id for id in wiring.order if id in wanted]
+
+
+def _strategy(gate: Gate, chosen: Chosen, target: Target) -> Strategy:
+    return entered_by(gate, target) if chosen.strategy == "dense" else Strategy(chosen.strategy)
+
+
+def _add(items: Items, literals: Literals, id: NodeId, guard: Guard) -> None:
+    node = items.graph[id]
+    operands = items.graph.wiring().operands(id)
+    if isinstance(node, SOURCES) or isinstance(node, Output):
+        return
+    if isinstance(node, Merge):
+        merge(items, literals, id, node, operands, items.spaces.of(guard))
+    else:
+        items.run(id, items.spaces.of(guard), operands, len(output_types(node)))
+
+
+def _assemble(
+    items: Items,
+    order: Sequence[NodeId],
+    chosen: Mapping[NodeId, Chosen],
+    read: Mapping[NodeId, Guard],
+    target: Target,
+    training: bool,
+) -> Plan:
+    graph = items.graph
+    outputs = tuple((id, _result(items, id)) for id in order if isinstance(graph[id], Output))
+    spaces = items.finish(labels(graph, items.spaces.drafts))
+    steps = schedule(items)
+    runs = [step for _, body in steps for step in body if isinstance(step, Run)]
+    asked = {step.node: step for step in runs if isinstance(graph[step.node], Gate)}
+    reports = tuple(
+        _report(items, asked[id], chosen.get(id, Chosen("dense")), read[id]) for id in order if id in asked
+    )
+    found = exits(graph, order) if training else ()
+    kept = [slot for _, slot in outputs] + [r.decision for r in reports] + [r.indices for r in reports if r.indices]
+    kept += [slot for _, values in found for _, slot in values]
+    unsafe = _unsafe(items, steps)
+    return Plan(
+        graph=graph,
+        spaces=spaces,
+        blocks=blocks(
+            steps,
+            graph,
+            lambda space: [choice.decision for term in spaces[space].terms for choice in term],
+            kept,
+            lambda space, body: _wrap(spaces[space], body, target, graph, space in unsafe),
+        ),
+        inputs=tuple(id for id, node in graph.nodes() if isinstance(node, Input)),
+        knobs=tuple(id for id, node in graph.nodes() if isinstance(node, Knob)),
+        weights=tuple(id for id in order if isinstance(graph[id], Weight)),
+        outputs=outputs,
+        gates=reports,
+        exits=found,
+    )
+
+
+def _result(items: Items, id: NodeId) -> Slot:
+    """The root slot that an output gives."""
+    (edge,) = items.graph.wiring().ins[id]
+    value = Value(edge.src, edge.src_port)
+    home = items.home.get(value.node, ROOT)
+    if items.batched(value) and home != ROOT:
+        item = items.tail(id)
+        return items.want(item, value)
+    return Slot(value.node, value.port, home)
+
+
+def _report(items: Items, step: Run, chosen: Chosen, guard: Guard) -> GateReport:
+    gate = items.graph[step.node]
+    assert isinstance(gate, Gate)
+    indices = step.inputs[1] if len(step.inputs) > 1 else None
+    space = items.home[step.node]
+    reached = items.spaces.beyond(guard, space)
+    return GateReport(
+        step.node, gate.name, chosen.strategy, step.outputs[0], indices, reached=reached, predicted=chosen.predicted
+    )
+
+
+def _unsafe(items: Items, steps: Sequence[tuple[SpaceId, Sequence[Step]]]) -> set[SpaceId]:
+    """COMPACT spaces that may not be run without rows, since an operation in a BRANCH below them may not."""
+    found: set[SpaceId] = set()
+    for space, body in steps:
+        if _empty_is_wrong(items.graph, body):
+            above = (s for s in items.spaces.up(space) if items.spaces.drafts[s].strategy is Strategy.COMPACT)
+            found.add(next(above))
+    return found - {ROOT}
+
+
+def _empty_is_wrong(graph: Graph, body: Sequence[Step]) -> bool:
+    calls = (graph[step.node] for step in body if isinstance(step, Run))
+    return any(isinstance(node, Call) and not OPS[node.op].zero_rows for node in calls)
+
+
+def _wrap(space: Space, body: Sequence[Step], target: Target, graph: Graph, unsafe: bool) -> Wrap:
+    if space.parent is None:
+        return Wrap.NONE
+    if space.strategy is Strategy.BRANCH:
+        return Wrap.CONDITION
+    return Wrap.ANY if unsafe or target.wrap_regions or _empty_is_wrong(graph, body) else Wrap.NONE

@@ -1,0 +1,189 @@
+"""Which strategy each gate gets: what was asked for, or the cheapest by the target's cost numbers.
+
+The estimate counts multiply-accumulates, operations and moved elements of what a gate governs; it is used to
+compare strategies with each other and for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cogseedc.backends.plan.model import ROOT, SpaceId, Strategy
+from cogseedc.backends.plan.spaces import Spaces
+from cogseedc.ir import (
+    BATCH,
+    Call,
+    Gate,
+    GateKind,
+    Graph,
+    Guard,
+    Literals,
+    Merge,
+    NodeId,
+    Ops,
+    Size,
+    Value,
+    output_types,
+)
+from cogseedc.target import Target
+
+Gates = Literal["auto", "branch", "compact", "dense"]
+
+RATE = 0.5
+"""Share of the indices that take an arm of a bool gate, without a profile."""
+ROWS = 32
+"""Batch that is reckoned with where a target takes any."""
+SYMBOL = 64
+"""Size of any other axis that is not known."""
+
+Prediction = tuple[tuple[str, float], ...]
+
+
+@dataclass(slots=True)
+class Load:
+    """What runs in one space and below it, at the batch that is reckoned with."""
+
+    work_ns: float = 0.0
+    ops: int = 0
+    entering: float = 0.0
+    """Elements of the values that come from outside."""
+    leaving: float = 0.0
+    """Elements of the values that a merge outside reads."""
+
+    def add(self, other: Load) -> None:
+        self.work_ns += other.work_ns
+        self.ops += other.ops
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The strategy of a gate, with what was predicted for each, in microseconds."""
+
+    strategy: str
+    predicted: Prediction = ()
+
+
+def entered_by(gate: Gate, target: Target) -> Strategy:
+    """How a space that asks a gate is entered: by a real `if` where the decision is one element."""
+    axes = gate.type.axes[:-1] if gate.kind is GateKind.MANY else gate.type.axes
+    return Strategy.BRANCH if target.batch_one or not axes else Strategy.COMPACT
+
+
+def choose(
+    graph: Graph,
+    order: Sequence[NodeId],
+    guards: Mapping[NodeId, Guard],
+    literals: Literals,
+    target: Target,
+    gates: Gates,
+    ops: Ops,
+) -> dict[NodeId, Chosen]:
+    """The strategy of every gate in `literals`; `order` has the nodes that are planned."""
+    natural = {id: entered_by(gate, target) for id, gate in literals.gates.items()}
+    if gates == "dense":
+        return {id: Chosen("dense") for id in natural}
+    if gates == "branch":
+        return {id: Chosen("branch") for id in natural}
+    if gates == "compact":
+        uniform = {id for id, gate in literals.gates.items() if not literals.mask(id) & literals.batch}
+        return {id: Chosen("branch" if id in uniform else "compact") for id in natural}
+    predicted = _predict(graph, order, guards, literals, natural, target, ops)
+    return {id: Chosen(_best(way, predicted[id], target), predicted[id]) for id, way in natural.items()}
+
+
+def _best(natural: Strategy, predicted: Prediction, target: Target) -> str:
+    if not predicted:
+        return "dense"
+    if natural is Strategy.BRANCH:
+        return "branch" if "branch" in target.gates else "dense"
+    costs = {name: cost for name, cost in predicted if name != "branch" and name in target.gates}
+    return min(costs, key=lambda name: costs[name], default="dense")
+
+
+def _predict(
+    graph: Graph,
+    order: Sequence[NodeId],
+    guards: Mapping[NodeId, Guard],
+    literals: Literals,
+    natural: Mapping[NodeId, Strategy],
+    target: Target,
+    ops: Ops,
+) -> dict[NodeId, Prediction]:
+    """For each gate that governs something: the cost of each strategy, if every gate were followed."""
+    spaces = Spaces(literals, natural)
+    homes = {id: spaces.of(guards[id]) for id in order}
+    loads = _loads(graph, order, homes, target, ops)
+    for draft in reversed(spaces.drafts[1:]):
+        assert draft.parent is not None
+        loads.setdefault(draft.parent, Load()).add(loads.setdefault(draft.id, Load()))
+    found: dict[NodeId, dict[str, float]] = {id: {} for id in natural}
+    for draft in spaces.drafts[1:]:
+        asked = dict.fromkeys((gate, arms) for term in draft.terms for gate, arms, _ in term)
+        for gate, arms in asked:
+            rate = _rate(graph, gate, literals.gates[gate], len(arms))
+            for name, cost in _costs(loads[draft.id], rate, target).items():
+                found[gate][name] = found[gate].get(name, 0.0) + cost
+    return {id: tuple(sorted(costs.items())) for id, costs in found.items()}
+
+
+def _costs(load: Load, rate: float, target: Target) -> dict[str, float]:
+    """Microseconds of one space under each strategy, when `rate` of the rows need it."""
+    costs = target.costs
+    work, starts = load.work_ns / 1e3, load.ops * costs.op_us
+    moved = rate * (load.entering * costs.take_ns + load.leaving * costs.put_ns) / 1e3
+    return {
+        "branch": rate * (work + starts) + costs.branch_us,
+        "compact": rate * work + starts + moved + 3 * costs.op_us + costs.wrap_us,  # index, gather, put back
+        "dense": work + starts + load.leaving * costs.select_ns / 1e3 + costs.op_us,
+    }
+
+
+def _loads(
+    graph: Graph, order: Sequence[NodeId], homes: Mapping[NodeId, SpaceId], target: Target, ops: Ops
+) -> dict[SpaceId, Load]:
+    """What each space runs by itself, and the elements that cross its border."""
+    loads: dict[SpaceId, Load] = {}
+    sizes: dict[Size, float] = {}
+    rows = 1 if target.batch_one else ROWS
+
+    def number(size: Size) -> float:
+        if size not in sizes:
+            sizes[size] = size.evaluate({s: rows if s == BATCH else SYMBOL for s in size.symbols()})
+        return sizes[size]
+
+    entered: set[tuple[Value, SpaceId]] = set()
+    wiring = graph.wiring()
+    for id in order:
+        node, home = graph[id], homes[id]
+        load = loads.setdefault(home, Load())
+        values = wiring.operands(id)
+        if isinstance(node, Call):
+            types = tuple(None if v is None else graph.type(v) for v in values)
+            macs = ops[node.op].macs
+            load.work_ns += number(macs(node.attrs, types, node.types)) * target.costs.mac_ns if macs else 0.0
+            load.ops += 1
+        load.work_ns += sum(number(t.elements) for t in output_types(node)) * target.costs.take_ns
+        for value in values:
+            if value is None or graph.type(value).batch is None:
+                continue
+            source = homes.get(value.node, ROOT)
+            elements = number(graph.type(value).elements)
+            if isinstance(node, Merge) and source != home:
+                loads.setdefault(source, Load()).leaving += elements
+            elif source != home and (value, home) not in entered:
+                entered.add((value, home))
+                load.entering += elements
+    return loads
+
+
+def _rate(graph: Graph, id: NodeId, gate: Gate, arms: int) -> float:
+    """Share of the indices that need one of `arms` arms, without a profile: all arms alike."""
+    if gate.kind is GateKind.BOOL:
+        return RATE
+    if gate.kind is GateKind.ONE:
+        return arms / gate.arms
+    indices = graph.wiring().operand(id, 1)
+    chosen = graph.type(indices).axes[-1].size.value if indices is not None else None
+    return min(1.0, (chosen or 1) / gate.arms)

@@ -1,0 +1,152 @@
+"""What has to be done, and after what: one item per step, each in a space, before any order is chosen.
+
+Values that are wanted outside the space of their node get a Spread here; Takes are left to the schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from cogseedc.backends.plan.model import ROOT, Choice, Enter, Run, Slot, Space, SpaceId, Spread, Step, Take
+from cogseedc.backends.plan.spaces import Draft, Spaces
+from cogseedc.ir import Constant, Graph, Input, Knob, NodeId, Value, Weight
+
+SOURCES = (Input, Weight, Knob, Constant)
+"""Nodes that are there before the first block."""
+
+
+@dataclass(slots=True)
+class Item:
+    """One step. `slots` must be there, in its space, before it; the schedule takes those that are not."""
+
+    space: SpaceId
+    priority: tuple[int, int]
+    """Place in the topological order of what it belongs to."""
+    step: Step | None = None
+    """None: only moves its slots."""
+    after: list[int] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+
+
+class Items:
+    """The items of one plan, made while nodes are added in topological order."""
+
+    def __init__(self, graph: Graph, spaces: Spaces, order: Sequence[NodeId]) -> None:
+        self.graph, self.spaces = graph, spaces
+        self.list: list[Item] = []
+        self.home: dict[NodeId, SpaceId] = {}
+        self.place = {node: i for i, node in enumerate(order)}
+        self._producer: dict[NodeId, int] = {}
+        self._enter: dict[SpaceId, int] = {}
+        self._spread: dict[Slot, int] = {}
+        self._moved: dict[Slot, int] = {}
+        self._terms: dict[SpaceId, tuple[tuple[Choice, ...], ...]] = {}
+        self._batched: dict[Value, bool] = {}
+
+    def batched(self, value: Value) -> bool:
+        """Whether a value has a batch axis, so that its rows can be moved."""
+        if value not in self._batched:
+            self._batched[value] = self.graph.type(value).batch is not None
+        return self._batched[value]
+
+    def add(self, node: NodeId, space: SpaceId) -> Item:
+        """The item of a node at home in `space`, still without step. Sources have none: they are there."""
+        item = self._new(space, (self.place[node], 0))
+        self.home[node] = space
+        self._producer[node] = len(self.list) - 1
+        return item
+
+    def run(self, node: NodeId, space: SpaceId, operands: Iterable[Value | None], outputs: int) -> None:
+        """Adds a node that computes its outputs from operands in its own space."""
+        item = self.add(node, space)
+        inputs = tuple(None if v is None else self.want(item, v) for v in operands)
+        item.step = Run(node, inputs, tuple(Slot(node, port, space) for port in range(outputs)))
+
+    def tail(self, node: NodeId) -> Item:
+        """An item of the root that only waits: for what an output gives."""
+        return self._new(ROOT, (self.place[node], 0))
+
+    def want(self, item: Item, value: Value) -> Slot:
+        """The slot of a value in an item's space; makes what has to be done before."""
+        home = self.home.get(value.node, ROOT)
+        if not self.batched(value):
+            self._wait(item, self._producer.get(value.node))
+            return Slot(value.node, value.port, home)
+        slot = Slot(value.node, value.port, item.space)
+        shared = ROOT if home == ROOT else self.spaces.common(home, item.space)
+        if shared == home:
+            self._wait(item, self._producer.get(value.node))
+        else:
+            self._wait(item, self._spread_to(value, shared))
+        if item.space != home:
+            item.slots.append(slot)
+        return slot
+
+    def below(self, item: Item, value: Value, space: SpaceId) -> Slot:
+        """The slot of a value in a space below an item's; the item waits for it."""
+        slot = Slot(value.node, value.port, space)
+        if self.home.get(value.node, ROOT) == space:
+            self._wait(item, self._producer.get(value.node))
+            return slot
+        if slot not in self._moved:
+            move = self._new(space, (self.place[value.node], 1))
+            self._moved[slot] = len(self.list) - 1
+            source = self.want(move, value)
+            if not self.batched(value):
+                move.step = Take(source, slot)
+        self._wait(item, self._moved[slot])
+        return slot
+
+    def choice(self, item: Item, gate: NodeId, arms: tuple[int, ...], negated: bool) -> Choice:
+        """A choice whose decision is read in an item's space."""
+        return Choice(self.want(item, Value(gate)), arms, negated)
+
+    def finish(self, names: Sequence[str]) -> tuple[Space, ...]:
+        """All spaces, with the slots of their decisions."""
+        for draft in self.spaces.drafts[1:]:
+            self._enter_of(draft.id)
+        return tuple(
+            Space(d.id, d.parent, d.strategy, self._terms.get(d.id, ()), name)
+            for d, name in zip(self.spaces.drafts, names, strict=True)
+        )
+
+    def _new(self, space: SpaceId, priority: tuple[int, int]) -> Item:
+        entered = self._enter_of(space)
+        item = Item(space, priority, after=[] if entered is None else [entered])
+        self.list.append(item)
+        return item
+
+    def _wait(self, item: Item, other: int | None) -> None:
+        if other is not None:
+            item.after.append(other)
+
+    def _enter_of(self, space: SpaceId) -> int | None:
+        """The item that enters a space, made with those of its ancestors, outermost first."""
+        missing: list[Draft] = []
+        for at in self.spaces.up(space):
+            if at == ROOT or at in self._enter:
+                break
+            missing.append(self.spaces.drafts[at])
+        for draft in reversed(missing):
+            self._make_enter(draft)
+        return self._enter.get(space)
+
+    def _make_enter(self, draft: Draft) -> None:
+        assert draft.parent is not None
+        last = max(self.place[gate] for term in draft.terms for gate, _, _ in term)
+        above = self._enter.get(draft.parent)
+        item = Item(draft.parent, (last, 2), Enter(draft.id), [] if above is None else [above])
+        self.list.append(item)
+        self._enter[draft.id] = len(self.list) - 1
+        self._terms[draft.id] = tuple(tuple(self.choice(item, *literal) for literal in term) for term in draft.terms)
+
+    def _spread_to(self, value: Value, space: SpaceId) -> int:
+        target = Slot(value.node, value.port, space)
+        if target not in self._spread:
+            item = self._new(space, (self.place[value.node], 1))
+            self._spread[target] = len(self.list) - 1
+            home = self.home[value.node]
+            item.step = Spread(Slot(value.node, value.port, home), target)
+            self._wait(item, self._producer[value.node])
+        return self._spread[target]

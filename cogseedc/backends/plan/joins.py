@@ -1,0 +1,132 @@
+"""How a merge is lowered: as a dense select, by overwriting rows in order, or by adding rows.
+
+Decides from guards only; values and rows are moved by `Items`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from cogseedc.backends.plan.items import Item, Items
+from cogseedc.backends.plan.model import ROOT, Accumulate, Join, Slot, SpaceId, Write
+from cogseedc.ir import FALSE, Guard, Literals, Merge, MergeMode, NodeId, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A value that a SELECT merge may take, and when: `chosen` in the space of the merge."""
+
+    index: int
+    value: Value
+    space: SpaceId
+    """Where its rows come from; the merge's own space when it is, or can be had, there."""
+    chosen: int
+    earlier: int
+    """That no earlier arm is chosen; a part of `chosen`."""
+
+
+def merge(items: Items, literals: Literals, id: NodeId, node: Merge, operands: tuple[Value | None, ...], at: SpaceId) -> None:
+    """Adds the item of a merge at home in the space `at`."""
+    count = len(node.arms)
+    given = [v for v in operands if v is not None]
+    decided = all(v.node in literals.gates for v in given[count : 2 * count]) and all(
+        axes in ((), (node.type.batch,)) for axes in node.axes
+    )
+    sparse = decided and any(_space(items, v, at) != at for v in given[:count] + given[2 * count :])
+    if sparse and node.mode is MergeMode.SELECT:
+        _select(items, literals, id, node, given, at)
+    elif sparse and node.mode in (MergeMode.SUM, MergeMode.WEIGHTED_SUM) and _reachable(items, literals, node, given, at):
+        _accumulate(items, literals, id, node, given, at)
+    else:
+        items.run(id, at, operands, 1)
+
+
+def _space(items: Items, value: Value, at: SpaceId) -> SpaceId:
+    """Where a value's rows are taken from: its home, if that lies below `at`."""
+    home = items.home.get(value.node, ROOT)
+    if home == at or not items.batched(value):
+        return at
+    return home if items.spaces.common(home, at) == at else at
+
+
+def _select(items: Items, literals: Literals, id: NodeId, node: Merge, given: list[Value], at: SpaceId) -> None:
+    arms = _arms(items, literals, node, given, at)
+    arms.sort(key=lambda a: items.spaces.drafts[a.space].depth)
+    base: Value | None = None
+    kept: list[Arm] = []
+    moved: list[Arm] = []
+    for i, arm in enumerate(arms):
+        if i == 0 and arm.space == at:
+            base = arm.value
+        elif _covered(items, literals, arm, arms[:i]):
+            kept.append(arm)
+        else:
+            exact = items.spaces.of(literals.and_(items.spaces.guard(at), Guard((arm.chosen,))))
+            moved.append(replace(arm, space=exact))
+    item = items.add(id, at)
+    start = None if base is None else items.want(item, base)
+    writes = tuple(Write(items.below(item, arm.value, arm.space)) for arm in (*kept, *moved))
+    item.step = Join(id, start, writes, Slot(id, 0, at))
+
+
+def _arms(items: Items, literals: Literals, node: Merge, given: list[Value], at: SpaceId) -> list[Arm]:
+    """The arms that can be chosen, the last one for the rows that no other has; `otherwise` counts as an arm."""
+    count = len(node.arms)
+    guard = items.spaces.guard(at)
+    found: list[Arm] = []
+    earlier = 0
+    for i, arm in enumerate(node.arms):
+        gate = given[count + i].node
+        chosen = earlier | _taken(literals, gate, arm)
+        if _possible(literals, guard, chosen):
+            found.append(Arm(i, given[i], _space(items, given[i], at), chosen, earlier))
+        rest = literals.not_taken(gate, arm)
+        if rest == FALSE:
+            return found
+        earlier |= rest.terms[0]
+    if node.otherwise and _possible(literals, guard, earlier):
+        value = given[2 * count]
+        found.append(Arm(count, value, _space(items, value, at), earlier, earlier))
+    return found
+
+
+def _possible(literals: Literals, guard: Guard, bits: int) -> bool:
+    return any(not literals.contradictory(term, bits) for term in guard.terms)
+
+
+def _taken(literals: Literals, gate: NodeId, arm: int) -> int:
+    return literals.taken(gate, arm).terms[0]
+
+
+def _covered(items: Items, literals: Literals, arm: Arm, before: list[Arm]) -> bool:
+    """Whether writing all rows of the arm's space spoils no row of those written before."""
+    guard = items.spaces.guard(arm.space)
+    if all(a.index < arm.index for a in before) and all(not arm.earlier & ~term for term in guard.terms):
+        return True
+    return not any(_possible(literals, guard, a.chosen) for a in before)
+
+
+def _reachable(items: Items, literals: Literals, node: Merge, given: list[Value], at: SpaceId) -> bool:
+    guard = items.spaces.guard(at)
+    gates = given[len(node.arms) : 2 * len(node.arms)]
+    return all(_possible(literals, guard, _taken(literals, g.node, a)) for g, a in zip(gates, node.arms, strict=True))
+
+
+def _accumulate(items: Items, literals: Literals, id: NodeId, node: Merge, given: list[Value], at: SpaceId) -> None:
+    count = len(node.arms)
+    guard = items.spaces.guard(at)
+    weights = given[-1] if node.mode is MergeMode.WEIGHTED_SUM else None
+    gates = [v.node for v in given[count : 2 * count]]
+    exact = [items.spaces.of(literals.and_(guard, literals.taken(g, a))) for g, a in zip(gates, node.arms, strict=True)]
+    item = items.add(id, at)
+    writes = tuple(
+        Write(items.below(item, value, space), None if weights is None else _weight(items, item, weights, space))
+        for value, space in zip(given[:count], exact, strict=True)
+    )
+    otherwise = items.want(item, given[2 * count]) if node.otherwise else None
+    taken = tuple(items.choice(item, g, (a,), False) for g, a in zip(gates, node.arms, strict=True))
+    item.step = Accumulate(id, writes, otherwise, taken, Slot(id, 0, at))
+
+
+def _weight(items: Items, item: Item, weights: Value, space: SpaceId) -> Slot:
+    return items.below(item, weights, space) if items.batched(weights) else items.want(item, weights)

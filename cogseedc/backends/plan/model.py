@@ -1,0 +1,199 @@
+"""The plan: what an emitter spells. All decisions are already made.
+
+A plan is a flat list of blocks. Each block runs in one row space: a subset of the batch rows. Spaces form a
+tree; the root has all rows. Nothing here computes; see `schedule`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NewType
+
+from cogseedc.ir import Graph, NodeId
+
+SpaceId = NewType("SpaceId", int)
+ROOT = SpaceId(0)
+
+
+class Strategy(Enum):
+    """How a space is entered."""
+
+    COMPACT = "compact"  # gather the rows that it holds
+    BRANCH = "branch"  # a real `if`: the space holds all rows of its parent, or is not run
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Output `port` of `node`, at the rows of `space`.
+
+    A value without batch axis (a weight, a knob, a constant, ...) is the same in every space: it is never moved, and
+    its slots always name the space where it is computed (inputs, weights, knobs and constants: ROOT), in whichever
+    block they are read.
+    """
+
+    node: NodeId
+    port: int
+    space: SpaceId
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """True where a gate's decision is one of `arms` (MANY: where arm `arms[0]` is selected, or is not: `negated`)."""
+
+    decision: Slot
+    arms: tuple[int, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Rows of `parent` where, in one of `terms`, all choices hold. The root has no parent."""
+
+    id: SpaceId
+    parent: SpaceId | None
+    strategy: Strategy
+    terms: tuple[tuple[Choice, ...], ...]
+    """Decisions are slots at rows of `parent`."""
+    name: str
+    """For people and for emitted names: `not_easy`. Unique, an identifier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Computes a node. `inputs[i]` feeds port i (None: absent); all slots with a batch axis are in the block's space."""
+
+    node: NodeId
+    inputs: tuple[Slot | None, ...]
+    outputs: tuple[Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Computes which rows a COMPACT space holds (its row index within its parent), or a BRANCH's scalar condition.
+
+    Stands in a block of the parent space.
+    """
+
+    space: SpaceId
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Moves a value down: the rows of `target.space` from `source`, whose space is an ancestor.
+
+    Stands in a block of `target.space`. Where all spaces between the two are BRANCH, it is the value itself.
+    """
+
+    source: Slot
+    target: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Moves a value up: `target` has zeros (false) at rows that `source.space` does not hold.
+
+    Stands in a block of `target.space`, an ancestor of `source.space`.
+    """
+
+    source: Slot
+    target: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One arm of a join: `value` overwrites (or is added at) the rows of its own space."""
+
+    value: Slot
+    weight: Slot | None = None
+    """For WEIGHTED_SUM: the merge's dense weights [.., E] at the rows of the same space; the i-th write of an Accumulate
+    is arm i of its merge, so it is weighted by weights[..., arms[i]]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A SELECT merge by overwriting: `base` (all rows of the block's space; None: zeros) then `writes` in order.
+
+    The space of each written value is a descendant of the block's space.
+    """
+
+    node: NodeId
+    base: Slot | None
+    writes: tuple[Write, ...]
+    output: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulate:
+    """A SUM | WEIGHTED_SUM merge by adding each arm's rows to zeros; `otherwise` at rows that no arm took.
+
+    `inputs` are the merge's gate decisions and otherwise, as its ports name them, in the block's space.
+    """
+
+    node: NodeId
+    writes: tuple[Write, ...]
+    otherwise: Slot | None
+    taken: tuple[Choice, ...]
+    """Where any of these holds, an arm was selected; in the block's space."""
+    output: Slot
+
+
+Step = Run | Enter | Take | Spread | Join | Accumulate
+"""A merge that is computed densely (every arm at all rows of the block's space) is a `Run` of its node."""
+
+
+class Wrap(Enum):
+    """What stands around a block."""
+
+    NONE = "none"  # runs also with zero rows
+    ANY = "any"  # skipped when its COMPACT space holds no row; its results are then empty
+    CONDITION = "condition"  # skipped when its BRANCH space's condition is false; its results are then empty
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive steps of one space. `reads` come from other blocks, `gives` are read by others."""
+
+    id: int
+    space: SpaceId
+    wrap: Wrap
+    steps: tuple[Step, ...]
+    reads: tuple[Slot, ...]
+    gives: tuple[Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """How the plan treats one gate, for `explain --plan` and the trace."""
+
+    gate: NodeId
+    name: str
+    strategy: str  # dense | branch | compact
+    decision: Slot
+    """Where the decision is computed: rows outside that space were not reached."""
+    indices: Slot | None
+    """MANY: the indices, best first."""
+    reached: tuple[tuple[tuple[NodeId, tuple[int, ...], bool], ...], ...] = ((),)
+    """Which rows of that space count as reached, where it is computed for more than was asked: those where, in one of
+    the terms, every (gate, arms, negated) holds of the traces of those gates (-1 is no arm). They come before it."""
+    predicted: tuple[tuple[str, float], ...] = ()
+    """Predicted cost of each strategy, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One program, scheduled for one target. `graph` is sealed: no pass runs after planning."""
+
+    graph: Graph
+    spaces: tuple[Space, ...]
+    """By id; a parent comes before its children."""
+    blocks: tuple[Block, ...]
+    """In execution order. `Enter` of a space precedes its blocks."""
+    inputs: tuple[NodeId, ...]
+    knobs: tuple[NodeId, ...]
+    weights: tuple[NodeId, ...]
+    outputs: tuple[tuple[NodeId, Slot], ...]
+    """Output nodes with the root slots that they give."""
+    gates: tuple[GateReport, ...]
+    exits: tuple[tuple[str, tuple[tuple[str, Slot], ...]], ...] = field(default=())
+    """For training: each exit's path with its outputs (name, slot); only in a dense plan."""

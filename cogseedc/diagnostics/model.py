@@ -1,0 +1,91 @@
+"""Diagnostics as data; how they look is decided in `render`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from cogseedc.source import Span
+
+
+class Severity(Enum):
+    """How much harm it does: an error stops the build, a warning and a note do not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A span with what is said about it. The first label of a diagnostic is where it happened."""
+
+    span: Span
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing to tell: what was found, where, why, and how to fix it."""
+
+    code: str
+    message: str
+    labels: tuple[Label, ...] = ()
+    help: str = ""
+    severity: Severity = Severity.ERROR
+
+
+class UserError(Exception):
+    """One or more diagnostics that end the work; exit status 1."""
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
+        self.diagnostics = diagnostics
+
+
+class InternalError(Exception):
+    """A slip of the compiler itself; exit status 70. Never the user's fault."""
+
+
+@dataclass
+class Diagnostics:
+    """Collects diagnostics up to a limit; equal ones count once."""
+
+    limit: int = 100
+    _items: dict[Diagnostic, None] = field(default_factory=dict)
+    dropped: int = 0
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        if len(self._items) >= self.limit:
+            self.dropped += diagnostic not in self._items
+            return
+        self._items[diagnostic] = None
+
+    def error(
+        self, code: str, message: str, *spans: Span | None, help: str = "", labels: tuple[Label, ...] = ()
+    ) -> None:
+        """Adds an error at `spans` (None is skipped), or at `labels`."""
+        self.add(Diagnostic(code, message, tuple(Label(s) for s in spans if s) + labels, help))
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(sorted(self._items, key=_position))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def failed(self) -> bool:
+        return any(d.severity is Severity.ERROR for d in self._items)
+
+    def check(self) -> None:
+        """Raises UserError when an error was collected."""
+        if self.failed:
+            raise UserError(*self)
+
+
+def _position(diagnostic: Diagnostic) -> tuple[str, int]:
+    if not diagnostic.labels:
+        return "", -1
+    span = diagnostic.labels[0].span
+    return span.source.name, span.start

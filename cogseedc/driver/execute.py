@@ -1,0 +1,56 @@
+"""Runs an artifact on a file of arrays, for `cogseedc run`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cogseedc.diagnostics import Diagnostic, UserError
+from cogseedc.driver.artifact import read_arrays
+from cogseedc.publish import write_file
+from cogseedc.runtime import open as open_artifact
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def run_file(
+    artifact: str, inputs: str, output: str | None, knobs: Mapping[str, float | list[float]], trace: bool
+) -> list[dict[str, str]]:
+    """Runs and describes each array: name, dtype, shape, and its range or how often each arm was taken.
+
+    With `output`, writes them as .npz, decisions as `trace.<gate>`. Raises UserError for what does not fit.
+    """
+    session = open_artifact(artifact)
+    result = session(**read_arrays(inputs), knobs=dict(knobs), trace=trace)
+    arrays = {name: np.asarray(result[name]) for name in result}
+    if trace:
+        arrays |= {f"trace.{gate}": np.asarray(decision) for gate, decision in result.trace.items()}
+    if output is not None:
+        _write(output, arrays)
+    return [_describe(name, array) for name, array in arrays.items()]
+
+
+def _write(path: str, arrays: Mapping[str, Array]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    try:
+        write_file(path, buffer.getvalue())
+    except OSError as error:
+        raise UserError(Diagnostic("CS0905", f"cannot write {path!r}: {error.strerror or error}")) from None
+
+
+def _describe(name: str, array: Array) -> dict[str, str]:
+    if not array.size:
+        what = "empty"
+    elif name.startswith("trace."):
+        arms, counts = np.unique(array, return_counts=True)
+        pairs = zip(arms.tolist(), counts.tolist(), strict=True)
+        what = ", ".join(f"{'not reached' if arm < 0 else arm}: {count}" for arm, count in pairs)
+    else:
+        what = f"{array.min():.4g} .. {array.max():.4g}"
+    shape = ", ".join(map(str, array.shape))
+    return {"name": name, "dtype": str(array.dtype), "shape": f"[{shape}]", "what": what}

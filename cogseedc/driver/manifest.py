@@ -1,0 +1,89 @@
+"""What an artifact says of itself: interface, gates, exits, tolerances, where it comes from. Pure data, no files.
+
+The layout (`SCHEMA` counts its breaking changes):
+
+    schema, tool {name, version}, name, doc
+    target     {name, backend, device, providers, batch_one}
+    source     {files [{path, payload}], seed, set {name: text}, size {symbol: int}}; files[0] is the program
+    weights    {payload, from: rng | file, rng}
+    model      {payload, class?, opset?, ir_version?}
+    interface  {inputs, outputs, knobs, gates, exits}, see `interface`
+    numerics   {bits, absolute, relative, margin, gates_asked}
+    payloads   {name: {path, sha256, size}}, added by `publish`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cogseedc.ir import Gate, Graph, Input, Knob, Output, TensorType
+
+SCHEMA = 1
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+TOLERANCES: dict[str, tuple[float, float]] = {
+    "fp32": (1e-4, 1e-3),
+    "fp16": (5e-3, 5e-3),
+    "bf16": (4e-2, 4e-2),
+    "fp8": (2.5e-1, 2.5e-1),
+    "int8": (5e-3, 5e-3),
+}
+"""Absolute and relative distance from the reference that was given the same widths, end to end."""
+
+MARGIN = 1e-3
+"""A decision must equal the reference's where its margin exceeds this."""
+
+
+def tensor(type: TensorType) -> dict[str, Json]:
+    """dtype, axes (each a name or null and its size as text), and the shape with null where the size is known at run time only."""
+    return {
+        "dtype": type.dtype.value,
+        "axes": [{"name": axis.name, "size": str(axis.size)} for axis in type.axes],
+        "shape": [axis.size.value for axis in type.axes],
+    }
+
+
+def interface(graph: Graph, strategies: Iterable[tuple[str, str]] = ()) -> dict[str, Json]:
+    """Inputs, outputs, knobs, gates and exits of a program, in order of declaration.
+
+    `strategies` are (gate name, strategy) pairs of the plan.
+    """
+    chosen = dict(strategies)
+    nodes = [node for _, node in graph.nodes()]
+    gates = [node for node in nodes if isinstance(node, Gate)]
+    return {
+        "inputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Input)],
+        "outputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Output)],
+        "knobs": [_knob(n) for n in nodes if isinstance(n, Knob)],
+        "gates": [_gate(n, chosen.get(n.name)) for n in gates],
+        "exits": [{"name": n.exit, "gate": n.name} for n in gates if n.exit is not None],
+    }
+
+
+def tolerance(precisions: Iterable[str]) -> tuple[float, float]:
+    """The widest absolute and relative tolerance of those precisions."""
+    pairs = [TOLERANCES["fp32"], *(TOLERANCES[p] for p in precisions)]
+    return max(a for a, _ in pairs), max(r for _, r in pairs)
+
+
+def _knob(knob: Knob) -> dict[str, Json]:
+    return {
+        "name": knob.name,
+        **tensor(knob.type),
+        "default": [*knob.default],
+        "low": knob.low,
+        "high": knob.high,
+    }
+
+
+def _gate(gate: Gate, strategy: str | None) -> dict[str, Json]:
+    return {
+        "name": gate.name,
+        "kind": gate.kind.value,
+        "arms": gate.arms,
+        "over": [*gate.over],
+        "exit": gate.exit,
+        "strategy": strategy,
+        **tensor(gate.type),
+    }

@@ -1,0 +1,209 @@
+"""Decisions as data: replacing them, writing them as a trace, and which rows need them. Evaluates no operation.
+
+A decision in trace form is an integer array over the gate's axes: BOOL 0 or 1, ONE the arm, MANY the arms on a
+last axis, best first, -1 in dropped slots; -1 where the gate was not reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cogseedc.diagnostics import Diagnostic, UserError
+from cogseedc.interp.merge import choice
+from cogseedc.interp.schedule import Schedule, Step, gate_name
+from cogseedc.ir import Call, Exit, Gate, GateKind, Merge, MergeMode, NodeId, Output, Return, TensorType, Value
+from cogseedc.lazy import lazy
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+else:
+    np = lazy("numpy")
+
+
+def kind_of(node: Gate | Exit) -> GateKind:
+    return node.kind if isinstance(node, Gate) else GateKind.BOOL
+
+
+def arms_of(node: Gate | Exit) -> int:
+    return node.arms if isinstance(node, Gate) else 2
+
+
+def type_of(node: Gate | Exit) -> TensorType:
+    return node.type if isinstance(node, Gate) else node.condition
+
+
+def forced(node: Gate | Exit, arm: int | None) -> Array:
+    """A decision that takes one arm everywhere (MANY: that arm alone, None: no arm); broadcastable."""
+    if kind_of(node) is GateKind.MANY:
+        mask = np.zeros(arms_of(node), "bool")
+        if arm is not None:
+            mask[arm] = True
+        return mask
+    assert arm is not None, "only a gate that selects several arms may select none"
+    return np.asarray(arm, "int64")
+
+
+def override(node: Gate | Exit, own: Array, given: Array) -> Array:
+    """`own` decision with what is given in its place, where that is not -1. A bool array replaces all.
+
+    Raises UserError (CS0847) when the shapes do not fit.
+    """
+    kind = kind_of(node)
+    shape = own.shape[:-1] if kind is GateKind.MANY and given.dtype != "bool" else own.shape
+    try:
+        if given.dtype == "bool":
+            return np.broadcast_to(given, shape)
+        if kind is not GateKind.MANY:
+            given = np.broadcast_to(given, shape)
+            return np.where(given < 0, own, given != 0 if kind is GateKind.BOOL else given)
+        given = np.broadcast_to(given, (*shape, given.shape[-1]))
+    except ValueError:
+        message = f"the decisions given for {gate_name(node)!r} have shape {given.shape}, the gate has {shape}"
+        raise UserError(Diagnostic("CS0847", message)) from None
+    kept = (given < 0).all(axis=-1, keepdims=True)
+    return np.where(kept, own, mask_of(given, arms_of(node)))
+
+
+def mask_of(indices: Array, arms: int) -> Array:
+    """The mask over `arms` that holds at the indices; -1 selects nothing."""
+    return np.asarray((indices[..., None] == np.arange(arms)).any(axis=-2))
+
+
+def indices_of(mask: Array, width: int) -> Array:
+    """Selected arms in ascending order, `width` slots, -1 in the rest."""
+    order = np.argsort(~mask, axis=-1, kind="stable")[..., :width]
+    found = np.where(np.take_along_axis(mask, order, axis=-1), order, -1)
+    missing = width - found.shape[-1]
+    return np.pad(found, [(0, 0)] * (found.ndim - 1) + [(0, missing)], constant_values=-1) if missing > 0 else found
+
+
+def as_trace(node: Gate | Exit, own: Array, decision: Array, indices: Array | None) -> Array:
+    """A decision in trace form; the program's own indices, best first, where it is the program's own."""
+    if kind_of(node) is not GateKind.MANY:
+        return decision.astype("int64")
+    if indices is None:
+        return indices_of(decision, arms_of(node))
+    kept = (own == decision).all(axis=-1, keepdims=True)
+    return np.where(kept, indices, indices_of(decision, indices.shape[-1]))
+
+
+def rows_taking(node: Gate | Exit, decision: Array, arm: int, rows: int) -> Array | None:
+    """The rows [rows] where an arm is taken; None for a gate over axes other than the batch's."""
+    taken = choice(node, decision, arm) if isinstance(node, Gate) else decision if arm else ~decision
+    type = type_of(node)
+    axes = type.axes[:-1] if kind_of(node) is GateKind.MANY else type.axes
+    if not axes:
+        return np.broadcast_to(taken, (rows,))
+    return taken if len(axes) == 1 and type.batch == 0 else None
+
+
+def reached(plan: Schedule, decisions: Mapping[NodeId, Array], rows: int) -> dict[NodeId, Array]:
+    """Per gate the rows [rows] that its control edges, and those of the gates behind them, let through."""
+    controls = plan.graph.wiring().controls
+    result: dict[NodeId, Array] = {}
+    for step in plan.steps:
+        if not isinstance(step.node, (Gate, Exit)):
+            continue
+        terms: dict[int, Array] = {}
+        for edge in controls[step.id]:
+            source = plan.graph[edge.src]
+            assert isinstance(source, Gate)
+            taken = _literal(source, decisions[edge.src], edge.arm, rows)
+            so_far = terms.get(edge.term, np.ones(rows, "bool")) & result[edge.src]
+            terms[edge.term] = so_far if taken is None else so_far & taken
+        result[step.id] = np.any(list(terms.values()), axis=0) if terms else np.ones(rows, "bool")
+    return result
+
+
+def _literal(node: Gate, decision: Array, arm: int, rows: int) -> Array | None:
+    """Where the arm of a control edge is taken; `~arm` on the edge: where it is not."""
+    if arm >= 0:
+        return rows_taking(node, decision, arm, rows)
+    taken = rows_taking(node, decision, ~arm, rows)
+    return None if taken is None else ~taken
+
+
+def demanded(plan: Schedule, decisions: Mapping[NodeId, Array], rows: int) -> dict[NodeId, Array]:
+    """Per gate and exit the rows [rows] whose outputs depend on its decision, by the meaning alone.
+
+    Joins ask for the arm that is taken, exits for those before which none held. A decision over axes other than
+    the batch's may take any arm. Everything else asks for all its operands.
+    """
+    need = _Need(rows)
+    for step in reversed(plan.steps):
+        match step.node:
+            case Output():
+                need.add(step.operands[0], np.ones(rows, "bool"))
+            case Merge():
+                _demand_merge(plan, step, step.node, decisions, need)
+            case Return():
+                _demand_return(plan, step, step.node, decisions, need)
+            case Exit():
+                need.add(step.operands[0], need.of(step))
+            case _:
+                _demand_all(step, need)
+    return {s.id: need.of(s) for s in plan.steps if isinstance(s.node, (Gate, Exit))}
+
+
+class _Need:
+    """Rows that are asked for, per value."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self._by_value: dict[Value, Array] = {}
+
+    def add(self, value: Value | None, rows: Array) -> None:
+        if value is not None:
+            found = self._by_value.get(value)
+            self._by_value[value] = rows if found is None else found | rows
+
+    def at(self, value: Value) -> Array:
+        found = self._by_value.get(value)
+        return np.zeros(self.rows, "bool") if found is None else found
+
+    def of(self, step: Step) -> Array:
+        """Rows asked of any output of a node (an exit has one, its condition)."""
+        ports = range(max(len(step.outputs), 1))
+        return np.asarray(np.any([self.at(Value(step.id, port)) for port in ports], axis=0))
+
+
+def _demand_all(step: Step, need: _Need) -> None:
+    rows = need.of(step)
+    for port, value in enumerate(step.operands):
+        mixes = need.rows > 1 and isinstance(step.node, Call) and not step.rowwise(port)
+        need.add(value, np.full(need.rows, rows.any()) if mixes else rows)
+
+
+def _demand_merge(plan: Schedule, step: Step, node: Merge, decisions: Mapping[NodeId, Array], need: _Need) -> None:
+    rows = left = need.of(step)
+    count = len(node.arms)
+    for i, arm in enumerate(node.arms):
+        value = step.operands[count + i]
+        assert value is not None
+        gate = plan.graph[value.node]
+        assert isinstance(gate, Gate)
+        taken = rows_taking(gate, decisions[value.node], arm, need.rows)
+        asked = left if node.mode is MergeMode.SELECT else rows
+        need.add(value, asked)
+        need.add(step.operands[i], asked if taken is None else asked & taken)
+        left = left if taken is None else left & ~taken
+    if node.otherwise:
+        need.add(step.operands[2 * count], left)
+    if node.mode is MergeMode.WEIGHTED_SUM:
+        need.add(step.operands[2 * count + node.otherwise], rows)
+
+
+def _demand_return(plan: Schedule, step: Step, node: Return, decisions: Mapping[NodeId, Array], need: _Need) -> None:
+    for port, own in enumerate(step.operands):
+        left = need.at(Value(step.id, port))
+        for id in step.exits:
+            exit = plan.step[id]
+            assert isinstance(exit.node, Exit)
+            taken = rows_taking(exit.node, decisions[id], 1, need.rows)
+            need.add(Value(id), left)
+            need.add(exit.operands[1 + port], left if taken is None else left & taken)
+            left = left if taken is None else left & ~taken
+        need.add(own, left)

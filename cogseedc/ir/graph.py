@@ -1,0 +1,194 @@
+"""The program graph: one private networkx multigraph behind typed edit verbs.
+
+The payload of a node is one frozen dataclass, the edge is the multigraph key; no other attribute exists.
+Analyses read `wiring()`, never networkx. No pass logic lives here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Any
+
+import networkx
+
+from cogseedc.ir.nodes import ControlEdge, DataEdge, Edge, Node, NodeId, Value, output_types
+from cogseedc.ir.types import TensorType
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """A snapshot of the edges; edges per node are sorted by port (data) or by gate (control)."""
+
+    ins: dict[NodeId, tuple[DataEdge, ...]]
+    outs: dict[NodeId, tuple[DataEdge, ...]]
+    controls: dict[NodeId, tuple[ControlEdge, ...]]
+    """Control edges into each node."""
+    controlled: dict[NodeId, tuple[ControlEdge, ...]]
+    """Control edges out of each gate."""
+    order: tuple[NodeId, ...]
+    """Topological order over both kinds of edges; ready nodes leave by id."""
+
+    def operand(self, node: NodeId, port: int) -> Value | None:
+        """What feeds an operand port, if anything does."""
+        for e in self.ins[node]:
+            if e.dst_port == port:
+                return Value(e.src, e.src_port)
+        return None
+
+    def operands(self, node: NodeId) -> tuple[Value | None, ...]:
+        """What feeds each port, from 0 to the last one that is fed; None where nothing does."""
+        edges = self.ins[node]
+        result: list[Value | None] = [None] * (edges[-1].dst_port + 1 if edges else 0)
+        for e in edges:
+            result[e.dst_port] = Value(e.src, e.src_port)
+        return tuple(result)
+
+
+class Graph:
+    """A typed, acyclic program graph. Node ids are never reused."""
+
+    def __init__(self) -> None:
+        self._graph: networkx.MultiDiGraph[NodeId] = networkx.MultiDiGraph()
+        self._next = 0
+        self._wiring: Wiring | None = None
+
+    def add(self, node: Node, operands: Iterable[Value | None] = ()) -> NodeId:
+        """Adds a node fed by `operands` in port order; None leaves a port open."""
+        id = NodeId(self._next)
+        self._next += 1
+        self._graph.add_node(id, node=node)
+        for port, value in enumerate(operands):
+            if value is not None:
+                self._add_edge(DataEdge(value.node, value.port, id, port))
+        self._wiring = None
+        return id
+
+    def connect(self, edge: Edge) -> None:
+        """Adds an edge; adding an equal one again changes nothing."""
+        self._add_edge(edge)
+        self._wiring = None
+
+    def disconnect(self, edge: Edge) -> None:
+        self._graph.remove_edge(edge.src, edge.dst, key=edge)
+        self._wiring = None
+
+    def update(self, id: NodeId, node: Node) -> None:
+        """Swaps a payload; the wiring stays."""
+        self._graph.nodes[id]["node"] = node
+
+    def remove(self, ids: Iterable[NodeId]) -> None:
+        """Removes nodes and all their edges."""
+        self._graph.remove_nodes_from(list(ids))
+        self._wiring = None
+
+    def redirect(self, old: Value, new: Value, except_in: frozenset[NodeId] = frozenset()) -> None:
+        """Feeds every consumer of `old` from `new`, but for those in `except_in`."""
+        for _, dst, edge in list(self._graph.out_edges(old.node, keys=True)):
+            if isinstance(edge, DataEdge) and edge.src_port == old.port and dst not in except_in:
+                self._graph.remove_edge(old.node, dst, key=edge)
+                self._add_edge(DataEdge(new.node, new.port, dst, edge.dst_port))
+        self._wiring = None
+
+    def __getitem__(self, id: NodeId) -> Node:
+        node: Node = self._graph.nodes[id]["node"]
+        return node
+
+    def feeds(self, id: NodeId) -> tuple[Value | None, ...]:
+        """What feeds each operand port of one node; for builders, who edit between reads."""
+        edges = sorted(
+            (key for _, _, key in self._graph.in_edges(id, keys=True) if isinstance(key, DataEdge)), key=lambda e: e.dst_port
+        )
+        result: list[Value | None] = [None] * (edges[-1].dst_port + 1 if edges else 0)
+        for edge in edges:
+            result[edge.dst_port] = Value(edge.src, edge.src_port)
+        return tuple(result)
+
+    @property
+    def next_id(self) -> int:
+        """The id that the next added node gets."""
+        return self._next
+
+    def __contains__(self, id: NodeId) -> bool:
+        return id in self._graph
+
+    def __len__(self) -> int:
+        return len(self._graph)
+
+    def nodes(self) -> Iterator[tuple[NodeId, Node]]:
+        """All nodes, by id."""
+        for id in sorted(self._graph):
+            yield id, self._graph.nodes[id]["node"]
+
+    def edges(self) -> Iterator[Edge]:
+        """All edges, unsorted."""
+        for _, _, key in self._graph.edges(keys=True):
+            yield key
+
+    def type(self, value: Value) -> TensorType:
+        return output_types(self[value.node])[value.port]
+
+    def wiring(self) -> Wiring:
+        """The current snapshot; valid until the next edit of the topology."""
+        if self._wiring is None:
+            self._wiring = _snapshot(self._graph)
+        return self._wiring
+
+    def copy(self) -> Graph:
+        """An independent graph with the same ids; payloads are shared."""
+        other = Graph()
+        other._graph = self._graph.copy()
+        other._next = self._next
+        other._wiring = self._wiring
+        return other
+
+    def as_networkx(self) -> networkx.MultiDiGraph[NodeId]:
+        """A frozen view for drawing and for any networkx algorithm."""
+        return self._graph.copy(as_view=True)
+
+    def _add_edge(self, edge: Edge) -> None:
+        self._graph.add_edge(edge.src, edge.dst, key=edge)
+
+
+def _snapshot(graph: networkx.MultiDiGraph[NodeId]) -> Wiring:
+    ins: dict[NodeId, list[DataEdge]] = {n: [] for n in graph}
+    outs: dict[NodeId, list[DataEdge]] = {n: [] for n in graph}
+    controls: dict[NodeId, list[ControlEdge]] = {n: [] for n in graph}
+    controlled: dict[NodeId, list[ControlEdge]] = {n: [] for n in graph}
+    waiting = dict.fromkeys(graph, 0)
+    key: Any
+    for src, dst, key in graph.edges(keys=True):
+        waiting[dst] += 1
+        if isinstance(key, DataEdge):
+            ins[dst].append(key)
+            outs[src].append(key)
+        else:
+            controls[dst].append(key)
+            controlled[src].append(key)
+    return Wiring(
+        {n: tuple(sorted(es, key=lambda e: e.dst_port)) for n, es in ins.items()},
+        {n: tuple(sorted(es, key=lambda e: (e.dst, e.dst_port))) for n, es in outs.items()},
+        {n: tuple(sorted(es, key=lambda e: (e.term, e.src, e.arm))) for n, es in controls.items()},
+        {n: tuple(sorted(es, key=lambda e: (e.dst, e.term, e.arm))) for n, es in controlled.items()},
+        _order(waiting, outs, controlled),
+    )
+
+
+def _order(
+    waiting: dict[NodeId, int],
+    outs: dict[NodeId, list[DataEdge]],
+    controlled: dict[NodeId, list[ControlEdge]],
+) -> tuple[NodeId, ...]:
+    ready: list[NodeId] = sorted(n for n, count in waiting.items() if not count)
+    order: list[NodeId] = []
+    while ready:
+        node = heappop(ready)
+        order.append(node)
+        edges: tuple[Edge, ...] = (*outs[node], *controlled[node])
+        for edge in edges:
+            waiting[edge.dst] -= 1
+            if not waiting[edge.dst]:
+                heappush(ready, edge.dst)
+    assert len(order) == len(waiting), "the graph has a cycle"
+    return tuple(order)

@@ -1,0 +1,260 @@
+"""The guard algebra: for which decisions of the gates a node has to run. Knows of gates and bits, not of dataflow.
+
+It is always legal to compute more, so each operation may answer with a weaker guard; it never answers with a
+stronger one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_ as intersect
+
+from cogseedc.ir.graph import Graph
+from cogseedc.ir.nodes import ControlEdge, Gate, GateKind, NodeId
+from cogseedc.ir.types import BATCH_SIZE
+
+MOST_TERMS = 4
+_STEPS = 256
+"""Work limit of one implication test; past it the answer is no, which is sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A union of conjunctions. A conjunction is a set of excluded decisions, as bits that a `Literals` assigned.
+
+    Canonical: terms are sorted, none implies another, at most four.
+    """
+
+    terms: tuple[int, ...]
+
+    @property
+    def always(self) -> bool:
+        return self.terms == (0,)
+
+    @property
+    def never(self) -> bool:
+        return not self.terms
+
+
+TRUE = Guard((0,))
+FALSE = Guard(())
+
+
+def guardable(gate: Gate) -> bool:
+    """Whether decisions of this gate take part in guards: it is over the batch alone, or over nothing."""
+    axes = gate.type.axes[:-1] if gate.kind is GateKind.MANY else gate.type.axes
+    return not axes or (len(axes) == 1 and axes[0].size == BATCH_SIZE)
+
+
+@dataclass(frozen=True)
+class Literals:
+    """The bits of all gates. BOOL and ONE: one group of a bit per arm. MANY: a group of two bits per arm,
+    `selected` then `not selected`. A conjunction that excludes a whole group is contradictory."""
+
+    gates: dict[NodeId, Gate]
+    first: dict[NodeId, int]
+    """Index of the first bit of each gate."""
+    owners: tuple[NodeId, ...]
+    """The gate of each bit."""
+    groups: tuple[int, ...]
+    """For each bit the mask of its group."""
+    batch: int
+    """Mask of all bits of gates over the batch axis; the other gates are uniform."""
+
+    @staticmethod
+    def over(gates: Iterable[tuple[NodeId, Gate]]) -> Literals:
+        """Bits for these gates; a literal of any other gate counts as true."""
+        table, first, owners, groups, batch = dict(gates), {}, list[NodeId](), list[int](), 0
+        for id, gate in table.items():
+            start = first[id] = len(groups)
+            many = gate.kind is GateKind.MANY
+            width = 2 if many else gate.arms
+            for bit in range(start, start + (2 * gate.arms if many else gate.arms), width or 1):
+                groups += [((1 << width) - 1) << bit] * width
+            owners += [id] * (len(groups) - start)
+            if gate.type.axes[: -1 if many else None]:
+                batch |= ((1 << (len(groups) - start)) - 1) << start
+        return Literals(table, first, tuple(owners), tuple(groups), batch)
+
+    @staticmethod
+    def of(graph: Graph, dense: frozenset[NodeId] = frozenset()) -> Literals:
+        """Bits for all gates of a graph that are over the batch or over nothing, but for those in `dense`."""
+        return Literals.over(
+            (id, n) for id, n in graph.nodes() if isinstance(n, Gate) and guardable(n) and id not in dense
+        )
+
+    def mask(self, gate: NodeId) -> int:
+        """All bits of a gate; 0 if it has none."""
+        if gate not in self.gates:
+            return 0
+        count = self.gates[gate].arms * (2 if self.gates[gate].kind is GateKind.MANY else 1)
+        return ((1 << count) - 1) << self.first[gate]
+
+    def taken(self, gate: NodeId, arm: int) -> Guard:
+        """Where the gate took (MANY: selected) the arm."""
+        if gate not in self.gates:
+            return TRUE
+        if self.gates[gate].kind is GateKind.MANY:
+            return Guard((2 << (self.first[gate] + 2 * arm),))
+        return Guard((self.mask(gate) & ~(1 << (self.first[gate] + arm)),))
+
+    def not_taken(self, gate: NodeId, arm: int) -> Guard:
+        """Where the gate did not take (MANY: select) the arm."""
+        if gate not in self.gates:
+            return TRUE
+        if self.gates[gate].kind is GateKind.MANY:
+            return Guard((1 << (self.first[gate] + 2 * arm),))
+        return FALSE if self.gates[gate].arms == 1 else Guard((1 << (self.first[gate] + arm),))
+
+    def contradictory(self, a: int, b: int = 0) -> bool:
+        """Whether two conjunctions, together, exclude every decision of some group."""
+        both = a | b
+        rest = a if not b or a.bit_count() < b.bit_count() else b
+        while rest:
+            group = self.groups[(rest & -rest).bit_length() - 1]
+            if both & group == group:
+                return True
+            rest &= ~group
+        return False
+
+    def and_(self, a: Guard, b: Guard) -> Guard:
+        if a.always or b.never:
+            return b
+        if b.always or a.never:
+            return a
+        return self._canonical([x | y for x in a.terms for y in b.terms if not self.contradictory(x, y)])
+
+    def or_(self, a: Guard, b: Guard) -> Guard:
+        if a == b or a.always or b.never:
+            return a
+        if b.always or a.never:
+            return b
+        return self._canonical([*a.terms, *b.terms])
+
+    def union(self, guards: Iterable[Guard]) -> Guard:
+        """The union of all."""
+        return reduce(self.or_, guards, FALSE)
+
+    def drop(self, guard: Guard, mask: int) -> Guard:
+        """The guard with the literals in `mask` counted as true."""
+        if all(not term & mask for term in guard.terms):
+            return guard
+        return self._canonical([term & ~mask for term in guard.terms])
+
+    def implies(self, a: Guard, b: Guard) -> bool:
+        """Whether `b` holds wherever `a` does. A yes is certain; a no may be a lack of patience."""
+        return all(self._inside(term, b.terms) for term in a.terms)
+
+    def exclusive(self, a: Guard, b: Guard) -> bool:
+        """Whether both can never hold together."""
+        return all(self.contradictory(x, y) for x in a.terms for y in b.terms)
+
+    def owners_of(self, term: int) -> tuple[NodeId, ...]:
+        """The gates that a conjunction speaks of, in order of their bits."""
+        found = list[NodeId]()
+        while term:
+            owner = self.owners[(term & -term).bit_length() - 1]
+            found.append(owner)
+            term &= ~self.mask(owner)
+        return tuple(found)
+
+    def _canonical(self, terms: Sequence[int]) -> Guard:
+        kept = _minimal(terms)
+        while (joined := self._join(kept)) is not None:
+            kept = _minimal(joined)
+        if len(kept) > MOST_TERMS:
+            return Guard((reduce(intersect, kept),))
+        for term in list(kept):
+            others = [t for t in kept if t != term]
+            if others and self._inside(term, others):
+                kept = others
+        return Guard(tuple(kept))
+
+    def _join(self, terms: list[int]) -> list[int] | None:
+        """Replaces two terms that differ in one group only: their union excludes what both exclude there."""
+        for i, a in enumerate(terms):
+            for b in terms[i + 1 :]:
+                different = a ^ b
+                if not different & ~self.groups[(different & -different).bit_length() - 1]:
+                    return [t for t in terms if t not in (a, b)] + [a & b]
+        return None
+
+    def _inside(self, term: int, union: Sequence[int]) -> bool:
+        """Whether a conjunction lies in a union: nothing is left of it when each term is cut out in turn."""
+        left = [(term, tuple(union))]
+        for _ in range(_STEPS):
+            if not left:
+                return True
+            part, cutters = left.pop()
+            if any(not cut & ~part for cut in cutters):
+                continue
+            cutters = tuple(cut for cut in cutters if not self.contradictory(part, cut))
+            if not cutters:
+                return False
+            cut = cutters[0]
+            left += [(part | (group & ~cut), cutters[1:]) for group in self._groups_of(cut & ~part)]
+        return not left
+
+    def _groups_of(self, bits: int) -> Iterator[int]:
+        while bits:
+            group = self.groups[(bits & -bits).bit_length() - 1]
+            yield group
+            bits &= ~group
+
+    def edges(self, guard: Guard, node: NodeId, of: dict[NodeId, Guard]) -> tuple[ControlEdge, ...]:
+        """Control edges into `node` that say `guard`, without what the guards `of` the gates say already."""
+        if guard.always:
+            return ()
+        return tuple(e for i, term in enumerate(guard.terms) for e in self._term_edges(term, i, node, of))
+
+    def _term_edges(self, term: int, place: int, node: NodeId, of: dict[NodeId, Guard]) -> Iterator[ControlEdge]:
+        said = 0
+        for gate in self.owners_of(term):
+            if len(of[gate].terms) == 1:
+                said |= of[gate].terms[0]
+        for group in self._groups_of(term & ~said):
+            gate = self.owners[group.bit_length() - 1]
+            first = (group & -group).bit_length() - 1
+            if self.gates[gate].kind is GateKind.MANY:
+                arm = (first - self.first[gate]) // 2
+                yield ControlEdge(gate, node, ~arm if term >> first & 1 else arm, place)
+                continue
+            allowed = [arm for arm in range(self.gates[gate].arms) if not term >> (first + arm) & 1]
+            if len(allowed) == 1:
+                yield ControlEdge(gate, node, allowed[0], place)
+                continue
+            for arm in range(self.gates[gate].arms):
+                if arm not in allowed:
+                    yield ControlEdge(gate, node, ~arm, place)
+
+    def literal(self, edge: ControlEdge) -> Guard:
+        """What one control edge says, by itself."""
+        return self.taken(edge.src, edge.arm) if edge.arm >= 0 else self.not_taken(edge.src, ~edge.arm)
+
+
+def _minimal(terms: Iterable[int]) -> list[int]:
+    """Sorted, without terms that exclude more than another one does."""
+    kept = list[int]()
+    for term in sorted(set(terms), key=lambda t: (t.bit_count(), t)):
+        if all(other & ~term for other in kept):
+            kept.append(term)
+    return sorted(kept)
+
+
+def guards(graph: Graph, literals: Literals) -> dict[NodeId, Guard]:
+    """The guard of every node, read from the control edges into it and into the gates behind them."""
+    wiring = graph.wiring()
+    found: dict[NodeId, Guard] = {}
+    for id in wiring.order:
+        edges = wiring.controls[id]
+        if not edges:
+            found[id] = TRUE
+            continue
+        terms: dict[int, Guard] = {}
+        for edge in edges:
+            behind = literals.and_(literals.literal(edge), found[edge.src])
+            terms[edge.term] = literals.and_(terms.get(edge.term, TRUE), behind)
+        found[id] = literals.union(terms.values())
+    return found

@@ -1,0 +1,322 @@
+"""The nodes and edges of a program graph: a closed union of frozen dataclasses.
+
+Positional throughout: axes are positions, operands are ports. Names in types and origins are labels
+for people. What feeds a node is said by its edges, never by its payload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NewType
+
+from cogseedc.ir.size import Size
+from cogseedc.ir.types import Dtype, TensorType
+from cogseedc.source import Span
+
+NodeId = NewType("NodeId", int)
+
+Attr = None | bool | int | float | str | Size | Dtype | tuple["Attr", ...]  # value of a static parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Attrs:
+    """Static arguments of an operation: canonical, positional, sorted by name."""
+
+    items: tuple[tuple[str, Attr], ...] = ()
+
+    @staticmethod
+    def of(**values: Attr) -> Attrs:
+        return Attrs(tuple(sorted(values.items())))
+
+    def __getitem__(self, name: str) -> Attr:
+        for key, value in self.items:
+            if key == name:
+                return value
+        raise KeyError(name)
+
+    def __contains__(self, name: str) -> bool:
+        return any(key == name for key, _ in self.items)
+
+    def number(self, name: str) -> int | float:
+        value = self[name]
+        assert isinstance(value, (int, float)), (name, value)
+        return value
+
+    def integer(self, name: str) -> int:
+        value = self[name]
+        assert isinstance(value, int), (name, value)
+        return value
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        value = self[name]
+        assert isinstance(value, tuple), (name, value)
+        return tuple(v for v in value if isinstance(v, int))
+
+    def text(self, name: str) -> str:
+        value = self[name]
+        assert isinstance(value, str), (name, value)
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self[name]
+        assert isinstance(value, bool), (name, value)
+        return value
+
+    def sizes(self, name: str) -> tuple[Size, ...]:
+        value = self[name]
+        assert isinstance(value, tuple), (name, value)
+        return tuple(Size.of(v) for v in value if isinstance(v, (int, Size)))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a node comes from."""
+
+    path: str = ""
+    """Instance path: `a.Stage.conv2d`. For people; never used to look something up."""
+    seeds: tuple[str, ...] = ()
+    """Names of the seeds around it, outermost first (one per seed instance on the path)."""
+    scope: tuple[str, ...] = ()
+    """Instance paths of the seed calls around it, outermost first; `scope[i]` is an instance of `seeds[i]`."""
+    span: Span | None = None
+    """Where it is written."""
+    bits: tuple[Dtype | str, ...] = ()
+    """Reduced precisions that the innermost seed tolerates, from its `bits`: `int8`, `fp8`, `fp16`, `bf16`."""
+    forced_bits: str | None = None
+    """Precision that an attribute `@bits(...)` asks for here."""
+    level: int | None = None
+    """Level of the innermost seed: 0 atomic .. 3 tissue."""
+
+
+class InitKind(Enum):
+    """How a weight starts."""
+
+    KAIMING = "kaiming"  # uniform, bound sqrt(1 / fan_in), as torch's linear and convolution layers
+    NORMAL = "normal"  # normal(std)
+    UNIFORM = "uniform"  # uniform(low, high)
+    ZEROS = "zeros"
+    ONES = "ones"
+    FULL = "full"  # full(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """Initial values of a weight; `fan_in` is for `kaiming`."""
+
+    kind: InitKind
+    arguments: tuple[float, ...] = ()
+    fan_in: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input of the exported seed."""
+
+    name: str
+    type: TensorType
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter (or, not trainable, a buffer) of the state dict. One node per instance path."""
+
+    path: str
+    type: TensorType
+    init: Init
+    trainable: bool = True
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """A value that is adjustable at run time; `default` has one entry per element."""
+
+    name: str
+    type: TensorType
+    default: tuple[float, ...]
+    low: float
+    high: float
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A small literal: values in row-major order; one value stands for all elements."""
+
+    type: TensorType
+    values: tuple[float | int | bool, ...]
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operation of the catalogue. Operand i comes in on port i; an absent optional operand has no edge."""
+
+    op: str
+    attrs: Attrs
+    types: tuple[TensorType, ...]
+    origin: Origin = field(default=Origin(), compare=False)
+
+    @property
+    def type(self) -> TensorType:
+        return self.types[0]
+
+
+class GateKind(Enum):
+    """What one decision is."""
+
+    BOOL = "bool"  # arms: 0 not taken, 1 taken
+    ONE = "one"  # one of n arms, an i64 index
+    MANY = "many"  # k of n arms, a bool mask along its last axis; not exclusive
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """How a gradient passes a decision in training (`via`)."""
+
+    name: str  # gumbel | straight_through | soft | reinforce
+    arguments: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A decision. Port 0: bool | i64 | (MANY) bool mask. Port 1 (MANY): i64 indices, best first.
+
+    Output 0 is the decision itself, of `type`: the one tensor from which both sides are made.
+    """
+
+    name: str
+    """Call path of the gate, unique in the program; the key of the trace."""
+    kind: GateKind
+    arms: int
+    over: tuple[str, ...]
+    """Names of the axes that it is over."""
+    type: TensorType
+    estimator: Estimator | None = None
+    exit: str | None = None
+    """Path of the exit that this gate decides, for gates made by `insert-exit-points`."""
+    aliases: tuple[str, ...] = ()
+    """Names of equal gates that `simplify-gates` replaced by this one: they decide alike."""
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+class MergeMode(Enum):
+    """How arms are brought together."""
+
+    SELECT = "select"
+    WEIGHTED_SUM = "weighted_sum"
+    SUM = "sum"
+    MEAN = "mean"
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A join. With n = len(arms), ports: 0..n-1 the arms' values, n..2n-1 the gates that choose them,
+    then (if `otherwise`) the value for indices with no arm, then (WEIGHTED_SUM) the dense weights [.., E].
+
+    SELECT takes the first arm, in order, whose gate took `arms[i]`; without `otherwise` the arms cover
+    everything. Other modes combine all selected arms; without `otherwise`, none gives zero.
+    """
+
+    mode: MergeMode
+    arms: tuple[int, ...]
+    otherwise: bool
+    axes: tuple[tuple[int, ...], ...]
+    """For each arm: positions, in the value, of the axes of its gate's decision (without E of MANY)."""
+    type: TensorType
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A declared exit, before `insert-exit-points`. Port 0: condition; ports 1..: its values for the outputs."""
+
+    name: str
+    scope: str
+    """Instance path of the seed that it returns from."""
+    order: int
+    """Place among the exits of its scope."""
+    over: tuple[str, ...]
+    condition: TensorType
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Outputs of a seed instance that has exits, before `insert-exit-points`: ports in = ports out."""
+
+    scope: str
+    types: tuple[TensorType, ...]
+    names: tuple[str, ...]
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output of the exported seed."""
+
+    name: str
+    type: TensorType
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A named loss term: computed in training only."""
+
+    name: str
+    type: TensorType
+    origin: Origin = field(default=Origin(), compare=False)
+
+
+Node = Input | Weight | Knob | Constant | Call | Gate | Merge | Exit | Return | Output | Loss
+
+
+@dataclass(frozen=True, slots=True)
+class DataEdge:
+    """A value flows from an output port to an operand port."""
+
+    src: NodeId
+    src_port: int
+    dst: NodeId
+    dst_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ControlEdge:
+    """`dst` runs only for indices where gate `src` took `arm`; a negative `arm` is `~a`: did not take arm `a`.
+
+    The guard of `src` itself is implied, so edges say only what it does not. Edges of one `term`
+    hold together (and); terms of a node are alternatives (or). A node without control edges runs
+    for all indices.
+    """
+
+    src: NodeId
+    dst: NodeId
+    arm: int
+    term: int = 0
+
+
+Edge = DataEdge | ControlEdge
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One output of a node."""
+
+    node: NodeId
+    port: int = 0
+
+
+def output_types(node: Node) -> tuple[TensorType, ...]:
+    """Types of a node's outputs."""
+    match node:
+        case Call(types=types) | Return(types=types):
+            return types
+        case Input() | Weight() | Knob() | Constant() | Gate() | Merge():
+            return (node.type,)
+        case Exit() | Output() | Loss():
+            return ()

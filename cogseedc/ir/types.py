@@ -1,0 +1,115 @@
+"""Types of values: dtype and axes, each axis a name and a size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from cogseedc.ir.size import Size
+
+BATCH = "N"
+"""Name, and symbol of the size, of the batch axis of the exported seed."""
+
+
+class Dtype(Enum):
+    """Element types; the value is the spelling in the language."""
+
+    F32 = "f32"
+    F16 = "f16"
+    BF16 = "bf16"
+    I64 = "i64"
+    I32 = "i32"
+    I8 = "i8"
+    U8 = "u8"
+    BOOL = "bool"
+
+    @property
+    def floating(self) -> bool:
+        return self in (Dtype.F32, Dtype.F16, Dtype.BF16)
+
+    @property
+    def bits(self) -> int:
+        return {"f32": 32, "i32": 32, "i64": 64, "f16": 16, "bf16": 16}.get(self.value, 8)
+
+
+_INTEGERS = (Dtype.I8, Dtype.I32, Dtype.I64)
+
+
+def promote(a: Dtype, b: Dtype) -> Dtype:
+    """The dtype of an operation on both, as torch promotes two tensors."""
+    if a is b:
+        return a
+    if a is Dtype.BOOL or b is Dtype.BOOL:
+        return b if a is Dtype.BOOL else a
+    if a.floating and b.floating:
+        return Dtype.F32
+    if a.floating or b.floating:
+        return a if a.floating else b
+    if Dtype.U8 in (a, b):
+        other = b if a is Dtype.U8 else a
+        return Dtype.I32 if other is Dtype.I8 else other  # torch gives i16, which the language lacks
+    return _INTEGERS[max(_INTEGERS.index(a), _INTEGERS.index(b))]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis: its label (None: unnamed) and its size."""
+
+    name: str | None
+    size: Size
+
+    def __str__(self) -> str:
+        if self.name is None:
+            return str(self.size)
+        return self.name if self.size == Size.symbol(self.name) else f"{self.name}={self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """A dtype and its axes, outermost first."""
+
+    dtype: Dtype
+    axes: tuple[Axis, ...] = ()
+
+    @property
+    def rank(self) -> int:
+        return len(self.axes)
+
+    @property
+    def shape(self) -> tuple[Size, ...]:
+        return tuple(a.size for a in self.axes)
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        return tuple(a.name for a in self.axes)
+
+    @property
+    def elements(self) -> Size:
+        total = Size.of(1)
+        for axis in self.axes:
+            total = total * axis.size
+        return total
+
+    @property
+    def batch(self) -> int | None:
+        """Position of the batch axis: the one whose size is the symbol of the batch."""
+        for i, axis in enumerate(self.axes):
+            if axis.size == BATCH_SIZE:
+                return i
+        return None
+
+    def position(self, name: str) -> int | None:
+        """Position of the axis with that label."""
+        return next((i for i, a in enumerate(self.axes) if a.name == name), None)
+
+    def with_dtype(self, dtype: Dtype) -> TensorType:
+        return replace(self, dtype=dtype)
+
+    def with_axes(self, axes: tuple[Axis, ...]) -> TensorType:
+        return replace(self, axes=axes)
+
+    def __str__(self) -> str:
+        return f"{self.dtype.value}[{', '.join(map(str, self.axes))}]"
+
+
+BATCH_SIZE = Size.symbol(BATCH)

@@ -1,0 +1,115 @@
+"""Resolution of imports to parsed files, inside one package root; a file is read once."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from cogseedc.diagnostics import Diagnostic, Label, UserError
+from cogseedc.seeds.versions import allows, parse_version
+from cogseedc.source import Span
+
+STD_VERSION = "1.0.0"
+_STD = files("cogseedc") / "seeds" / "std"
+
+Tree = TypeVar("Tree")
+
+
+class ImportLike(Protocol):
+    """What is read of an import statement."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def is_file(self) -> bool: ...
+    @property
+    def version(self) -> str | None: ...
+    @property
+    def span(self) -> Span: ...
+
+
+@dataclass(eq=False)
+class Library(Generic[Tree]):
+    """Packages and files. `parse` turns (name, bytes) into a syntax tree and raises UserError."""
+
+    parse: Callable[[str, bytes], Tree]
+    root: Path | None
+    """No import reaches outside; None (stdin): no file imports at all."""
+    sources: dict[str, bytes] = field(default_factory=dict)
+    """Every imported file by key, for the artifact. Also where an artifact's own sources are found."""
+    sealed: bool = False
+    """Files come from `sources` only."""
+    _trees: dict[str, Tree] = field(default_factory=dict)
+
+    def module(self, item: ImportLike, importer: str) -> tuple[str, Tree]:
+        """Key and tree of what an import names. Raises UserError."""
+        key = self._file(item, importer) if item.is_file else self._package(item)
+        if key not in self._trees:
+            self._trees[key] = self.parse(key, self._read(key, item.span))
+        return key, self._trees[key]
+
+    def _package(self, item: ImportLike) -> str:
+        top, _, rest = item.path.partition(".")
+        known = sorted(p.name.removesuffix(".seed") for p in _STD.iterdir() if p.name.endswith(".seed"))
+        if top != "std" or rest not in known:
+            near = get_close_matches(rest if top == "std" else item.path, known, n=1)
+            help = f"did you mean `std.{near[0]}`?" if near else f"the packages are {', '.join(f'std.{k}' for k in known)}"
+            raise _refused("CS0506", f"there is no package `{item.path}`", item.span, help)
+        if item.version is not None and not allows(item.version, parse_version(STD_VERSION)):
+            raise _refused("CS0507", f"`{item.path}` is there in version {STD_VERSION}, not {item.version}", item.span,
+                           f"ask for `@^{STD_VERSION}`")
+        return f"std/{rest}.seed"
+
+    def _file(self, item: ImportLike, importer: str) -> str:
+        if importer.startswith("std/"):
+            raise _refused("CS0508", "a package imports no files", item.span, "import a package")
+        if "\\" in item.path or "\0" in item.path or item.path.startswith("/") or not item.path.endswith(".seed"):
+            raise _refused("CS0508", f"`{item.path!a}` is no relative path of a `.seed` file", item.span, 'write `"./blocks.seed"`')
+        if self.sealed:
+            return os.path.normpath(os.path.join(os.path.dirname(importer), item.path))
+        if self.root is None:
+            raise _refused("CS0508", "a program from standard input imports no files", item.span, "save it as a file")
+        base = self.root if not self._trees and importer not in self.sources else self.root
+        folder = (base / importer).parent if importer in self.sources else base
+        path = Path(os.path.normpath(folder / item.path))
+        root = self.root.resolve()
+        resolved = path.parent.resolve() / path.name
+        if not resolved.is_relative_to(root):
+            raise _refused("CS0508", f"`{item.path}` lies outside the package", item.span, "import files below the program's own folder")
+        return resolved.relative_to(root).as_posix()
+
+    def _read(self, key: str, span: Span) -> bytes:
+        if key in self.sources:
+            return self.sources[key]
+        if key.startswith("std/"):
+            data = (_STD / key.removeprefix("std/")).read_bytes()
+        elif self.sealed or self.root is None:
+            raise _refused("CS0509", f"the file `{key}` is missing", span, "")
+        else:
+            data = _regular(self.root.resolve() / key, key, span)
+        self.sources[key] = data
+        return data
+
+
+def _regular(path: Path, key: str, span: Span) -> bytes:
+    """The bytes of a regular file; links and special files are refused."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        reason = "is a link" if path.is_symlink() else (error.strerror or "cannot be read").lower()
+        raise _refused("CS0509", f"the file `{key}` cannot be imported: it {reason}" if path.is_symlink() else f"the file `{key}` cannot be imported: {reason}", span,
+                       "the path is relative to the importing file") from None
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _refused("CS0509", f"`{key}` is no regular file", span, "")
+        return file.read(1 << 26)
+
+
+def _refused(code: str, message: str, span: Span, help: str) -> UserError:
+    return UserError(Diagnostic(code, message, (Label(span),), help))

@@ -1,0 +1,170 @@
+"""Targets as data: what a backend may use on a kind of machine, and what things cost there.
+
+A target is a folder of `targets/` with a `target.toml`. Nothing here decides; the plan does.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from typing import Literal
+
+from cogseedc.diagnostics import Diagnostic, UserError
+from cogseedc.resources import folder
+
+STRATEGIES = ("dense", "compact", "branch")
+PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8")
+
+Wraps = Literal["needed", "always"]
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What the plan reckons with: times of one thread, or of the device."""
+
+    mac_ns: float
+    """One multiply-accumulate, in nanoseconds."""
+    op_us: float
+    """Starting one operation, in microseconds."""
+    take_ns: float
+    """Gathering one element of the rows that stay."""
+    put_ns: float
+    """Putting one element back into its row."""
+    select_ns: float
+    """Choosing one element between two arms that are both computed."""
+    branch_us: float
+    """One `if` on a decision, in microseconds."""
+    wrap_us: float
+    """Asking whether a region has any row, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One kind of machine and runtime."""
+
+    name: str
+    summary: str
+    backend: Literal["torch", "onnx"]
+    device: Literal["cpu", "cuda"]
+    providers: tuple[str, ...]
+    """Execution providers of ONNX Runtime, best first."""
+    batch_one: bool
+    """Whether an artifact takes one sample at a time, so that every decision over the batch is one element."""
+    wrap: Wraps
+    """Where a compacted region is skipped when it has no rows: only where it must be, or always."""
+    gates: tuple[str, ...]
+    """Strategies that the plan may choose from."""
+    precisions: tuple[str, ...]
+    bits: Literal["fp32", "auto"]
+    """Precision without `--bits`: all in fp32, or what `assign-bitwidths` chooses."""
+    costs: Costs
+
+    @property
+    def wrap_regions(self) -> bool:
+        """Whether every compacted region is skipped when it has no rows."""
+        return self.wrap == "always"
+
+    @property
+    def default_bits(self) -> str:
+        """Precision without `--bits`: `fp32` or `auto`."""
+        return self.bits
+
+
+def names() -> tuple[str, ...]:
+    """Names of all targets, sorted."""
+    return tuple(sorted(f.name for f in folder("targets").iterdir() if (f / "target.toml").is_file()))
+
+
+@cache
+def load(name: str) -> Target:
+    """The target of that name.
+
+    Raises UserError CS0801 for an unknown name, CS0802 for a `target.toml` that does not say what it should.
+    """
+    known = names()
+    if name not in known:
+        close = get_close_matches(name, known, 1, 0.4)
+        hint = f"did you mean `{close[0]}`?" if close else ""
+        raise UserError(
+            Diagnostic("CS0801", f"there is no target `{name}`", help=f"{hint} targets: {', '.join(known)}".strip())
+        )
+    text = (folder("targets") / name / "target.toml").read_text(encoding="utf-8")
+    return parse(name, text)
+
+
+def parse(name: str, text: str) -> Target:
+    """A target from the text of its `target.toml`. Raises UserError CS0802."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _malformed(name, str(error)) from None
+    costs = table.pop("costs", None)
+    if not isinstance(costs, dict):
+        raise _malformed(name, "there is no table [costs]")
+    _keys(name, table, {f.name for f in fields(Target)} - {"name", "costs"}, "")
+    _keys(name, costs, {f.name for f in fields(Costs)}, "costs.")
+    return Target(
+        name=name,
+        summary=_text(name, table, "summary"),
+        backend="torch" if _word(name, table, "backend", ("torch", "onnx")) == "torch" else "onnx",
+        device="cpu" if _word(name, table, "device", ("cpu", "cuda")) == "cpu" else "cuda",
+        providers=_words(name, table, "providers", None),
+        batch_one=_flag(name, table, "batch_one"),
+        wrap="needed" if _word(name, table, "wrap", ("needed", "always")) == "needed" else "always",
+        gates=_words(name, table, "gates", STRATEGIES),
+        precisions=_words(name, table, "precisions", PRECISIONS),
+        bits="fp32" if _word(name, table, "bits", ("fp32", "auto")) == "fp32" else "auto",
+        costs=Costs(**{key: _number(name, costs, key) for key in sorted(costs)}),
+    )
+
+
+def _malformed(name: str, message: str) -> UserError:
+    return UserError(Diagnostic("CS0802", f"target `{name}`: {message}", help="see targets/torch-cpu/target.toml"))
+
+
+def _keys(name: str, table: Mapping[str, object], expected: set[str], prefix: str) -> None:
+    for key in sorted(expected - table.keys()):
+        raise _malformed(name, f"`{prefix}{key}` is missing")
+    for key in sorted(table.keys() - expected):
+        raise _malformed(name, f"`{prefix}{key}` is not known")
+
+
+def _text(name: str, table: Mapping[str, object], key: str) -> str:
+    value = table[key]
+    if not isinstance(value, str):
+        raise _malformed(name, f"`{key}` must be a string, not {value!r}")
+    return value
+
+
+def _word(name: str, table: Mapping[str, object], key: str, allowed: tuple[str, ...]) -> str:
+    value = _text(name, table, key)
+    if value not in allowed:
+        raise _malformed(name, f"`{key}` must be one of {', '.join(allowed)}, not {value!r}")
+    return value
+
+
+def _words(name: str, table: Mapping[str, object], key: str, allowed: tuple[str, ...] | None) -> tuple[str, ...]:
+    values = table[key]
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise _malformed(name, f"`{key}` must be a list of strings, not {values!r}")
+    for value in values:
+        if allowed is not None and value not in allowed:
+            raise _malformed(name, f"`{key}` may have {', '.join(allowed)}, not {value!r}")
+    return tuple(values)
+
+
+def _flag(name: str, table: Mapping[str, object], key: str) -> bool:
+    value = table[key]
+    if not isinstance(value, bool):
+        raise _malformed(name, f"`{key}` must be true or false, not {value!r}")
+    return value
+
+
+def _number(name: str, table: Mapping[str, object], key: str) -> float:
+    value = table[key]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+        raise _malformed(name, f"`costs.{key}` must be a number of at least 0, not {value!r}")
+    return float(value)

@@ -1,0 +1,137 @@
+"""Counts what ran: rows per arm of each gate, and rows per block as the guards predict them from the decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cogseedc.backends.plan.model import Choice, Plan, Space, Strategy
+from cogseedc.interp import Schedule, arms_of, kind_of
+from cogseedc.ir import BATCH_SIZE, Gate, GateKind
+from cogseedc.lazy import lazy
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+else:
+    np = lazy("numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCount:
+    """How often an arm ran: decisions that took it, in natural and in forced runs. `arm` None: MANY selected none."""
+
+    gate: str
+    arm: int | None
+    natural: int
+    forced: int
+
+
+@dataclass
+class Census:
+    """Collects counts per (gate, arm)."""
+
+    natural: dict[tuple[str, int | None], int] = field(default_factory=dict)
+    forced: dict[tuple[str, int | None], int] = field(default_factory=dict)
+    traced: dict[str, None] = field(default_factory=dict)
+
+    def add(self, plan: Schedule, trace: Mapping[str, Array], forces: Mapping[str, int | None], natural: bool) -> None:
+        """Counts one run. What a MANY gate was forced to is not in the trace, so it is counted by `forces`."""
+        table = self.natural if natural else self.forced
+        for name, decisions in trace.items():
+            if name not in plan.gates:
+                continue
+            self.traced[name] = None
+            node = plan.decider(name)
+            many = kind_of(node) is GateKind.MANY
+            force = forces.get(name, -1)
+            if many and (force is None or force >= 0):
+                key = name, force
+                table[key] = table.get(key, 0) + int((decisions >= 0).any(axis=-1).sum())
+                continue
+            for arm in range(arms_of(node)):
+                table[name, arm] = table.get((name, arm), 0) + int((decisions == arm).sum())
+
+    def counts(self, plan: Schedule) -> tuple[ArmCount, ...]:
+        """One entry per arm of every gate that an artifact traced, in order of the gates."""
+        return tuple(
+            ArmCount(name, arm, self.natural.get((name, arm), 0), self.forced.get((name, arm), 0))
+            for name in plan.gates
+            if name in self.traced
+            for arm in range(arms_of(plan.decider(name)))
+        )
+
+    def untraced(self, plan: Schedule) -> tuple[str, ...]:
+        """Gates of the program that the artifact does not have: folded away, or lost."""
+        return tuple(name for name in plan.gates if name not in self.traced)
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Holds where a gate's decision is one of `arms`, or (`negated`) is none of them."""
+
+    gate: str
+    arms: tuple[int, ...]
+    negated: bool
+    rowwise: bool
+    """Whether the decision is per row; else it is one for the whole batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowSpace:
+    """A subset of the batch rows, by the decisions that make it; parents come before their children."""
+
+    name: str
+    parent: str | None
+    terms: tuple[tuple[Literal, ...], ...]
+
+
+def row_spaces(plan: Plan) -> tuple[RowSpace, ...]:
+    """The row spaces of a plan, but for the root; those made of decisions over further axes are left out."""
+    result: list[RowSpace] = []
+    known: dict[int, str | None] = {0: None}
+    for space in plan.spaces:
+        if space.parent is None or space.parent not in known:
+            continue
+        terms = _terms(plan, space)
+        if terms is not None:
+            known[space.id] = space.name
+            result.append(RowSpace(space.name, known[space.parent], terms))
+    return tuple(result)
+
+
+def predict_rows(spaces: Sequence[RowSpace], trace: Mapping[str, Array], rows: int) -> dict[str, int]:
+    """Rows that each space holds, by the decisions of a run; a space whose decisions were not traced is left out."""
+    held: dict[str | None, Array] = {None: np.ones(rows, "bool")}
+    for space in spaces:
+        gates = [literal.gate for term in space.terms for literal in term]
+        if space.parent in held and all(gate in trace for gate in gates):
+            terms = [np.all([_holds(c, trace[c.gate], rows) for c in term], axis=0) for term in space.terms]
+            held[space.name] = held[space.parent] & np.any(terms, axis=0)
+    return {name: int(mask.sum()) for name, mask in held.items() if name is not None}
+
+
+def _terms(plan: Plan, space: Space) -> tuple[tuple[Literal, ...], ...] | None:
+    terms = [[_literal(plan, choice) for choice in term] for term in space.terms]
+    found = tuple(tuple(literal for literal in term if literal is not None) for term in terms)
+    complete = all(len(term) == len(choices) for term, choices in zip(found, space.terms, strict=True))
+    return found if complete and space.strategy in (Strategy.COMPACT, Strategy.BRANCH) else None
+
+
+def _literal(plan: Plan, choice: Choice) -> Literal | None:
+    gate = plan.graph[choice.decision.node]
+    if not isinstance(gate, Gate):
+        return None
+    axes = gate.type.axes[:-1] if gate.kind is GateKind.MANY else gate.type.axes
+    if len(axes) > 1 or (axes and axes[0].size != BATCH_SIZE):
+        return None
+    return Literal(gate.name, choice.arms, choice.negated, bool(axes))
+
+
+def _holds(literal: Literal, trace: Array, rows: int) -> Array:
+    taken: Array = np.isin(trace, literal.arms)
+    if taken.ndim > literal.rowwise:
+        taken = np.asarray(taken.any(axis=-1))
+    return np.broadcast_to(~taken if literal.negated else taken, (rows,))

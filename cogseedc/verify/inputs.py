@@ -1,0 +1,129 @@
+"""Random inputs that fit a program: sizes for its symbols, values for its dtypes. Deterministic for equal arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from hashlib import sha256
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from cogseedc.diagnostics import Diagnostic, UserError
+from cogseedc.interp import numpy_dtype
+from cogseedc.ir import BATCH, Call, Dtype, Graph, Input, NodeId, Size, output_types
+from cogseedc.lazy import lazy
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+else:
+    np = lazy("numpy")
+
+_CANDIDATES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, 96, 128, 224)
+_PASS_ON = frozenset({"permute", "unsqueeze", "squeeze", "expand", "reshape", "flatten", "select", "slice", "cast"})
+"""Operations behind which an integer is still the same number."""
+_LARGEST = {Dtype.U8: 256, Dtype.I8: 128}
+
+
+def choose_sizes(graph: Graph, given: Mapping[str, int] | None = None, wanted: int = 2) -> tuple[dict[str, int], ...]:
+    """Up to `wanted` different choices of small sizes for the symbols other than the batch's, all types sound.
+
+    One choice, an empty one, for a program without such symbols. Raises UserError (CS0848) when no choice fits.
+    """
+    fixed = dict(given or {})
+    symbols = _symbols(graph)
+    open_symbols = [s for s in symbols if s not in fixed]
+    sizes = {axis.size for _, node in graph.nodes() for type in output_types(node) for axis in type.axes}
+    checked = sorted((s for s in sizes if s.symbols() - {BATCH}), key=str)
+    found: list[dict[str, int]] = []
+    for choice in _choices(open_symbols):
+        candidate = {**{s: fixed[s] for s in symbols if s in fixed}, **choice}
+        if all(_sound(size, candidate) for size in checked):
+            found.append(candidate)
+        if len(found) == wanted or not open_symbols:
+            break
+    if not found:
+        message = f"no small sizes fit the axes {', '.join(symbols)}"
+        raise UserError(Diagnostic("CS0848", message, help="give the sizes to verify with: `--size T=32`"))
+    return tuple(found)
+
+
+def random_inputs(graph: Graph, batch: int, sizes: Mapping[str, int], rng: int, scale: float = 1.0) -> dict[str, Array]:
+    """A batch of random inputs: normal with standard deviation `scale`, integers within what they index."""
+    bound = {**sizes, BATCH: batch}
+    return {
+        node.name: _random(
+            node, tuple(s.evaluate(bound) for s in node.type.shape), rng, scale, _limit(graph, id, bound)
+        )
+        for id, node in graph.nodes()
+        if isinstance(node, Input)
+    }
+
+
+def _symbols(graph: Graph) -> list[str]:
+    inputs = [node for _, node in graph.nodes() if isinstance(node, Input)]
+    names = dict.fromkeys(n for node in inputs for size in node.type.shape for n in sorted(size.symbols()))
+    return [name for name in names if name != BATCH]
+
+
+def _choices(symbols: list[str]) -> Iterator[dict[str, int]]:
+    """Different values for different symbols first, then equal ones (square images)."""
+    apart = (
+        {s: _CANDIDATES[(start + i) % len(_CANDIDATES)] for i, s in enumerate(symbols)}
+        for start in range(len(_CANDIDATES))
+    )
+    doubled = ({s: base << i for i, s in enumerate(symbols)} for base in _CANDIDATES)
+    equal = (dict.fromkeys(symbols, base) for base in _CANDIDATES)
+    return chain(apart, doubled, equal)
+
+
+def _sound(size: Size, sizes: Mapping[str, int]) -> bool:
+    """Whether the size is a positive integer for these values, whatever the batch."""
+    known = size.substitute({**{s: Size.of(v) for s, v in sizes.items()}, BATCH: Size.of(1)}).known
+    return known is not None and known.denominator == 1 and known > Fraction(0)
+
+
+def _limit(graph: Graph, id: NodeId, sizes: Mapping[str, int]) -> int:
+    """One more than the largest index that every use of an integer input allows; 4 when nothing limits it."""
+    wiring = graph.wiring()
+    limits: list[int] = []
+    stack, seen = [id], {id}
+    while stack:
+        for edge in wiring.outs[stack.pop()]:
+            node = graph[edge.dst]
+            if not isinstance(node, Call) or edge.dst in seen:
+                continue
+            limits += _limits_of(graph, node, edge.dst, edge.dst_port, sizes)
+            if node.op in _PASS_ON:
+                seen.add(edge.dst)
+                stack.append(edge.dst)
+    return min(limits, default=4)
+
+
+def _limits_of(graph: Graph, node: Call, id: NodeId, port: int, sizes: Mapping[str, int]) -> Iterator[int]:
+    """Sizes of the axis that operand `port` indexes: of an embedding's rows, of what is taken from, of its classes."""
+    types = [None if v is None else graph.type(v) for v in graph.wiring().operands(id)]
+    if node.op == "one_hot":
+        for name, value in node.attrs.items:
+            if name in ("classes", "size") and isinstance(value, (int, Size)):
+                yield Size.of(value).evaluate(sizes)
+    elif node.op == "embedding":
+        table = types[1] if len(types) > 1 else None
+        if table is not None:
+            yield table.shape[-2].evaluate(sizes)
+    elif node.op in ("take", "put", "gather", "scatter") and port > 0 and types[0] is not None:
+        over = dict(node.attrs.items).get("over", -1)
+        axis = over[0] if isinstance(over, tuple) and over else over
+        yield types[0].shape[axis if isinstance(axis, int) else -1].evaluate(sizes)
+
+
+def _random(node: Input, shape: tuple[int, ...], rng: int, scale: float, limit: int) -> Array:
+    key = int.from_bytes(sha256(f"{rng}:input:{node.name}:{shape}".encode()).digest()[:16], "little")
+    generator = np.random.Generator(np.random.Philox(key=key))
+    dtype = numpy_dtype(node.type.dtype)
+    if node.type.dtype is Dtype.BOOL:
+        return generator.random(shape) < 0.5
+    if node.type.dtype.floating:
+        return (generator.standard_normal(shape) * scale).astype(dtype)
+    return generator.integers(0, min(limit, _LARGEST.get(node.type.dtype, limit)), shape).astype(dtype)

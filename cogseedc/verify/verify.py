@@ -1,0 +1,231 @@
+"""Verifies an artifact: runs it, naturally and with forced decisions, against the reference of its source.
+
+Never reads the optimised graph. The artifact's own decisions are replayed in the reference, so that a decision
+near its threshold is no mismatch of values; decisions are compared by themselves, where they are certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cogseedc.diagnostics import UserError
+from cogseedc.interp import Reference, forced
+from cogseedc.ir import BATCH, Graph, Input, Output
+from cogseedc.lazy import lazy
+from cogseedc.verify.census import Census, RowSpace, predict_rows
+from cogseedc.verify.compare import Mismatch, Tolerance, compare_rows, compare_run, compare_values
+from cogseedc.verify.forcing import ROTATE, Force, Scenario, groups, scenarios
+from cogseedc.verify.inputs import choose_sizes, random_inputs
+from cogseedc.verify.report import Report
+from cogseedc.verify.runners import Run, Runner
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+else:
+    np = lazy("numpy")
+
+BATCHES = (0, 1, 2, 7, 16)
+NEAR = 1e-3
+FORCED_BATCH = 7
+MANY_SCENARIOS = 96
+"""Past so many forced runs the batch of each is two."""
+SCALES = (1.0, 8.0)
+"""Standard deviations of natural inputs: ordinary, and large enough to saturate what saturates."""
+MOST_MISMATCHES = 200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to verify."""
+
+    rng: int = 0
+    batches: tuple[int, ...] = BATCHES
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    near: float = NEAR
+    force: bool = True
+    """Whether decisions are forced; without it only what the random inputs happen to decide is verified."""
+
+
+def verify(
+    graph: Graph,
+    weights: Mapping[str, Array],
+    runner: Runner,
+    settings: Settings | None = None,
+    *,
+    subject: str = "artifact",
+    spaces: Sequence[RowSpace] = (),
+    rounded: Graph | None = None,
+    inputs: Iterable[Mapping[str, Array]] = (),
+) -> Report:
+    """Compares what `runner` runs with the meaning of `graph`, the graph before passes.
+
+    `spaces` say which rows each block must run on (`row_spaces(plan)`). `rounded` is the same program with the
+    roundings of its precisions written out: values are then compared with it, decisions with `graph` still.
+    `inputs` are further batches to run. Raises UserError for weights or sizes that do not fit the program.
+    """
+    return _Verification(graph, weights, runner, settings or Settings(), subject, spaces, rounded).report(inputs)
+
+
+class _Verification:
+    """One verification under way."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        weights: Mapping[str, Array],
+        runner: Runner,
+        settings: Settings,
+        subject: str,
+        spaces: Sequence[RowSpace],
+        rounded: Graph | None,
+    ) -> None:
+        self.graph, self.runner, self.settings = graph, runner, settings
+        self.subject, self.spaces = subject, spaces
+        self.meaning = Reference(graph, weights)
+        self.reference = self.meaning if rounded is None else Reference(rounded, weights)
+        self.plan = self.meaning.plan
+        self.groups = groups(self.plan)
+        self.mismatches: list[Mismatch] = []
+        self.dropped = self.natural = self.forced = 0
+        self.census = Census()
+        self.distances: dict[str, float] = {}
+        self.unrounded: dict[str, float] = {}
+        self.notes: list[str] = []
+
+    def report(self, inputs: Iterable[Mapping[str, Array]]) -> Report:
+        sizes = choose_sizes(self.graph, self.settings.sizes)
+        for name, batch in self._natural_batches(sizes):
+            self._compare(Scenario(name), batch)
+        for i, given in enumerate(inputs):
+            self._compare(Scenario(f"given inputs {i}"), dict(given))
+        if self.settings.force:
+            self._force(sizes[0])
+        return Report(
+            subject=self.subject,
+            natural=self.natural,
+            forced=self.forced,
+            tolerance=self.settings.tolerance,
+            near=self.settings.near,
+            mismatches=tuple(self.mismatches),
+            dropped=self.dropped,
+            census=self.census.counts(self.plan),
+            untraced=self.census.untraced(self.plan),
+            distances=tuple(self.distances.items()),
+            unrounded=tuple(self.unrounded.items()) if self.reference is not self.meaning else (),
+            batch_coupled=self.plan.batch_coupled,
+            notes=tuple(self.notes),
+        )
+
+    def _natural_batches(self, sizes: Sequence[Mapping[str, int]]) -> Iterable[tuple[str, dict[str, Array]]]:
+        batches = [b for b in self.settings.batches if b or not self.plan.batch_coupled]
+        if not any(n.type.batch is not None for _, n in self.graph.nodes() if isinstance(n, Input)):
+            batches = [1]
+        for choice in sizes:
+            for batch in batches:
+                for scale in SCALES if batch == max(batches) else SCALES[:1]:
+                    given = ", ".join(f"{name}={size}" for name, size in {BATCH: batch, **choice}.items())
+                    name = given if scale == 1.0 else f"{given}, inputs times {scale:g}"
+                    yield name, random_inputs(self.graph, batch, choice, self.settings.rng, scale)
+
+    def _force(self, sizes: Mapping[str, int]) -> None:
+        wanted = scenarios(self.plan, self.runner.rotates)
+        batch = FORCED_BATCH if len(wanted) <= MANY_SCENARIOS else 2
+        inputs = random_inputs(self.graph, batch, sizes, self.settings.rng + 1)
+        for scenario in wanted:
+            known = {name: force for name, force in scenario.forces if name in self.census.traced}
+            if known:
+                self._compare(Scenario(scenario.name, tuple(known.items())), inputs)
+
+    def _compare(self, scenario: Scenario, inputs: Mapping[str, Array]) -> None:
+        """Runs the artifact, replays its decisions in the reference, and notes every difference."""
+        forces = dict(scenario.forces)
+        self.natural, self.forced = self.natural + (not forces), self.forced + bool(forces)
+        run = self._run(scenario.name, inputs, forces)
+        if run is None:
+            return
+        decisions = self._decisions(run.trace, forces)
+        try:
+            result = self.reference.run(inputs, self.settings.knobs, decisions)
+        except UserError as error:
+            self._note(Mismatch("decision", scenario.name, "trace", str(error)))
+            return
+        for mismatch in compare_run(self.plan, scenario.name, run.trace, result, forces, self.settings.near):
+            self._note(mismatch)
+        self._values(scenario.name, run, result.outputs, result.output_margins)
+        if self.reference is not self.meaning:
+            self._distance(run, self.meaning.run(inputs, self.settings.knobs, decisions).outputs)
+        self.census.add(self.plan, run.trace, forces, not forces)
+        self._rows(scenario.name, run, inputs)
+
+    def _run(self, name: str, inputs: Mapping[str, Array], forces: Mapping[str, Force]) -> Run | None:
+        """A run of the artifact. Whatever it raises is a finding, not our fault."""
+        try:
+            if forces:
+                return self.runner.run_forced(inputs, self.settings.knobs, forces)
+            return self.runner.run(inputs, self.settings.knobs)
+        except Exception as error:
+            text = " ".join(str(error).split())[:300]
+            self._note(Mismatch("error", name, type(error).__name__, text))
+            return None
+
+    def _decisions(self, trace: Mapping[str, Array], forces: Mapping[str, Force]) -> dict[str, Array]:
+        """What the reference has to decide: what was forced, else what the artifact decided.
+
+        A gate that the artifact merged with another follows that other.
+        """
+        decisions: dict[str, Array] = {}
+        for leader, members in self.groups.members.items():
+            traced = [name for name in members if name in trace]
+            for name in members:
+                source = name if name in trace else traced[0] if traced else None
+                force = forces.get(source, ROTATE) if source is not None else ROTATE
+                if force is None or force >= 0:
+                    decisions[name] = forced(self.plan.decider(leader), force)
+                elif source is not None:
+                    decisions[name] = trace[source]
+        return decisions
+
+    def _values(self, scenario: str, run: Run, outputs: Mapping[str, Array], margins: Mapping[str, Array]) -> None:
+        for name, wanted in outputs.items():
+            if name not in run.outputs:
+                self._note(Mismatch("value", scenario, name, "the artifact does not give it"))
+                continue
+            margin, near = margins.get(name), self.settings.near
+            found = compare_values(run.outputs[name], wanted, self.settings.tolerance, margin, near)
+            self.distances[name] = max(self.distances.get(name, 0.0), found.absolute)
+            if found.mismatch is not None:
+                self._note(Mismatch("value", scenario, name, found.mismatch))
+
+    def _distance(self, run: Run, outputs: Mapping[str, Array]) -> None:
+        for name, wanted in outputs.items():
+            if name in run.outputs:
+                gap = compare_values(run.outputs[name], wanted, self.settings.tolerance, None, np.inf).absolute
+                self.unrounded[name] = max(self.unrounded.get(name, 0.0), gap)
+
+    def _rows(self, scenario: str, run: Run, inputs: Mapping[str, Array]) -> None:
+        rows = self._batch(inputs)
+        for name, wrong in compare_rows(run.rows, predict_rows(self.spaces, run.trace, rows)):
+            self._note(Mismatch("rows", scenario, name, wrong))
+
+    def _batch(self, inputs: Mapping[str, Array]) -> int:
+        for _, node in self.graph.nodes():
+            if isinstance(node, Input) and node.type.batch is not None:
+                return int(inputs[node.name].shape[node.type.batch])
+        return 1
+
+    def _note(self, mismatch: Mismatch) -> None:
+        if len(self.mismatches) < MOST_MISMATCHES:
+            self.mismatches.append(mismatch)
+        else:
+            self.dropped += 1
+
+
+def output_names(graph: Graph) -> tuple[str, ...]:
+    """Names of a program's outputs, in order."""
+    return tuple(node.name for _, node in graph.nodes() if isinstance(node, Output))
