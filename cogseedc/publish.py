@@ -39,12 +39,12 @@ def canonical_json(value: object, indent: int | None = None) -> bytes:
 def publish(folder: str | Path, payloads: Mapping[str, bytes], manifest: Mapping[str, object]) -> Path:
     """Writes an artifact and returns its folder.
 
-    Each payload lies at `<first 16 digits of its sha256>/<name>`; the manifest's entry `payloads` says for each name the
-    path, the sha256 and the size in bytes. Replacing the manifest is the commit; payloads that nobody refers to are removed
-    after it. Calls for one folder wait for each other.
+    Each payload lies at `<first 16 digits of its sha256>/<name>`; the manifest's entry `payloads` says for each name
+    the path, the sha256 and the size in bytes. Replacing the manifest is the commit; payloads that nobody refers to
+    are removed after it. Calls for one folder wait for each other.
 
-    Raises PublishError when `folder` is a link, a file, or holds what is no artifact; OSError when writing fails, and then
-    the old artifact is whole.
+    Raises PublishError when `folder` is a link, a file, or holds what is no artifact; OSError when writing fails, and
+    then the old artifact is whole.
     """
     folder = Path(folder)
     entries = {name: _entry(name, data) for name, data in sorted(payloads.items())}

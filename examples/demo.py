@@ -66,7 +66,9 @@ def train(module: torch.nn.Module, data: Split, epochs: int) -> None:
                 continue
             result = module(augmented(data.images[batch]))
             heads = [exit.logits for exit in result.exits.values()]
-            loss = sum((cross_entropy(head, data.digits[batch], label_smoothing=0.05) for head in heads), torch.zeros(()))
+            loss = sum(
+                (cross_entropy(head, data.digits[batch], label_smoothing=0.05) for head in heads), torch.zeros(())
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -29,8 +29,8 @@ def check_budgets(
 ) -> tuple[Budget, ...]:
     """Reports CS0704 for a worst case that is not proved to keep its bound and CS0705 for a mean above it.
 
-    `means` are measured (a profile, a benchmark), by quantity; a mean without measurement is not checked, and neither is
-    the worst latency. Returns the bounds that could not be checked.
+    `means` are measured (a profile, a benchmark), by quantity; a mean without measurement is not checked,
+    and neither is the worst latency. Returns the bounds that could not be checked.
     """
     open = list[Budget]()
     for budget in budgets:

@@ -133,7 +133,9 @@ def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Cos
     )
 
 
-def _numbers(nodes: Mapping[NodeId, NodeCost], sizes: Mapping[str, int]) -> tuple[Callable[[Size], int], tuple[str, ...]]:
+def _numbers(
+    nodes: Mapping[NodeId, NodeCost], sizes: Mapping[str, int]
+) -> tuple[Callable[[Size], int], tuple[str, ...]]:
     every = [size for cost in nodes.values() for size in (cost.macs, cost.params, cost.bytes)]
     unknown = sorted({symbol for size in every for symbol in size.symbols()} - set(sizes))
     known = {**dict.fromkeys(unknown, ASSUMED), **sizes}
@@ -147,13 +149,14 @@ def _range(paths: Paths, given: Sequence[int] = (0,)) -> Range:
 
 
 def _picks(graph: Graph) -> dict[NodeId, Picks]:
-    """How many arms each k-of-n gate selects: exactly k when its mask comes straight from `top_mask`, else at most k."""
+    """How many arms each k-of-n gate selects: k when its mask comes straight from `top_mask`, else at most k."""
     found: dict[NodeId, Picks] = {}
     for id, node in graph.nodes():
         if not isinstance(node, Gate) or node.kind is not GateKind.MANY:
             continue
         mask, indices = graph.wiring().operands(id)[:2]
-        assert mask is not None and indices is not None, "the verifier found both ports fed"
+        assert mask is not None, "the verifier found both ports fed"
+        assert indices is not None, "the verifier found both ports fed"
         most = graph.type(indices).axes[-1].size.value
         maker = graph[mask.node]
         most = node.arms if most is None else most

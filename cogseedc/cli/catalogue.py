@@ -8,6 +8,7 @@ from difflib import get_close_matches
 import click
 
 from cogseedc.cli import options, tables
+from cogseedc.limits import Limits
 from cogseedc.publish import canonical_json
 
 
@@ -28,7 +29,7 @@ def targets(as_json: bool) -> int:
     return 0
 
 
-@click.command(epilog="Examples: cogseedc ops    cogseedc ops conv2d")
+@click.command(epilog=options.examples("cogseedc ops", "cogseedc ops conv2d"))
 @click.argument("name", required=False)
 @options.as_json
 def ops(name: str | None, as_json: bool) -> int:
@@ -47,4 +48,20 @@ def ops(name: str | None, as_json: bool) -> int:
     else:
         for key, value in records[0].items():
             click.echo(f"{key + ':':<12} {value}" if isinstance(value, str) else f"{key + ':':<12} {', '.join(value)}")
+    return 0
+
+
+@click.command(epilog=options.examples("cogseedc seeds", "cogseedc seeds blocks.seed"))
+@click.argument("files", nargs=-1, metavar="[FILE...]")
+@options.limits
+@options.as_json
+def seeds(files: tuple[str, ...], limits: Limits, as_json: bool) -> int:
+    """The seeds of the standard library, or of FILE..."""
+    from cogseedc.driver.catalogue import seeds_of
+
+    records = seeds_of(files, limits)
+    if as_json:
+        click.echo(canonical_json(records), nl=False)
+    else:
+        tables.show(("from", "seed", "level", "what"), [(r["from"], r["signature"], r["level"], r["doc"]) for r in records])
     return 0

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import click
 
-from cogseedc.cli import options, report, tables
+from cogseedc.cli import options, tables
 from cogseedc.cli.state import State
 from cogseedc.publish import canonical_json
 
 
-@click.command(epilog="Example: cogseedc run build/net in.npz --knob tau=0.8 --trace -o out.npz")
+@click.command(epilog=options.examples("cogseedc run build/net in.npz --knob tau=0.8 --trace -o out.npz"))
 @click.argument("artifact", metavar="ARTIFACT", type=click.Path())
 @click.argument("inputs", metavar="INPUTS.npz", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Write the outputs to this .npz file.")
-@click.option("--knob", "knobs", type=options.Pair(), multiple=True, metavar="NAME=VALUE", help="Set a knob: --knob tau=0.8.")
+@click.option(
+    "--knob", "knobs", type=options.Pair(), multiple=True, metavar="NAME=VALUE", help="Set a knob: --knob tau=0.8."
+)
 @click.option("--trace", is_flag=True, help="Also the decisions of each gate, as trace.<gate>.")
 @options.as_json
 @click.pass_obj
 def run(
-    state: State, artifact: str, inputs: str, output: str | None, knobs: tuple[tuple[str, str], ...], trace: bool, as_json: bool
+    state: State,
+    artifact: str,
+    inputs: str,
+    output: str | None,
+    knobs: tuple[tuple[str, str], ...],
+    trace: bool,
+    as_json: bool,
 ) -> int:
     """Run ARTIFACT on INPUTS.npz, which has one array per input, named as the input is."""
     from cogseedc.driver.execute import run_file
@@ -32,7 +40,7 @@ def run(
     return 0
 
 
-@click.command(epilog="Example: cogseedc verify build/net-torch-cpu build/net-onnx-cpu")
+@click.command(epilog=options.examples("cogseedc verify build/net-torch-cpu build/net-onnx-cpu"))
 @click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT...", type=click.Path())
 @click.option("--rng", type=click.IntRange(0), default=0, show_default=True, help="Random inputs from this number.")
 @options.as_json
@@ -40,8 +48,8 @@ def run(
 def verify(state: State, artifacts: tuple[str, ...], rng: int, as_json: bool) -> int:
     """Compare each ARTIFACT with the meaning of the source in it.
 
-    Decisions are replayed in the reference and forced each way, for batches of 0, 1, 2, 7 and 16. Status 3 on a mismatch, 1 when
-    an artifact is damaged.
+    Decisions are replayed in the reference and forced each way, for batches of 0, 1, 2, 7 and 16. Status 3 on a
+    mismatch, 1 when an artifact is damaged.
     """
     raise NotImplementedError
 
@@ -52,5 +60,7 @@ def _numbers(name: str, text: str) -> float | list[float]:
     try:
         values = [float(part) for part in parts]
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no number, nor numbers in parentheses", param_hint=f"--knob {name}") from None
+        raise click.BadParameter(
+            f"{text!r} is no number, nor numbers in parentheses", param_hint=f"--knob {name}"
+        ) from None
     return values if text.startswith("(") else values[0] if len(values) == 1 else values

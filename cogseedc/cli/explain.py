@@ -14,9 +14,11 @@ from cogseedc.limits import Limits
 from cogseedc.publish import canonical_json
 
 
-@click.command(epilog="Examples: cogseedc explain CS0301    cogseedc explain net.seed --plan -t onnx-cpu")
+@click.command(epilog=options.examples("cogseedc explain CS0301", "cogseedc explain net.seed --plan -t onnx-cpu"))
 @click.argument("subject", metavar="CODE|FILE", required=False)
-@click.option("--plan", "with_plan", is_flag=True, help="How each gate of FILE is lowered, and what each way would cost.")
+@click.option(
+    "--plan", "with_plan", is_flag=True, help="How each gate of FILE is lowered, and what each way would cost."
+)
 @options.target("onnx-cpu")
 @options.program
 @options.lowering

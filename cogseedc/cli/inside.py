@@ -13,11 +13,27 @@ from cogseedc.limits import Limits
 from cogseedc.publish import canonical_json, write_file
 
 
-@click.command(epilog="Example: cogseedc opt net.seed --passes insert-exit-points,eliminate-dead-seeds --print-after-all")
+@click.command(
+    epilog=options.examples("cogseedc opt net.seed --passes insert-exit-points,eliminate-dead-seeds --print-after-all")
+)
 @click.argument("file", metavar="FILE")
-@click.option("--passes", metavar="A,B,...", help="Passes to run, in order; default: those that a build for the target runs.")
-@click.option("--print-after-all", is_flag=True, help="Print the program after every pass that changed it, not only after the last.")
-@click.option("--list", "list_all", is_flag=True, is_eager=True, expose_value=False, callback=lambda c, p, v: _list(c, v), help="List all passes.")
+@click.option(
+    "--passes", metavar="A,B,...", help="Passes to run, in order; default: those that a build for the target runs."
+)
+@click.option(
+    "--print-after-all",
+    is_flag=True,
+    help="Print the program after every pass that changed it, not only after the last.",
+)
+@click.option(
+    "--list",
+    "list_all",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda c, p, v: _list(c, v),
+    help="List all passes.",
+)
 @options.target("torch-cpu")
 @options.program
 @options.checks
@@ -65,10 +81,16 @@ def _list(ctx: click.Context, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.command(epilog="Examples: cogseedc cost net.seed    cogseedc cost net.seed --rate exits.easy=0.6")
+@click.command(epilog=options.examples("cogseedc cost net.seed", "cogseedc cost net.seed --rate easy=0.6"))
 @click.argument("subject", metavar="FILE|ARTIFACT")
-@click.option("--rate", "rates", type=options.Pair(), multiple=True, metavar="GATE=SHARE",
-              help="Share of samples for which a gate is taken; without it, one half.")
+@click.option(
+    "--rate",
+    "rates",
+    type=options.Pair(),
+    multiple=True,
+    metavar="GATE=SHARE",
+    help="Share of samples for which a gate is taken; without it, one half.",
+)
 @options.program
 @options.as_json
 def cost(
@@ -81,13 +103,32 @@ def cost(
     as_json: bool,
 ) -> int:
     """What a program costs per sample: least, expected and most over all decisions, and per exit."""
-    from cogseedc.driver.costs import costs_of
+    from cogseedc.driver.costs import measured, rows
+    from cogseedc.driver.picture import graph_of
     from cogseedc.driver.program import Settings
 
-    raise NotImplementedError((costs_of, Settings))
+    shares = {gate: _share(gate, text) for gate, text in rates}
+    graph, symbols = graph_of(subject, Settings(seed, statics, sizes, limits))
+    record = measured(graph, symbols, shares)
+    if as_json:
+        click.echo(canonical_json(record), nl=False)
+        return 0
+    tables.show(("per sample", "least", "expected", "most"), list(rows(record)), right=(1, 2, 3))
+    if not rates and record["arms"]:
+        click.echo("expected: every arm alike; give measured shares with --rate GATE=SHARE", err=True)
+    if record["assumed"]:
+        click.echo(f"sizes that only the run knows count as 32: {record['assumed']}", err=True)
+    return 0
 
 
-@click.command(epilog="Examples: cogseedc graph net.seed -o net.html    cogseedc graph build/net --json")
+def _share(gate: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no number", param_hint=f"--rate {gate}") from None
+
+
+@click.command(epilog=options.examples("cogseedc graph net.seed -o net.html", "cogseedc graph build/net --json"))
 @click.argument("subject", metavar="FILE|ARTIFACT")
 @click.option("-o", "--output", type=click.Path(), help="Where to; its ending says how: .html .svg .dot .mmd .json")
 @options.program
@@ -121,7 +162,7 @@ def graph(
     return 0
 
 
-@click.command(epilog="Example: cogseedc inspect build/net")
+@click.command(epilog=options.examples("cogseedc inspect build/net"))
 @click.argument("artifact", metavar="ARTIFACT", type=click.Path())
 @options.as_json
 def inspect(artifact: str, as_json: bool) -> int:

@@ -86,7 +86,9 @@ class Commands(click.Group):
         with formatter.section("Examples"):
             formatter.write(EXAMPLES + "\n")
         with formatter.section("Exit status"):
-            formatter.write_text("0 fine, 1 findings, 2 usage, 3 verification mismatch, 4 budget exceeded, 70 our own fault")
+            formatter.write_text(
+                "0 fine, 1 findings, 2 usage, 3 verification mismatch, 4 budget exceeded, 70 our own fault"
+            )
 
 
 def _near(word: str) -> str:
@@ -130,7 +132,9 @@ def run(arguments: Sequence[str]) -> int:
         if state.debug:
             raise
         text = " ".join(str(error).split())[:300]
-        return _line(f"internal fault: {type(error).__name__}: {text} (cogseedc --debug shows where; please report it)", FAULT)
+        return _line(
+            f"internal fault: {type(error).__name__}: {text} (cogseedc --debug shows where; please report it)", FAULT
+        )
 
 
 def _line(text: str, status: int) -> int:

@@ -14,6 +14,11 @@ from cogseedc.limits import Limits
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def examples(*lines: str) -> str:
+    """The examples at the end of a command's help."""
+    return "\b\nExamples:\n  " + "\n  ".join(lines)
+
+
 class Pair(click.ParamType):
     """`name=value`; the value is text."""
 
@@ -76,7 +81,12 @@ def program(function: F) -> F:
     for option in (
         limits,
         click.option(
-            "--size", "sizes", type=Count(), multiple=True, metavar="NAME=NUMBER", help="Size of an open axis: --size D=32."
+            "--size",
+            "sizes",
+            type=Count(),
+            multiple=True,
+            metavar="NAME=NUMBER",
+            help="Size of an open axis: --size D=32.",
         ),
         click.option(
             "--set",
@@ -95,7 +105,12 @@ def program(function: F) -> F:
 def target(default: str | None = "torch-cpu") -> Callable[[F], F]:
     """`--target`."""
     return click.option(
-        "-t", "--target", default=default, show_default=default is not None, metavar="NAME", help="See `cogseedc targets`."
+        "-t",
+        "--target",
+        default=default,
+        show_default=default is not None,
+        metavar="NAME",
+        help="See `cogseedc targets`.",
     )
 
 
@@ -109,7 +124,9 @@ def lowering(function: F) -> F:
             help="Inputs from which the ranges of int8 activations are measured.",
         ),
         click.option(
-            "--bits", type=click.Choice(["fp32", "auto"]), help="Precisions: all fp32, or chosen. Default: the target's."
+            "--bits",
+            type=click.Choice(["fp32", "auto"]),
+            help="Precisions: all fp32, or chosen. Default: the target's.",
         ),
         click.option(
             "--gates",
@@ -126,8 +143,12 @@ def lowering(function: F) -> F:
 def weights(function: F) -> F:
     """Where weights come from: `--weights`, or `--rng` for initial ones."""
     for option in (
-        click.option("--rng", type=click.IntRange(0), metavar="NUMBER", help="Initial weights from this number (default 0)."),
-        click.option("--weights", type=click.Path(), metavar="FILE", help="A safetensors file; names must fit exactly."),
+        click.option(
+            "--rng", type=click.IntRange(0), metavar="NUMBER", help="Initial weights from this number (default 0)."
+        ),
+        click.option(
+            "--weights", type=click.Path(), metavar="FILE", help="A safetensors file; names must fit exactly."
+        ),
     ):
         function = option(function)
     return function

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cogseedc.cli import options
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.publish import make_folder, write_file
 
@@ -51,7 +52,7 @@ logits = module(x).logits
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 
-@click.command(epilog="Example: cogseedc new hello")
+@click.command(epilog=options.examples("cogseedc new hello"))
 @click.argument("name", metavar="NAME")
 def new(name: str) -> int:
     """Start a project: makes the folder NAME with a program that builds."""

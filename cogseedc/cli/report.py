@@ -10,6 +10,7 @@ import click
 
 from cogseedc.cli.state import State
 from cogseedc.diagnostics import Diagnostic, Severity, render, to_json
+from cogseedc.publish import canonical_json
 
 _BUDGETS = {"CS0704", "CS0705"}
 
@@ -18,9 +19,9 @@ def show(diagnostics: Iterable[Diagnostic], state: State) -> None:
     """Prints them all, in the form that the call asked for."""
     found = tuple(diagnostics)
     if state.json:
-        click.echo(to_json(found))
+        click.echo(canonical_json(to_json(found)), nl=False)
     elif found:
-        click.echo(render(found, color=colored()), err=True)
+        click.echo(render(found, color=colored()), err=True, nl=False)
 
 
 def status(diagnostics: Iterable[Diagnostic]) -> int:

@@ -30,14 +30,6 @@ def show(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequenc
     Console().print(table)
 
 
-def count(value: float) -> str:
-    """A number of MACs, parameters or bytes with a suffix: 1.23M."""
-    for scale, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= scale:
-            return f"{value / scale:.3g}{suffix}"
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
-
-
 def operation(spec: OpSpec) -> dict[str, str | list[str]]:
     """What is shown of an operation."""
     static = ", ".join(_parameter(p) for p in spec.parameters)

@@ -15,7 +15,7 @@ from cogseedc.limits import Limits
 from cogseedc.publish import write_file
 
 
-@click.command(epilog="Example: cogseedc check net.seed --set width=32")
+@click.command(epilog=options.examples("cogseedc check net.seed --set width=32"))
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @options.program
 @options.as_json
@@ -44,7 +44,7 @@ def check(
     return status
 
 
-@click.command(epilog="Example: cogseedc fmt --check *.seed")
+@click.command(epilog=options.examples("cogseedc fmt --check *.seed"))
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; status 1 when a file would change.")
 @click.option("--diff", is_flag=True, help="Change nothing; print what would change.")

@@ -1,1 +1,1 @@
-"""Puts the parts together: text to program, program to module or artifact. Import its modules, which load what they need."""
+"""Puts the parts together: text to program, program to module or artifact. Its modules load what they need."""

@@ -1,66 +1,106 @@
-"""The payloads of an artifact: source, model, weights, graph, costs, model card. Makes bytes; `publish` writes them."""
+"""An artifact in memory: source, model, weights, graph, costs, model card, and the manifest. `publish` writes it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_safetensors
-from safetensors.numpy import save as save_safetensors
-
-from cogseedc.diagnostics import Diagnostic, UserError
-from cogseedc.driver.program import read_bytes
+import cogseedc
+from cogseedc.driver.card import model_card, parameters
+from cogseedc.driver.costs import measured, rows
+from cogseedc.driver.emit import EMITTERS
+from cogseedc.driver.manifest import MARGIN, SCHEMA, Json, interface, tolerance
+from cogseedc.driver.picture import draw
+from cogseedc.driver.program import Program
+from cogseedc.driver.weights import Weights, weight_bytes
+from cogseedc.publish import canonical_json
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.driver.lower import Lowering
 
 WEIGHTS = "weights.safetensors"
-MODELS = {"torch": "model.py", "onnx": "model.onnx"}
 
 
-def weight_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file: tensors by name, `metadata` as JSON under the one key `cogseed`, so that equal input gives equal
-    bytes (safetensors writes several keys in any order)."""
-    tensors = {name: np.ascontiguousarray(arrays[name]).reshape(arrays[name].shape) for name in sorted(arrays)}
-    text = json.dumps(dict(metadata), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return save_safetensors(tensors, {"cogseed": text})
+@dataclass(frozen=True)
+class Artifact:
+    """What `publish` is given."""
+
+    payloads: Mapping[str, bytes]
+    manifest: Mapping[str, Json]
 
 
-def read_weights(path: str) -> dict[str, Array]:
-    """Arrays of a safetensors file. Raises UserError CS0803."""
-    try:
-        return dict(load_safetensors(read_bytes(path)))
-    except (SafetensorError, ValueError, TypeError, KeyError) as error:
-        message = f"{path!r} is no safetensors file: {error}"
-        help = "save weights with safetensors.torch.save_file(module.state_dict(), path)"
-        raise UserError(Diagnostic("CS0803", message, help=help)) from None
+def artifact(program: Program, weights: Weights, lowering: Lowering) -> Artifact:
+    """Everything of an artifact, the same bytes for the same input."""
+    payloads, files = source_payloads(program.files)
+    described = interface(lowering.plan.graph, [(g.name, g.strategy) for g in lowering.plan.gates])
+    manifest = _manifest(program, weights, lowering, files, described)
+    model, model_record = EMITTERS[lowering.target.backend](lowering, program, weights)
+    manifest["model"] = model_record
+    costs = measured(program.structure, dict(program.settings.sizes))
+    table = [(what, _spread(least, expected, most)) for what, least, expected, most in rows(costs)]
+    count = parameters(program.elaborated.graph)
+    payloads |= {
+        str(model_record["payload"]): model,
+        WEIGHTS: weight_bytes(weights.by_key(), {"name": program.name}),
+        "graph.json": draw(program, "json"),
+        "costs.json": canonical_json(costs, indent=1),
+        "README.md": model_card(manifest, program.elaborated.doc, count, table).encode(),
+    }
+    return Artifact(payloads, manifest)
 
 
-def read_arrays(path: str) -> dict[str, Array]:
-    """Arrays of an .npz file. Raises UserError: CS0901 not readable, CS0903 no .npz, or with Python objects in it."""
-    import io
-
-    data = read_bytes(path)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, KeyError, AttributeError, EOFError) as error:
-        message = f"{path!r} is no .npz file of plain arrays: {error}"
-        raise UserError(Diagnostic("CS0903", message, help="write it with numpy.savez(path, input=array)")) from None
-    except Exception as error:  # zipfile has exceptions of its own
-        raise UserError(Diagnostic("CS0903", f"{path!r} is no .npz file: {error}")) from None
-
-
-def source_payloads(files: Mapping[str, str]) -> tuple[dict[str, bytes], list[dict[str, str]]]:
+def source_payloads(files: Mapping[str, str]) -> tuple[dict[str, bytes], list[Json]]:
     """Payloads of the source texts, and (path, payload) records, the program first."""
     payloads: dict[str, bytes] = {}
-    records: list[dict[str, str]] = []
+    records: list[Json] = []
     for i, (path, text) in enumerate(files.items()):
         name = "program.seed" if i == 0 else f"import_{i}.seed"
         payloads[name] = text.encode()
         records.append({"path": PurePosixPath(path).name if i == 0 else path, "payload": name})
     return payloads, records
+
+
+def _manifest(
+    program: Program, weights: Weights, lowering: Lowering, files: list[Json], described: dict[str, Json]
+) -> dict[str, Json]:
+    target, settings = lowering.target, program.settings
+    absolute, relative = tolerance(lowering.precisions)
+    return {
+        "schema": SCHEMA,
+        "tool": {"name": "cogseedc", "version": cogseedc.__version__},
+        "name": program.name,
+        "doc": program.elaborated.doc,
+        "version": program.elaborated.version,
+        "target": {
+            "name": target.name,
+            "backend": target.backend,
+            "device": target.device,
+            "providers": [*target.providers],
+            "batch_one": target.batch_one,
+        },
+        "source": {
+            "files": files,
+            "seed": program.name,
+            "set": dict(settings.statics),
+            "size": dict(settings.sizes),
+        },
+        "weights": {"payload": WEIGHTS, "from": "file" if weights.rng is None else "rng", "rng": weights.rng},
+        "interface": described,
+        "requirements": [{"left": str(r.left), "right": str(r.right)} for r in program.elaborated.requirements],
+        "numerics": {
+            "precisions": sorted(lowering.precisions),
+            "absolute": absolute,
+            "relative": relative,
+            "margin": MARGIN,
+            "gates": lowering.gates,
+            "bits": lowering.bits,
+        },
+    }
+
+
+def _spread(least: str, expected: str, most: str) -> str:
+    if least and least != most:
+        return f"{least} to {most}" + (f", {expected} when every arm is taken alike" if expected else "")
+    return most

@@ -16,12 +16,19 @@ def summary(program: Program) -> str:
     """Interface, gates, weights and nodes of a program."""
     lines = [f"{program.name}: {_first_paragraph(program.elaborated.doc)}".rstrip(": ")]
     described = interface(program.structure)
-    for kind in ("inputs", "outputs", "knobs", "gates"):
-        records = _records(described, kind)
-        lines += [f"  {kind}"] * bool(records) + [f"    {_line(kind, record)}" for record in records]
+    lines += described_lines(described)
     lines.append(f"  weights  {parameters(program.elaborated.graph):,} parameters")
     lines.append(f"  nodes    {len(program.elaborated.graph):,}")
     return "\n".join(lines)
+
+
+def described_lines(described: Mapping[str, Json]) -> list[str]:
+    """Inputs, outputs, knobs and gates, a line each."""
+    lines: list[str] = []
+    for kind in ("inputs", "outputs", "knobs", "gates"):
+        records = _records(described, kind)
+        lines += [f"  {kind}"] * bool(records) + [f"    {_line(kind, record)}" for record in records]
+    return lines
 
 
 def parameters(graph: Graph) -> int:
@@ -52,7 +59,8 @@ def _usage(target: Mapping[str, Json], described: Mapping[str, Json]) -> str:
     inputs = ", ".join(f"{r['name']}={r['name']}" for r in _records(described, "inputs"))
     rows = "one sample at a time" if target["batch_one"] else "any batch size"
     return (
-        f"Compiled for `{target['name']}` ({rows}). `cogseed.json` says where the model lies; it runs without cogseedc too.\n\n"
+        f"Compiled for `{target['name']}` ({rows}). `cogseed.json` says where the model lies; "
+        "it runs without cogseedc too.\n\n"
         "```python\nimport cogseedc\n\n"
         f'session = cogseedc.open("this/folder")\nresult = session({inputs}, trace=True)\n```'
     )

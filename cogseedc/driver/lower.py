@@ -1,3 +1,125 @@
-"""From a program to a sealed graph and its plan: the order of passes, and what of the call each of them is given."""
+"""From a program to a sealed graph and its plan: which passes run, and what each backend is then given."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from cogseedc import target as targets
+from cogseedc.backends.plan import Gates, Plan, plan
+from cogseedc.diagnostics import Diagnostic, UserError
+from cogseedc.driver.costs import hold_budgets
+from cogseedc.driver.program import Program
+from cogseedc.driver.timing import Timing
+from cogseedc.ir import Graph
+from cogseedc.ir.printer import print_graph
+from cogseedc.ops import OPS
+from cogseedc.passes import PASSES, PIPELINES, Context, Pass, run_pipeline
+from cogseedc.target import Target
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cogseedc.driver.weights import Weights
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+_PIPELINE: Mapping[Literal["torch", "onnx"], str] = {"torch": "inference", "onnx": "stored"}
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """A program, planned for one target."""
+
+    target: Target
+    plan: Plan
+    training: Plan | None
+    """The dense meaning with all exits and losses, for backends that can train."""
+    gates: str
+    bits: str
+    precisions: frozenset[str]
+    """Reduced precisions that some node got."""
+
+
+
+def structured(program: Program) -> Graph:
+    """The graph with exits as gates and gates as control edges, as no target changes it."""
+    return _passed(program, PIPELINES["training"], None, False, Timing())
+
+
+def lower(
+    program: Program,
+    target: Target,
+    weights: Weights,
+    gates: str = "auto",
+    bits: str | None = None,
+    calibration: Mapping[str, Array] | None = None,
+    verify_each: bool = False,
+    clock: Timing | None = None,
+) -> Lowering:
+    """Runs the passes for a target and plans the result.
+
+    Raises UserError: CS0704 when the worst path exceeds a budget of the program, and what the passes report.
+    """
+    clock = clock or Timing()
+    chosen = bits or target.default_bits
+    graph = _passed(program, PIPELINES[_PIPELINE[target.backend]], target, verify_each, clock)
+    with clock.step("budgets"):
+        hold_budgets(graph, program.elaborated.budgets, dict(program.settings.sizes))
+    with clock.step(f"plan {target.name}"):
+        planned = plan(graph, target, cast(Gates, gates))
+    training = None
+    if target.backend == "torch":
+        dense = _passed(program, PIPELINES["training"], target, verify_each, clock, training=True)
+        with clock.step(f"plan {target.name}"):
+            training = plan(dense, target, "dense", training=True)
+    return Lowering(target, planned, training, gates, chosen, frozenset())
+
+
+def optimise(
+    program: Program, target_name: str, names: Sequence[str] | None, verify_each: bool, clock: Timing
+) -> list[tuple[str, bool, str]]:
+    """Runs passes by name (None: those of a build for the target); (title, changed, text) for the input and each pass.
+
+    Raises UserError CS0701 for an unknown name.
+    """
+    target = targets.load(target_name)
+    chosen = PIPELINES[_PIPELINE[target.backend]] if names is None else tuple(step for name in names for step in _steps(name))
+    graph = program.elaborated.graph.copy()
+    dumps = [("reading", True, print_graph(graph, program.name, OPS))]
+
+    def observe(step: Pass, graph: Graph, changed: bool) -> None:
+        dumps.append((step.name, changed, print_graph(graph, program.name, OPS)))
+
+    with clock.step("passes and printing"):
+        run_pipeline(graph, chosen, Context(OPS, target=target, limits=program.settings.limits), observe, verify_each)
+    return dumps
+
+
+def _passed(
+    program: Program,
+    pipeline: Sequence[Pass],
+    target: Target | None,
+    verify_each: bool,
+    clock: Timing,
+    training: bool = False,
+) -> Graph:
+    graph = program.elaborated.graph.copy()
+    context = Context(OPS, target=target, limits=program.settings.limits, training=training)
+    for step in pipeline:
+        with clock.step(step.name):
+            run_pipeline(graph, (step,), context, verify_each=verify_each)
+    return graph
+
+
+def _steps(name: str) -> tuple[Pass, ...]:
+    """A pass, or the passes of a pipeline."""
+    if name in PIPELINES:
+        return PIPELINES[name]
+    for known in PASSES:
+        if known.name == name:
+            return (known(),)
+    names = ", ".join(known.name for known in PASSES)
+    help = f"passes: {names}; pipelines: {', '.join(PIPELINES)}"
+    raise UserError(Diagnostic("CS0701", f"there is no pass or pipeline `{name}`", help=help))

@@ -36,7 +36,7 @@ MARGIN = 1e-3
 
 
 def tensor(type: TensorType) -> dict[str, Json]:
-    """dtype, axes (each a name or null and its size as text), and the shape with null where the size is known at run time only."""
+    """dtype, axes (each a name or null, and its size as text), and the shape: null for what only the run knows."""
     return {
         "dtype": type.dtype.value,
         "axes": [{"name": axis.name, "size": str(axis.size)} for axis in type.axes],
@@ -44,14 +44,14 @@ def tensor(type: TensorType) -> dict[str, Json]:
     }
 
 
-def interface(graph: Graph, strategies: Iterable[tuple[str, str]] = ()) -> dict[str, Json]:
+def interface(graph: Graph, strategies: Iterable[tuple[str, str]] | None = None) -> dict[str, Json]:
     """Inputs, outputs, knobs, gates and exits of a program, in order of declaration.
 
-    `strategies` are (gate name, strategy) pairs of the plan.
+    `strategies` are (gate name, strategy) pairs of a plan; gates that are not among them are not planned, so left out.
     """
-    chosen = dict(strategies)
+    chosen = dict(strategies or ())
     nodes = [node for _, node in graph.nodes()]
-    gates = [node for node in nodes if isinstance(node, Gate)]
+    gates = [node for node in nodes if isinstance(node, Gate) and (strategies is None or node.name in chosen)]
     return {
         "inputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Input)],
         "outputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Output)],

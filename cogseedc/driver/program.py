@@ -153,22 +153,25 @@ def settings_of(
     return Settings(seed, statics, tuple((size or {}).items()), limits or Limits())
 
 
-def elaborate(program_file: ast.File, files: Library[ast.File], settings: Settings, found: Diagnostics) -> Elaborated | None:
+def elaborate(
+    program_file: ast.File, files: Library[ast.File], settings: Settings, found: Diagnostics
+) -> Elaborated | None:
     """The program graph of a parsed file, with `exits n at x` placed; None when `found` has errors."""
-    from cogseedc.driver.exits import place_all
     from cogseedc.frontend.build import Options
     from cogseedc.frontend.build import elaborate as build_graph
 
     options = Options(settings.seed, _statics(settings), settings.sizes, settings.weight_shapes)
     result = build_graph(program_file, files, found, options, settings.limits)
     if result is not None and result.sites:
+        from cogseedc.driver.exits import place_all
+
         place_all(result, found)
     return None if found.failed else result
 
 
 def _check(source: Source, settings: Settings, kept: Mapping[str, str] | None) -> Program:
     found = Diagnostics(settings.limits.diagnostics)
-    file = _parse(source, settings.limits, found)
+    file = parse(source, settings.limits, found)
     if file is None or found.failed:
         raise UserError(*found)
     library = _library(source, settings.limits, kept)
@@ -181,23 +184,24 @@ def _check(source: Source, settings: Settings, kept: Mapping[str, str] | None) -
 
 
 def _library(source: Source, limits: Limits, kept: Mapping[str, str] | None) -> Library[ast.File]:
-    def parse(name: str, data: bytes) -> ast.File:
+    def read(name: str, data: bytes) -> ast.File:
         found = Diagnostics(limits.diagnostics)
-        file = _parse(decode(name, data, limits), limits, found)
+        file = parse(decode(name, data, limits), limits, found)
         if file is None or found.failed:
             raise UserError(*found)
         return file
 
     if kept is not None:
-        return Library(parse, None, {path: text.encode() for path, text in kept.items()}, sealed=True)
+        return Library(read, None, {path: text.encode() for path, text in kept.items()}, sealed=True)
     on_disk = not source.name.startswith("<")
-    return Library(parse, Path(source.name).parent if on_disk else None)
+    return Library(read, Path(source.name).parent if on_disk else None)
 
 
-def _parse(source: Source, limits: Limits, found: Diagnostics) -> ast.File | None:
-    from cogseedc.frontend.parser import parse
+def parse(source: Source, limits: Limits, found: Diagnostics) -> ast.File | None:
+    """The syntax tree; None, with what is wrong in `found`, when there is none."""
+    from cogseedc.frontend import parser
 
-    return parse(source, found, limits)
+    return parser.parse(source, found, limits)
 
 
 def _statics(settings: Settings) -> tuple[tuple[str, ast.Expr], ...]:
@@ -209,8 +213,10 @@ def _expression(name: str, text: str, limits: Limits) -> ast.Expr:
     from cogseedc.frontend import ast
 
     found = Diagnostics(limits.diagnostics)
-    file = _parse(Source(f"<--set {name}>", f"const {name} = {text}\n"), limits, found)
+    file = parse(Source(f"<--set {name}>", f"const {name} = {text}\n"), limits, found)
     found.check()
     if file is None or len(file.items) != 1 or not isinstance(file.items[0], ast.Const):
-        raise UserError(Diagnostic("CS0909", f"`--set {name}={text}` is not one static value", help='--set "widths=(16, 32)"'))
+        raise UserError(
+            Diagnostic("CS0909", f"`--set {name}={text}` is not one static value", help='--set "widths=(16, 32)"')
+        )
     return file.items[0].value

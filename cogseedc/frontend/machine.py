@@ -28,7 +28,7 @@ class TooDeep(Exception):
 class Machine:
     """The automaton and its stack: `states` has one entry more than `values`, `begins` and `depths`."""
 
-    __slots__ = ("begins", "builders", "deep", "depth", "depths", "position", "states", "tables", "tokens", "values")
+    __slots__ = ("begins", "builders", "deep", "depth", "depths", "names", "position", "states", "tables", "tokens", "values")
 
     def __init__(
         self, tables: Tables, tokens: Tokens, builders: Sequence[Builder | None], deep: Sequence[bool], depth: int
@@ -45,6 +45,8 @@ class Machine:
         """Index of the first token of each value."""
         self.depths: list[int] = []
         self.position = 0
+        self.names: set[int] = set()
+        """Words in place that were read as names."""
 
     def run(self) -> Value | None:
         """Goes on until the end, and returns the value of the whole, or until a token that cannot stand; then None.
@@ -107,6 +109,14 @@ class Machine:
         """Whether tokens of these kinds can follow when only the lowest `height` states are kept."""
         return advance(self.tables, self.states[:height], kinds)
 
+    def replay(self, height: int, first: int) -> list[int]:
+        """The states after the tokens from `first` on, read anew above `height`: as they were before the token that
+        cannot stand made the machine end what it could.
+        """
+        kinds, states = self.tokens.kinds, self.states[:height]
+        read = ["NAME" if i in self.names else kinds[i] for i in range(first, self.position)]
+        return states if advance(self.tables, states, read) else list(self.states)
+
     def shifts(self, height: int, kind: str) -> bool:
         """Whether the state at `height` takes this token as it is, without ending anything before it."""
         return self.tables.actions[self.states[height - 1]].get(kind, -1) >= 0
@@ -123,12 +133,15 @@ class Machine:
             return kind
         after = kinds[position + 1]
         if after in _AFTER_NAME:
+            self.names.add(position)
             return "NAME"
         following = (after, "NAME") if after in WORDS_IN_PLACE else (after,)
         if any(self.accepts(len(self.states), kind, next_kind) for next_kind in following):
             return kind
-        readable_as_name = self.accepts(len(self.states), "NAME")
-        return "NAME" if readable_as_name else kind
+        if not self.accepts(len(self.states), "NAME"):
+            return kind
+        self.names.add(position)
+        return "NAME"
 
 
 def advance(tables: Tables, states: list[int], kinds: Sequence[str]) -> bool:

@@ -58,7 +58,9 @@ def to_json(tables: Tables, grammar: str) -> str:
         "gotos": [json.dumps(row, separators=(",", ":")) for row in tables.gotos],
     }
     head = f'{{"grammar": "{digest(grammar)}",\n"final": {tables.final},\n"terminals": {json.dumps(tables.terminals)}'
-    return head + "".join(f',\n"{name}": [\n{",\n".join(lines)}\n]' for name, lines in sections.items()) + "}\n"
+    separator = ",\n"
+    bodies = [f'{separator}"{name}": [\n{separator.join(lines)}\n]' for name, lines in sections.items()]
+    return "".join([head, *bodies, "}\n"])
 
 
 def from_json(text: str) -> Tables:

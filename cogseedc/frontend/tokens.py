@@ -43,7 +43,7 @@ OPENING = {"(": ")", "[": "]", "{": "}"}
 CLOSING = {close: open for open, close in OPENING.items()}
 
 _TOKEN = re.compile(
-    r"""[ \t\r\n]*(?:
+    r"""[ \t\r\n]*+(?:
       ([A-Za-z_][A-Za-z0-9_]*+(?![^\x00-\x7f]))                                         # 1 word
     | (\.\.\.|\.\.[=<]|===|!==|<>|->|<-|&&|\|\||\*\*|:=|::|[-+*/%^]=|[;?$&\\`]|!(?!=)
        |//[^\n]*|/\*(?:.|\n)*?\*/|~(?!\d+\.\d+\.\d+))                                     # 2 sign of another language
@@ -55,7 +55,7 @@ _TOKEN = re.compile(
     | ("[^\n]*|'[^'\n]*'?)                                                                # 8 broken string
     | (\d+(?:\.\d+)?(?:[A-Za-z0-9_]|[^\x00-\x7f])*)                                       # 9 broken number
     | ((?:[A-Za-z0-9_]|[^\x00-\x7f])+)                                                    # 10 word or sign beyond ASCII
-    | ([\x00-\x7f])                                                                       # 11 anything else
+    | ([^ \t\r\n])                                                                       # 11 anything else
     )""",
     re.VERBOSE,
 )
@@ -104,10 +104,8 @@ def tokenize(source: Source, diagnostics: Diagnostics, limits: Limits) -> Tokens
     kinds, starts, ends = tokens.kinds, tokens.starts, tokens.ends
     depth = 0
     docs: list[str] = []
-    for match in _TOKEN.finditer(text):
-        group = match.lastindex
-        if group is None:
-            continue
+    for match in _TOKEN.finditer(text, text.startswith("\ufeff")):
+        group = match.lastindex or 0
         start, end = match.span(group)
         if group == 1:
             kind = WORDS.get(match[1], "NAME")

@@ -2,7 +2,7 @@
 
 from cogseedc.interp.arrays import bind_sizes, numpy_dtype
 from cogseedc.interp.run import Reference, Result, run
-from cogseedc.interp.schedule import Schedule, Step, gate_name
+from cogseedc.interp.schedule import Schedule, Step, gate_name, schedule
 from cogseedc.interp.trace import arms_of, forced, kind_of, mask_of, type_of
 from cogseedc.interp.weights import initial_weights, load_weights
 
@@ -21,5 +21,6 @@ __all__ = [
     "mask_of",
     "numpy_dtype",
     "run",
+    "schedule",
     "type_of",
 ]

@@ -48,7 +48,7 @@ def to_reference(array: Array, dtype: Dtype) -> Array:
 def literal(values: Sequence[float | int | bool], dtype: Dtype, shape: tuple[int, ...]) -> Array:
     """A literal as every backend holds it: rounded once to its dtype; one value stands for all elements."""
     array = np.asarray(values).astype(NUMPY[dtype]).astype(reference_dtype(dtype))
-    return np.broadcast_to(array, shape) if array.size == 1 else array.reshape(shape)
+    return np.broadcast_to(array.reshape(()), shape) if array.size == 1 else array.reshape(shape)
 
 
 def shape_of(type: TensorType, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -69,7 +69,7 @@ def check_inputs(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def bind_sizes(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, int]:
-    """Sizes of the symbols, as the inputs settle them. Raises UserError (CS0844) when they disagree."""
+    """Sizes of the symbols, as the inputs settle them. Raises UserError (CS0844, CS0844) when they disagree."""
     axes = [
         (node.name, axis.size, int(length))
         for _, node in graph.nodes()

@@ -51,7 +51,7 @@ class State:
         return State(dict(self.values), dict(self.own))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Site:
     """One call as an operation's reference function sees it."""
 

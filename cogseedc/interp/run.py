@@ -86,7 +86,7 @@ class Reference:
             arrays, given = {name: _zeros(a, types[name]) for name, a in arrays.items()}, {}
         for i in range(max(rows, 1)):
             sample = {name: take_sample(a, types[name].batch, i) for name, a in arrays.items()}
-            choice = {name: self._sample_of(name, a, i) for name, a in given.items()}
+            choice = {name: self._sample_of(name, a, i, rows) for name, a in given.items()}
             evaluator.evaluate(self._state(i), sample, values, choice)
         return collect(self.plan, self._states[: max(rows, 1)], evaluator.sizes, rows)
 
@@ -96,9 +96,14 @@ class Reference:
             known = list(self.plan.gates)
             raise UserError(Diagnostic("CS0847", f"decisions for unknown gates {unknown}", help=f"gates: {known}"))
 
-    def _sample_of(self, name: str, array: Array, index: int) -> Array:
+    def _sample_of(self, name: str, array: Array, index: int, rows: int) -> Array:
         type = type_of(self.plan.decider(name))
-        return take_sample(array, type.batch, index) if array.ndim == type.rank else array
+        if array.ndim != type.rank or type.batch is None:
+            return array
+        if array.shape[type.batch] != rows:
+            message = f"the decisions given for {name!r} are for {array.shape[type.batch]} samples, the inputs {rows}"
+            raise UserError(Diagnostic("CS0847", message))
+        return take_sample(array, type.batch, index)
 
     def _prepare(self, sizes: Mapping[str, int]) -> Evaluator:
         if self._evaluator is None or self._evaluator.sizes != sizes:

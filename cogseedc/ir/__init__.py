@@ -52,9 +52,11 @@ from cogseedc.ir.opspec import (
     Window,
 )
 from cogseedc.ir.phase import Phase, phase
+from cogseedc.ir.printer import print_graph
 from cogseedc.ir.size import Floor, Size
 from cogseedc.ir.transfer import Ops, asks
 from cogseedc.ir.types import BATCH, BATCH_SIZE, Axis, Dtype, TensorType, promote
+from cogseedc.ir.verifier import verify
 
 __all__ = [
     "Attr",
@@ -121,5 +123,7 @@ __all__ = [
     "guards",
     "output_types",
     "phase",
+    "print_graph",
     "promote",
+    "verify",
 ]

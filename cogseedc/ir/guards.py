@@ -62,21 +62,25 @@ class Literals:
     """For each bit the mask of its group."""
     batch: int
     """Mask of all bits of gates over the batch axis; the other gates are uniform."""
+    pairs: int
+    """Mask of the first bits of all groups of two, which one shift checks at once."""
 
     @staticmethod
     def over(gates: Iterable[tuple[NodeId, Gate]]) -> Literals:
         """Bits for these gates; a literal of any other gate counts as true."""
-        table, first, owners, groups, batch = dict(gates), {}, list[NodeId](), list[int](), 0
+        table, first, owners, groups = dict(gates), dict[NodeId, int](), list[NodeId](), list[int]()
+        batch = pairs = 0
         for id, gate in table.items():
             start = first[id] = len(groups)
             many = gate.kind is GateKind.MANY
             width = 2 if many else gate.arms
             for bit in range(start, start + (2 * gate.arms if many else gate.arms), width or 1):
                 groups += [((1 << width) - 1) << bit] * width
+                pairs |= (width == 2) << bit
             owners += [id] * (len(groups) - start)
             if gate.type.axes[: -1 if many else None]:
                 batch |= ((1 << (len(groups) - start)) - 1) << start
-        return Literals(table, first, tuple(owners), tuple(groups), batch)
+        return Literals(table, first, tuple(owners), tuple(groups), batch, pairs)
 
     @staticmethod
     def of(graph: Graph, dense: frozenset[NodeId] = frozenset()) -> Literals:
@@ -111,7 +115,9 @@ class Literals:
     def contradictory(self, a: int, b: int = 0) -> bool:
         """Whether two conjunctions, together, exclude every decision of some group."""
         both = a | b
-        rest = a if not b or a.bit_count() < b.bit_count() else b
+        if both & both >> 1 & self.pairs:
+            return True
+        rest = (a if not b or a.bit_count() < b.bit_count() else b) & ~(self.pairs | self.pairs << 1)
         while rest:
             group = self.groups[(rest & -rest).bit_length() - 1]
             if both & group == group:

@@ -14,7 +14,7 @@ are ints, elementwise operands are aligned as numpy does, values are numbered in
         @path("a.conv2d")
         v1 = conv2d[kernel=(3, 3)](image, weight=p1)                  # names[attributes](operands by port)
         v2, v3 = split[...](v1)                                       # several outputs
-        @name("exits.easy") @exit("exits.easy") @alias("other")
+        @name("exits.easy") @leaves("exits.easy") @alias("other")
         gate g1 over N = v4 via gumbel[temperature=1.0]               # bool
         @name("arm") @arms(3)
         gate g2 over N = v5                                           # one of three
@@ -33,8 +33,8 @@ are ints, elementwise operands are aligned as numpy does, values are numbered in
   with arms (1, 0) of one gate prints alike. Separate joins are separate statements. `route` of a one-of-n gate is a
   select, without `else` one that covers. Any other join, and a chain longer than eight, is
   `merged[mode="sum", arms=(0, 1), otherwise=true](ports in the order of Merge)`.
-  In all, the gates' axes lie at the axes of the result of the same label; `@axes((0,), (1, 2))` where they do not.
-* `@path`, `@bits(int8)` (forced), `@tolerates(int8, fp16)` and `@level(1)` are origins. `@name("a.tau") @knob(0.0, 1.0)
+  In all, the gates' axes are the first of the result; `@axes((0,), (1, 2))` where they are not.
+* `@path`, `@bits(int8)` (forced), `@tolerates(int8, fp16)` and `@level(1)` are origins. `@name("a.tau") @range(0.0, 1.0)
   param k1: f32[] = (0.9,)` is a knob whose name is a path.
 * Before `insert-exit-points`: `@scope("a") @order(0) @name("a.exits.easy") @over(N) exit e1 { y = v3 } when v4` and
   `v5, v6 = returned[scope="a", names=("y", "z")](v3, v4)`.
@@ -43,7 +43,7 @@ are ints, elementwise operands are aligned as numpy does, values are numbered in
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir.graph import Graph, Wiring
@@ -152,7 +152,7 @@ class _Spelling:
                 if head == name:
                     yield f"knob {name}: {_type(type)} = {default} in {bounds.replace(', ', ' .. ')}"
                 else:
-                    yield f"@name({_attr(name)}) @knob({bounds}) param {head}: {_type(type)} = {_attr(node.default)}"
+                    yield f"@name({_attr(name)}) @range({bounds}) param {head}: {_type(type)} = {_attr(node.default)}"
             case Weight(path=path, type=type, init=init):
                 buffer = "" if node.trainable else " @buffer"
                 yield f"@path({_attr(path)}){buffer} param {self.names[Value(id)]}: {_type(type)} = {_init(init)}"
@@ -186,7 +186,7 @@ class _Spelling:
                 if kind is not GateKind.BOOL:
                     yield f"@arms({arms})"
                 if exit is not None:
-                    yield f"@exit({_attr(exit)})"
+                    yield f"@leaves({_attr(exit)})"
                 yield from (f"@alias({_attr(alias)})" for alias in aliases)
             case Exit(name=name, scope=scope, order=order, over=over):
                 yield f"@scope({_attr(scope)}) @order({order}) @name({_attr(name)}) @over({', '.join(over) or '_'})"
@@ -194,13 +194,9 @@ class _Spelling:
                 yield f"@axes({', '.join(map(_attr, axes))})"
 
     def _placed(self, id: NodeId, merge: Merge) -> Iterator[tuple[int, ...]]:
-        """Where the gates' axes lie when labels say it."""
-        for i in range(len(merge.arms)):
-            value = self.wiring.operand(id, len(merge.arms) + i)
-            gate = None if value is None else self.graph[value.node]
-            if isinstance(gate, Gate):
-                axes = gate.type.axes[:-1] if gate.kind is GateKind.MANY else gate.type.axes
-                yield tuple(-1 if (at := _position(merge.type, axis)) is None else at for axis in axes)
+        """Where the gates' axes lie when nothing says it: they are the value's first ones."""
+        for gate in self._choosers(id, merge):
+            yield tuple(range(gate.type.rank - (gate.kind is GateKind.MANY)))
 
     def _under(self, id: NodeId) -> Iterator[str]:
         terms: dict[int, list[str]] = {}
@@ -281,19 +277,6 @@ def _when(arms: list[tuple[str, str]], otherwise: str) -> str:
     for gate, value in reversed(arms):
         text = f"when {gate} {{ {value} }} else {{ {text} }}"
     return text
-
-
-def _position(type: TensorType, axis: Axis) -> int | None:
-    """The axis of that label and size; else the first of that size."""
-    for matches in (lambda a: a == axis, lambda a: a.size == axis.size):
-        found = _first(type.axes, matches)
-        if found is not None:
-            return found
-    return None
-
-
-def _first(axes: Iterable[Axis], matches: Callable[[Axis], bool]) -> int | None:
-    return next((i for i, axis in enumerate(axes) if matches(axis)), None)
 
 
 def _origin(origin: Origin) -> Iterator[str]:

@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cogseedc.ir.nodes import Attrs
-from cogseedc.ir.opspec import Example, Kind, OnnxCall, Operand, OpSpec, Parameter, ReferenceCall, Resolution, Site, TorchCall
+from cogseedc.ir.opspec import (
+    Example,
+    Kind,
+    OnnxCall,
+    Operand,
+    OpSpec,
+    Parameter,
+    ReferenceCall,
+    Resolution,
+    Site,
+    TorchCall,
+)
 from cogseedc.ir.size import Size
 from cogseedc.ir.types import Axis, Dtype, TensorType
 from cogseedc.lazy import lazy

@@ -9,7 +9,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cogseedc.ir.nodes import Attrs
-from cogseedc.ir.opspec import Example, Kind, OnnxCall, Operand, OpSpec, Parameter, ReferenceCall, Resolution, Site, TorchCall
+from cogseedc.ir.opspec import (
+    Example,
+    Kind,
+    OnnxCall,
+    Operand,
+    OpSpec,
+    Parameter,
+    ReferenceCall,
+    Resolution,
+    Site,
+    TorchCall,
+)
 from cogseedc.ir.types import Dtype, TensorType
 from cogseedc.lazy import lazy
 from cogseedc.ops.rules import NUMBERS, Flows, Types, axis_position, drop_axes, flow_dropped, one, require
@@ -110,9 +121,17 @@ def _entry(
 OPS: tuple[OpSpec, ...] = (
     _entry("confidence", "The largest probability of the softmax.", _confidence, _confidence_torch, _confidence_onnx),
     _entry(
-        "margin", "The largest probability of the softmax minus the second.", _margin, _supported("margin"), _margin_onnx
+        "margin",
+        "The largest probability of the softmax minus the second.",
+        _margin,
+        _supported("margin"),
+        _margin_onnx,
     ),
     _entry(
-        "entropy", "The entropy of the softmax in nats, where 0 ln 0 is 0.", _entropy, _supported("entropy"), _entropy_onnx
+        "entropy",
+        "The entropy of the softmax in nats, where 0 ln 0 is 0.",
+        _entropy,
+        _supported("entropy"),
+        _entropy_onnx,
     ),
 )

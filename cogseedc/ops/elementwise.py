@@ -103,12 +103,12 @@ def _binary(
     reference: Callable[..., Any],
     dtype_of: Callable[[Dtype], Dtype] = number_of,
     examples: tuple[Example, ...] = (),
-    differentiable: bool = True,
+    first: str = _PAIR,
 ) -> OpSpec:
+    names = ", ".join(part.split(":")[0] for part in first.split("], "))
     return OpSpec(
         name, summary, _XY, (), _arithmetic(dtype_of), flow_aligned, _reference(reference), torch, onnx,
-        (Example(_PAIR, f"{name}(x, y)"), *examples), aligned=True, widths=HALVES, group=GROUP,
-        differentiable=differentiable,
+        (Example(first, f"{name}({names})"), *examples), aligned=True, widths=HALVES, group=GROUP,
     )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ _BINARY = (
     _binary(
         "pow", "Power; of integers an integer, rounded towards zero.", _torch("torch.pow({}, {})"),
         _onnx("Pow", _NARROW), _power,
-        examples=(Example("positive: f32[N, C=4], y: f32[N, C=4]", "pow(positive, y)"), Example(_INTS, "pow(x, y)")),
+        examples=(Example(_INTS, "pow(x, y)"),), first="positive: f32[N, C=4], y: f32[N, C=4]",
     ),
 )  # fmt: skip
 

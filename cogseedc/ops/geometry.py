@@ -10,7 +10,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cogseedc.ir.nodes import Attrs
-from cogseedc.ir.opspec import Example, Kind, OnnxCall, Operand, OpSpec, Parameter, ReferenceCall, Resolution, Site, TorchCall
+from cogseedc.ir.opspec import (
+    Example,
+    Kind,
+    OnnxCall,
+    Operand,
+    OpSpec,
+    Parameter,
+    ReferenceCall,
+    Resolution,
+    Site,
+    TorchCall,
+)
 from cogseedc.ir.types import TensorType
 from cogseedc.lazy import lazy
 from cogseedc.ops.rules import FLOATS, Flows, Types, flow_dropped, one, require, require_rank
@@ -25,8 +36,8 @@ else:
 
 GROUP = "geometry"
 _TINY = 1e-7
-_RIM = 1 - 1e-5
-"""Points nearer to the rim of the ball than f32 can tell from it are taken from here."""
+_RIM = 1 - 1e-3
+"""Points nearer to the rim of the ball, where f32 resolves no distances, are taken from here."""
 
 
 def _rule(site: Site) -> Resolution:
@@ -80,7 +91,7 @@ def _value(call: OnnxCall, value: float) -> str:
 
 
 def _onnx_length(call: OnnxCall, factor: float = 1.0) -> str:
-    norm = call.node("ReduceL2", [call.args[0], onnx_ints(call, -1)], keepdims=1)
+    norm = call.node("ReduceL2", [call.args[0], onnx_ints(call, call.types[0].rank - 1)], keepdims=1)
     norm = call.node("Max", [norm, _value(call, _TINY)])
     return norm if factor == 1 else call.node("Mul", [norm, _value(call, factor)])
 
@@ -100,7 +111,7 @@ def _mobius_onnx(call: OnnxCall) -> str:
     x, y, c = call.args[0], call.args[1], _c(call)
 
     def dot(a: str, b: str, factor: float) -> str:
-        total = call.node("ReduceSum", [call.node("Mul", [a, b]), onnx_ints(call, -1)], keepdims=1)
+        total = call.node("ReduceSum", [call.node("Mul", [a, b]), onnx_ints(call, call.types[0].rank - 1)], keepdims=1)
         return call.node("Mul", [total, _value(call, factor)])
 
     one_ = _value(call, 1)

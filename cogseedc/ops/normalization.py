@@ -270,11 +270,13 @@ def _group_reference(c: ReferenceCall) -> Array:
 
 
 def _group_torch(c: TorchCall) -> str:
-    inner = take(c.inputs, 0).rank - c.attrs.integer("over")
+    kind, at = take(c.inputs, 0), c.attrs.integer("over")
     options = f"{_weights(c, 'weight', 'bias')}, eps={float(c.attrs.number('eps'))!r}"
-    if "groups" in c.attrs:
-        return torch_flat(c, inner, lambda x: f"F.group_norm({x}, {c.attrs.integer('groups')}{options})")
-    return torch_flat(c, inner, lambda x: f"F.instance_norm({x}{options})")
+    if "groups" not in c.attrs and kind.axes[at].size.value is None and not present(c.args, 1):
+        return torch_flat(c, kind.rank - at, lambda x: f"F.instance_norm({x}{options})")
+    # torch's instance_norm with weights refuses an empty batch, so each channel is a group
+    groups = c.attrs.integer("groups") if "groups" in c.attrs else c.size(kind.axes[at].size)
+    return torch_flat(c, kind.rank - at, lambda x: f"F.group_norm({x}, {groups}{options})")
 
 
 def _group_onnx(c: OnnxCall) -> str:
@@ -307,7 +309,7 @@ _CHANNELS = Parameter("over", Kind.AXIS, None)
 OPS: tuple[OpSpec, ...] = (
     OpSpec(
         name="batch_norm",
-        summary="normalises channels (axis 1, or `over=`) by kept statistics; in training by the batch's, which it keeps",
+        summary="normalises channels (axis 1, or `over=`) by kept statistics, in training by those of the batch",
         operands=(
             *_AFFINE,
             Operand("mean", optional=True, weight=True),

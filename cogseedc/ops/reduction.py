@@ -9,10 +9,33 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cogseedc.ir.nodes import Attrs
-from cogseedc.ir.opspec import Example, Kind, OnnxCall, Operand, OpSpec, Parameter, ReferenceCall, Resolution, Site, TorchCall
+from cogseedc.ir.opspec import (
+    Example,
+    Kind,
+    OnnxCall,
+    Operand,
+    OpSpec,
+    Parameter,
+    ReferenceCall,
+    Resolution,
+    Site,
+    TorchCall,
+)
 from cogseedc.ir.types import BATCH_SIZE, Dtype, TensorType
 from cogseedc.lazy import lazy
-from cogseedc.ops.rules import HALVES, Flows, Types, axis_position, axis_positions, drop_axes, flag, float_of, flow_dropped, one, require
+from cogseedc.ops.rules import (
+    HALVES,
+    Flows,
+    Types,
+    axis_position,
+    axis_positions,
+    drop_axes,
+    flag,
+    float_of,
+    flow_dropped,
+    one,
+    require,
+)
 from cogseedc.ops.spelling import (
     known,
     onnx_arg,
@@ -160,14 +183,15 @@ def _variance(name: str, summary: str) -> OpSpec:
         over, keep = call.attrs.integers("over"), call.attrs.flag("keep")
         x = ref_arg(call, 0, Dtype.F32)
         with np.errstate(all="ignore"):
-            count = np.prod([x.shape[i] for i in over])
-            squares = np.square(x - x.mean(axis=over, keepdims=True)).sum(axis=over, keepdims=keep)
+            count = _number(x, over)
+            squares = np.square(x - x.sum(axis=over, keepdims=True) / count).sum(axis=over, keepdims=keep)
             result: Array = squares / (count - call.attrs.flag("unbiased"))
             return np.sqrt(result) if name == "std" else result
 
     def torch(call: TorchCall) -> str:
         x, dim = torch_arg(call, 0, call.types[0].dtype), torch_tuple(call.attrs.integers("over"))
-        return f"{x}.{name}(dim={dim}, correction={int(call.attrs.flag('unbiased'))}, keepdim={call.attrs.flag('keep')})"
+        text = f"{call.support('variance')}({x}, {dim}, {call.attrs.flag('unbiased')}, {call.attrs.flag('keep')})"
+        return f"torch.sqrt({text})" if name == "std" else text
 
     return _entry(
         name, summary, _rule(float_of), torch, _variance_onnx(name == "std"), reference,
@@ -213,6 +237,11 @@ def _logsumexp(x: Array, over: tuple[int, ...], keep: bool) -> Array:
     return result
 
 
+def _number(x: Array, over: tuple[int, ...]) -> np.float64:
+    """How many elements are reduced to one; of zero the quotients are NaN, not errors."""
+    return np.float64(np.prod([x.shape[i] for i in over]))
+
+
 def _same(dtype: Dtype) -> Dtype:
     return dtype
 
@@ -239,7 +268,7 @@ def _bool_onnx(op_type: str) -> Callable[[OnnxCall], str]:
 _MANY = (
     _entry(
         "mean", "The mean; of integers and conditions in f32.", _rule(float_of), _torch("{x}.mean(dim={d}, keepdim={k})"),
-        _mean_onnx, _reference(lambda x, over, keep: x.mean(axis=over, keepdims=keep)),
+        _mean_onnx, _reference(lambda x, over, keep: x.sum(axis=over, keepdims=keep) / _number(x, over)),
         examples=(Example("x: bool[N, C=4]", "mean[over=C](x)"), Example("x: f32[N, C=4]", "mean[over=N](x)")),
     ),
     _entry(

@@ -59,7 +59,12 @@ def new_axis(site: Site, value: Static, static: str) -> Axis:
         axis = Axis(None, Size.of(value))
     known = axis.size.known
     if known is not None and (known < 0 or known.denominator != 1):
-        site.fail("CS0322", f"`{static}` of `{site.op}` is {axis.size}, which is no size", "sizes are 0 or more", static=static)
+        site.fail(
+            "CS0322",
+            f"`{static}` of `{site.op}` is {axis.size}, which is no size",
+            "sizes are 0 or more",
+            static=static,
+        )
     return axis
 
 
@@ -264,7 +269,8 @@ def flow_aligned(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> 
 def _aligned(operand: TensorType, result: TensorType) -> tuple[Flow, ...]:
     offset = result.rank - operand.rank
     return tuple(
-        Pointwise(i + offset) if a.size == result.axes[i + offset].size else Mixing() for i, a in enumerate(operand.axes)
+        Pointwise(i + offset) if a.size == result.axes[i + offset].size else Mixing()
+        for i, a in enumerate(operand.axes)
     )
 
 

@@ -9,7 +9,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cogseedc.ir.nodes import Attrs
-from cogseedc.ir.opspec import Example, Kind, OnnxCall, Operand, OpSpec, Parameter, ReferenceCall, Resolution, Site, TorchCall
+from cogseedc.ir.opspec import (
+    Example,
+    Kind,
+    OnnxCall,
+    Operand,
+    OpSpec,
+    Parameter,
+    ReferenceCall,
+    Resolution,
+    Site,
+    TorchCall,
+)
 from cogseedc.ir.size import Size
 from cogseedc.ir.types import Dtype
 from cogseedc.lazy import lazy
@@ -155,5 +166,7 @@ OPS: tuple[OpSpec, ...] = (
     _running("cumsum", "Running sums; of integers and conditions in i64.", _cumsum_onnx),
     _running("cumprod", "Running products; of integers and conditions in i64.", _cumprod_onnx),
     _ordering("sort", "The elements in order, NaN as lowest.", _sort_onnx, _sort_reference),
-    _ordering("argsort", "Indices in the order of the elements, equal ones by index, NaN as lowest.", _order_onnx, _order),
+    _ordering(
+        "argsort", "Indices in the order of the elements, equal ones by index, NaN as lowest.", _order_onnx, _order
+    ),
 )

@@ -29,7 +29,7 @@ _WANTED = {
 }
 
 
-class _Wrong(Exception):
+class _WrongKindError(Exception):
     """A value that is not of its parameter's kind."""
 
 
@@ -119,7 +119,9 @@ def _place(spec: OpSpec, rest: list[Static], values: dict[str, Static]) -> None:
             values[parameter.name] = rest.pop(0)
     if rest:
         count = sum(p.kind is not Kind.NAMED for p in spec.parameters)
-        message = f"`{spec.name}` has {len(rest)} static argument{'s' * (len(rest) > 1)} too many, or one is given twice"
+        message = (
+            f"`{spec.name}` has {len(rest)} static argument{'s' * (len(rest) > 1)} too many, or one is given twice"
+        )
         raise RuleError("CS0308", message, f"it takes at most {count}: {signature(spec)}")
 
 
@@ -128,7 +130,7 @@ def _convert(spec: OpSpec, parameter: Parameter, value: Static) -> Static:
         return None
     try:
         return _CONVERT[parameter.kind](value)
-    except _Wrong:
+    except _WrongKindError:
         message = f"`{parameter.name}` of `{spec.name}` takes {_WANTED[parameter.kind]}, not {show(value)}"
         raise RuleError("CS0309", message, f"write {signature(spec)}", static=parameter.name) from None
 
@@ -169,9 +171,10 @@ def _size(value: Static) -> Size | AxisArg:
         return Size.of(value)
     if isinstance(value, tuple) and _is_pair(value):
         name, size = value
-        assert isinstance(name, str) and isinstance(size, int | Size)
+        assert isinstance(name, str)
+        assert isinstance(size, int | Size)
         return AxisArg(name, Size.of(size))
-    raise _Wrong
+    raise _WrongKindError
 
 
 def _int(value: Static) -> int:
@@ -181,7 +184,7 @@ def _int(value: Static) -> int:
         return value.value
     if isinstance(value, int) and _is_int(value):
         return value
-    raise _Wrong
+    raise _WrongKindError
 
 
 def _float(value: Static) -> float:
@@ -193,19 +196,19 @@ def _float(value: Static) -> float:
 def _bool(value: Static) -> bool:
     if isinstance(value, bool):
         return value
-    raise _Wrong
+    raise _WrongKindError
 
 
 def _str(value: Static) -> str:
     if isinstance(value, str):
         return value
-    raise _Wrong
+    raise _WrongKindError
 
 
 def _dtype(value: Static) -> Dtype:
     if isinstance(value, Dtype):
         return value
-    raise _Wrong
+    raise _WrongKindError
 
 
 def _axis(value: Static) -> AxisArg | int:
@@ -222,7 +225,7 @@ def _new_axis(value: Static) -> AxisArg:
     size = _size(value)
     if isinstance(size, AxisArg):
         return size
-    raise _Wrong
+    raise _WrongKindError
 
 
 def _new_axes(value: Static) -> tuple[Static, ...]:
@@ -269,10 +272,14 @@ def resolve(
     """
     variadic = bool(spec.operands) and spec.operands[-1].variadic
     if len(operands) > len(spec.operands) and not variadic:
-        message = f"`{spec.name}` takes {len(spec.operands)} operand{'s' * (len(spec.operands) != 1)}, not {len(operands)}"
+        message = (
+            f"`{spec.name}` takes {len(spec.operands)} operand{'s' * (len(spec.operands) != 1)}, not {len(operands)}"
+        )
         raise RuleError("CS0319", message, f"write {signature(spec)}", operand=len(spec.operands))
     for i, operand in enumerate(spec.operands):
         absent = i >= len(operands) or operands[i] is None
         if absent and not (operand.optional or operand.weight):
-            raise RuleError("CS0301", f"`{spec.name}` needs the operand `{operand.name}`", f"write {signature(spec)}", i)
+            raise RuleError(
+                "CS0301", f"`{spec.name}` needs the operand `{operand.name}`", f"write {signature(spec)}", i
+            )
     return spec.rule(Site(spec.name, tuple(operands), statics, axes or {}))

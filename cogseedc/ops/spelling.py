@@ -46,6 +46,13 @@ def present(args: Sequence[object], operand: int) -> bool:
     return operand < len(args) and args[operand] not in (None, "")
 
 
+def size_of(call: TorchCall | OnnxCall | ReferenceCall, name: str) -> Size:
+    """A size attribute of a call."""
+    value = call.attrs[name]
+    assert isinstance(value, int | Size), (name, value)
+    return Size.of(value)
+
+
 # PyTorch
 
 

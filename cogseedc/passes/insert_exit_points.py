@@ -97,7 +97,7 @@ def place_exits(
     span: Span | None = None,
     legal: Callable[[Value], bool] | None = None,
 ) -> bool:
-    """Chooses the values at which `exits count at x` stands and calls `build(i, value)` for each, in order of the trunk.
+    """Chooses the values at which `exits count at x` stands and calls `build(i, value)` for each, in order.
 
     `build` adds the head, the condition and the `Exit` marker to the graph. Reports CS0703 when the trunk has too
     few single-value cuts; nothing is built then. `legal` leaves values out.

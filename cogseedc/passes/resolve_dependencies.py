@@ -13,9 +13,10 @@ from cogseedc.passes.base import Context, Pass
 
 @dataclass(frozen=True)
 class ResolveDependencies(Pass):
-    """Imports, versions and cycles are settled while the graph is built; what is left here is to prove that the record of
-    it holds. Every instance path names one seed, lies in one parent, and a seed's level is not below that of a seed
-    that it uses. Then whatever reaches no output, loss or exit goes, with the weights that only it read.
+    """Imports, versions and cycles are settled while the graph is built; what is left is to prove that the
+    record of it holds. Every instance path names one seed, lies in one parent, and a seed's level is not
+    below that of a seed that it uses. Then whatever reaches no output, loss or exit goes, with the weights
+    that only it read.
 
     Raises InternalError when the record is inconsistent: the frontend lets no such program pass.
     """

@@ -1,5 +1,6 @@
 """Compares an artifact with the meaning of its source: values, decisions, rows; naturally and with forced gates."""
 
+from cogseedc.verify.artifact import verify_artifact
 from cogseedc.verify.census import RowSpace, row_spaces
 from cogseedc.verify.compare import Mismatch, Tolerance
 from cogseedc.verify.forcing import ROTATE, Force
@@ -21,4 +22,5 @@ __all__ = [
     "TorchRunner",
     "row_spaces",
     "verify",
+    "verify_artifact",
 ]

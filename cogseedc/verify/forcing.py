@@ -12,7 +12,7 @@ from cogseedc.interp import Schedule, Step, arms_of, kind_of
 from cogseedc.ir import Call, Exit, Gate, GateKind, Merge, MergeMode, NodeId, Return, Value
 
 Force = int | None
-"""An arm that a gate takes everywhere; None: a MANY gate selects nothing; ROTATE."""
+"""An arm that a gate takes everywhere; None: a MANY gate selects nothing; ROTATE (not for MANY)."""
 
 ROTATE = -1
 """In place of an arm: element i of a decision, counted in the rows that the artifact gives, takes arm i modulo arms."""
@@ -83,12 +83,13 @@ def scenarios(plan: Schedule, rotate: bool) -> tuple[Scenario, ...]:
     if taken:
         result.append(Scenario("all gates taken", found.expand(taken)))
         result.append(Scenario("no gate taken", found.expand(none)))
-    if rotate:
-        for name in found.members:
+    if rotate:  # decisions of a MANY gate differ between rows anyway
+        turning = [name for name in found.members if not _many(plan, name)]
+        for name in turning:
             way = {other: _lowest(found, other, bits) for other, bits in ways.get(name, {}).items()}
             result.append(Scenario(f"{name} in turn", found.expand({**way, name: ROTATE})))
-        if len(found.members) > 1:
-            result.append(Scenario("all gates in turn", found.expand(dict.fromkeys(found.members, ROTATE))))
+        if len(turning) > 1:
+            result.append(Scenario("all gates in turn", found.expand(dict.fromkeys(turning, ROTATE))))
     return tuple({scenario.forces: scenario for scenario in reversed(result)}.values())[::-1]
 
 

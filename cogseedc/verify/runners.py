@@ -1,13 +1,13 @@
 """How verification runs an artifact: naturally, and with decisions forced. Each backend forces in its own way.
 
 A torch module is asked through `decide`, which it calls for every gate; an ONNX model is copied with further inputs
-behind its decisions. Compares nothing, and imports neither torch nor onnx: both come with the artifact.
+behind its decisions. Compares nothing, and imports neither torch nor onnx before an artifact that needs them runs.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,8 +19,9 @@ from cogseedc.verify.forcing import ROTATE, Force
 if TYPE_CHECKING:
     import numpy as np
 
+    from cogseedc.runtime import Backend, Session
+
     Array = np.ndarray[Any, np.dtype[Any]]
-    Call = Callable[[Mapping[str, Array], Mapping[str, Any]], "Run"]
 else:
     np = lazy("numpy")
 
@@ -53,26 +54,29 @@ class Runner(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class TorchRunner:
-    """Runs a generated module. `call(module, inputs, knobs)` runs one with its trace."""
+    """Runs a generated module. Its class has `decide(name, decision)`."""
 
-    module: Any
-    """A `torch.nn.Module` of a class with `decide(name, decision)`."""
-    call: Callable[[Any, Mapping[str, Array], Mapping[str, Any]], Run]
+    session: Session
     plan: Schedule
     """The gates, by name."""
-    rotates: bool = True
+
+    @property
+    def rotates(self) -> bool:
+        return not self.session.batch_one
 
     def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Any]) -> Run:
-        return self.call(self.module, inputs, knobs)
+        return _call(self.session, inputs, knobs)
 
     def run_forced(self, inputs: Mapping[str, Array], knobs: Mapping[str, Any], forces: Mapping[str, Force]) -> Run:
-        return self.call(self._forcing(forces), inputs, knobs)
+        backend: Any = copy.copy(self.session.backend)
+        backend.module = self._forcing(backend.module, forces)
+        return _call(_with_backend(self.session, backend), inputs, knobs)
 
-    def _forcing(self, forces: Mapping[str, Force]) -> Any:
-        """A copy, with the same weights, of a class that decides as forced."""
-        plan, original = self.plan, type(self.module)
+    def _forcing(self, module: Any, forces: Mapping[str, Force]) -> Any:
+        """A copy, with the same weights, whose class decides as forced."""
+        plan, original = self.plan, type(module)
 
         def decide(module: Any, name: str, decision: Any) -> Any:
             own = original.decide(module, name, decision)
@@ -81,60 +85,40 @@ class TorchRunner:
             node = plan.decider(name)
             return _force(own, kind_of(node), arms_of(node), forces[name])
 
-        twin = copy.copy(self.module)
+        twin = copy.copy(module)
         twin.__class__ = type(original.__name__, (original,), {"decide": decide})
         return twin
 
 
-def _force(decision: Any, kind: GateKind, arms: int, force: Force) -> Any:
-    """A torch tensor like `decision` that takes the arm everywhere, or (ROTATE) each arm in turn."""
-    if kind is GateKind.MANY:
-        arm = decision.new_ones(arms).long().cumsum(0) - 1
-        if force is None:
-            return decision.new_zeros(decision.shape)
-        wanted = _turns(decision[..., 0], arms) if force == ROTATE else decision.new_ones(()).long() * force
-        return (arm == wanted.unsqueeze(-1)).expand(decision.shape).to(decision.dtype)
-    if force == ROTATE:
-        return _turns(decision, arms).to(decision.dtype)
-    return decision.new_full(decision.shape, bool(force) if kind is GateKind.BOOL else force)
-
-
-def _turns(decision: Any, arms: int) -> Any:
-    """0, 1, .. arms-1, 0, 1, .. over all elements."""
-    count = decision.numel()
-    return ((decision.new_ones(count).long().cumsum(0) - 1) % arms).reshape(decision.shape)
-
-
 @dataclass
 class OnnxRunner:
-    """Runs an ONNX model. `session(model)` makes what runs a model from its bytes."""
+    """Runs an ONNX model on the CPU, its copy with further inputs for forced runs."""
 
+    session: Session
     model: bytes
-    """With `trace.<gate>` and `rows.<space>` outputs."""
-    session: Callable[[bytes], Call]
     plan: Schedule
     rotates: bool = False
-    _own: Call | None = None
-    _forced: tuple[frozenset[str], Call] | None = None
+    _forced: tuple[frozenset[str], Session] | None = None
 
     def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Any]) -> Run:
-        if self._own is None:
-            self._own = self.session(self.model)
-        return self._own(inputs, knobs)
+        return _call(self.session, inputs, knobs)
 
     def run_forced(self, inputs: Mapping[str, Array], knobs: Mapping[str, Any], forces: Mapping[str, Force]) -> Run:
         further: dict[str, Array] = {}
         for name, force in forces.items():
             further |= self._inputs(name, force)
-        return self._session(frozenset(forces))({**inputs, **further}, knobs)
+        return _call(self._forcing(frozenset(forces)), inputs, knobs, further)
 
-    def _session(self, gates: frozenset[str]) -> Call:
+    def _forcing(self, gates: frozenset[str]) -> Session:
         """One model serves all forced runs: its further inputs change nothing where they are not given."""
         if self._forced is None or not gates <= self._forced[0]:
-            from cogseedc.backends.onnx.forcing import with_forced_decisions  # onnx, only where it is run
+            from cogseedc.backends.onnx.forcing import with_forced_decisions
+            from cogseedc.runtime.onnx_session import OnnxBackend
 
-            wanted = gates | (self._forced[0] if self._forced else frozenset())
-            self._forced = wanted, self.session(with_forced_decisions(self.model, sorted(wanted)))
+            traced = {gate.name for gate in self.session.gates}
+            wanted = gates | (traced & self.plan.gates.keys())
+            backend = OnnxBackend(with_forced_decisions(self.model, sorted(wanted)))
+            self._forced = wanted, _with_backend(self.session, backend)
         return self._forced[1]
 
     def _inputs(self, name: str, force: Force) -> dict[str, Array]:
@@ -149,3 +133,43 @@ class OnnxRunner:
             case GateKind.MANY:
                 keep, value = np.zeros(arms, "bool"), np.arange(arms) == (arms if force is None else force)
         return {f"force.{name}.keep": keep, f"force.{name}.value": value}
+
+
+def _call(
+    session: Session,
+    inputs: Mapping[str, Array],
+    knobs: Mapping[str, Any],
+    further: Mapping[str, Array] | None = None,
+) -> Run:
+    """One run. A model for any batch is given an empty one too, which a session would answer without a run."""
+    empty = any(p.batch is not None and not inputs[p.name].shape[p.batch] for p in session.inputs)
+    if empty and not session.batch_one:
+        raw = session.backend.run({**inputs, **(further or {})}, {n: np.asarray(v) for n, v in knobs.items()}, True)
+        return Run(raw.outputs, raw.trace, raw.rows)
+    result = session.run(inputs, knobs, True, further)
+    return Run(result.outputs, result.trace, result.rows)
+
+
+def _with_backend(session: Session, backend: Backend) -> Session:
+    twin = copy.copy(session)
+    twin.backend = backend
+    return twin
+
+
+def _force(decision: Any, kind: GateKind, arms: int, force: Force) -> Any:
+    """A torch tensor like `decision` that takes the arm everywhere, or (ROTATE) each arm in turn."""
+    if kind is GateKind.MANY:
+        chosen = decision.new_zeros(decision.shape)
+        if force is not None:
+            chosen[..., force] = True
+        return chosen
+    if force == ROTATE:
+        return _turns(decision, arms)
+    assert force is not None
+    return decision.new_full(decision.shape, bool(force) if kind is GateKind.BOOL else force)
+
+
+def _turns(decision: Any, arms: int) -> Any:
+    """0, 1, .. arms-1, 0, 1, .. over all elements."""
+    places = decision.new_ones(decision.numel()).long().cumsum(0) - 1
+    return (places % arms).reshape(decision.shape).to(decision.dtype)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics import UserError
-from cogseedc.interp import Reference, forced
-from cogseedc.ir import BATCH, Graph, Input, Output
+from cogseedc.interp import Reference, forced, kind_of
+from cogseedc.ir import BATCH, GateKind, Graph, Input
 from cogseedc.lazy import lazy
 from cogseedc.verify.census import Census, RowSpace, predict_rows
 from cogseedc.verify.compare import Mismatch, Tolerance, compare_rows, compare_run, compare_values
@@ -161,7 +161,7 @@ class _Verification:
         if self.reference is not self.meaning:
             self._distance(run, self.meaning.run(inputs, self.settings.knobs, decisions).outputs)
         self.census.add(self.plan, run.trace, forces, not forces)
-        self._rows(scenario.name, run, inputs)
+        self._rows(scenario.name, run, inputs, forces)
 
     def _run(self, name: str, inputs: Mapping[str, Array], forces: Mapping[str, Force]) -> Run | None:
         """A run of the artifact. Whatever it raises is a finding, not our fault."""
@@ -208,10 +208,18 @@ class _Verification:
                 gap = compare_values(run.outputs[name], wanted, self.settings.tolerance, None, np.inf).absolute
                 self.unrounded[name] = max(self.unrounded.get(name, 0.0), gap)
 
-    def _rows(self, scenario: str, run: Run, inputs: Mapping[str, Array]) -> None:
-        rows = self._batch(inputs)
-        for name, wrong in compare_rows(run.rows, predict_rows(self.spaces, run.trace, rows)):
+    def _rows(self, scenario: str, run: Run, inputs: Mapping[str, Array], forces: Mapping[str, Force]) -> None:
+        trace = {name: self._taken(name, decisions, forces) for name, decisions in run.trace.items()}
+        for name, wrong in compare_rows(run.rows, predict_rows(self.spaces, trace, self._batch(inputs))):
             self._note(Mismatch("rows", scenario, name, wrong))
+
+    def _taken(self, name: str, trace: Array, forces: Mapping[str, Force]) -> Array:
+        """What a gate took. Artifacts trace the indices of a MANY gate, which forcing its mask does not change."""
+        if name not in forces or name not in self.plan.gates or kind_of(self.plan.decider(name)) is not GateKind.MANY:
+            return trace
+        force = forces[name]
+        reached = (trace >= 0).any(axis=-1, keepdims=True)
+        return np.where(reached, -1 if force is None else force, -1)
 
     def _batch(self, inputs: Mapping[str, Array]) -> int:
         for _, node in self.graph.nodes():
@@ -224,8 +232,3 @@ class _Verification:
             self.mismatches.append(mismatch)
         else:
             self.dropped += 1
-
-
-def output_names(graph: Graph) -> tuple[str, ...]:
-    """Names of a program's outputs, in order."""
-    return tuple(node.name for _, node in graph.nodes() if isinstance(node, Output))

@@ -182,7 +182,9 @@ class Net:
             self.weight(f"{path}.weight", width, inner, 3, 3, scale=(2 / (9 * inner)) ** 0.5),
             self.weight(f"{path}.bias", width, scale=0.1),
         ]
-        return self.call("conv2d", operands, have.with_axes((have.axes[0], Axis("C", Size.of(width)), *have.axes[2:])), path)
+        return self.call(
+            "conv2d", operands, have.with_axes((have.axes[0], Axis("C", Size.of(width)), *have.axes[2:])), path
+        )
 
     def unary(self, op: str, x: Value, path: str = "") -> Value:
         have = self.graph.type(x)
@@ -193,7 +195,9 @@ class Net:
     def above(self, x: Value, threshold: Value, op: str = "gt") -> Value:
         return self.call(op, [x, threshold], self.graph.type(x).with_dtype(Dtype.BOOL))
 
-    def gate(self, name: str, operand: Value, kind: GateKind = GateKind.BOOL, arms: int = 2, second: Value | None = None) -> Value:
+    def gate(
+        self, name: str, operand: Value, kind: GateKind = GateKind.BOOL, arms: int = 2, second: Value | None = None
+    ) -> Value:
         type = self.graph.type(operand)
         over = ("N",) if type.batch is not None else ()
         operands = [operand] + ([second] if second else [])

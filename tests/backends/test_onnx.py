@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from cogseedc.backends.names import Names
 from cogseedc.backends.onnx import emit
 from cogseedc.backends.onnx.forcing import with_forced_decisions
 from cogseedc.backends.plan.model import (
@@ -40,6 +41,7 @@ EDGE = Target(
     Costs(1, 1, 1, 1, 1, 1, 1),
 )  # fmt: skip
 ON = {"cogseed.trace": np.array(True)}
+WAYS = [(Strategy.COMPACT, Wrap.NONE), (Strategy.COMPACT, Wrap.ANY), (Strategy.BRANCH, Wrap.CONDITION)]
 BATCHES = (0, 1, 2, 7, 16)
 
 
@@ -52,7 +54,7 @@ def session(model: bytes, optimised: bool = True) -> onnxruntime.InferenceSessio
 
 
 def model_of(net: Net, target: Target, trace: bool = False) -> bytes:
-    return emit(net.plan(), net.weights, target, {}, {"name": "net"}, trace=trace, ops=OPS)
+    return emit(net.plan(), net.weights, target, Names({}), {"name": "net"}, trace=trace, ops=OPS)
 
 
 def check(
@@ -196,9 +198,7 @@ def test_knob_is_an_input_with_a_default(tau: float) -> None:
     check(net, lambda rows: images(rows) | {"tau": np.array(tau, np.float32)})
 
 
-@pytest.mark.parametrize(
-    ("strategy", "wrap"), [(Strategy.COMPACT, Wrap.NONE), (Strategy.COMPACT, Wrap.ANY), (Strategy.BRANCH, Wrap.CONDITION)]
-)
+@pytest.mark.parametrize(("strategy", "wrap"), WAYS)
 def test_layer_skip(strategy: Strategy, wrap: Wrap) -> None:
     net = Net(3)
     x = net.input("image", "N", 3, 8, 8)
@@ -272,7 +272,9 @@ def test_experts(mode: MergeMode, wrap: Wrap, otherwise: bool) -> None:
     net.block(ROOT, Wrap.NONE, scores, best, mask, gate, *(Enter(s) for s in spaces))
     arms = [net.linear(x, f"y.{i}.linear", 6) for i in range(4)]
     weights = mode is MergeMode.WEIGHTED_SUM
-    y = net.merge([(a, gate, i) for i, a in enumerate(arms)], x if otherwise else None, mode, scores if weights else None)
+    y = net.merge(
+        [(a, gate, i) for i, a in enumerate(arms)], x if otherwise else None, mode, scores if weights else None
+    )
     writes = []
     if weights:
         columns = [weight_column(net, scores, i) for i in range(4)]
@@ -334,7 +336,9 @@ def test_gate_without_axes_is_a_branch_at_any_batch() -> None:
     keep = net.gate("keep", inner)
     net.report(keep, on)
     rows = net.space("kept", Strategy.COMPACT, [Choice(Slot(keep.node, 0, on), (1,))], parent=on)
-    net.block(on, Wrap.CONDITION, Take(Slot(first.node, 0, ROOT), Slot(first.node, 0, on)), score, inner, keep, Enter(rows))
+    net.block(
+        on, Wrap.CONDITION, Take(Slot(first.node, 0, ROOT), Slot(first.node, 0, on)), score, inner, keep, Enter(rows)
+    )
     second = net.linear(first, "second", 6)
     net.block(rows, Wrap.NONE, Take(Slot(first.node, 0, on), Slot(first.node, 0, rows)), second)
     y = net.merge([(second, keep, 1)], first)
@@ -426,7 +430,11 @@ def test_symbolic_sizes() -> None:
     relu = net.unary("relu", inner)
     net.block(space, Wrap.ANY, Take(Slot(x.node, 0, ROOT), Slot(x.node, 0, space)), inner, relu)
     y = net.merge([(relu, gate, 1)], base)
-    net.block(ROOT, Wrap.NONE, Join(y.node, Slot(base.node, 0, ROOT), (Write(Slot(relu.node, 0, space)),), Slot(y.node, 0, ROOT)))
+    net.block(
+        ROOT,
+        Wrap.NONE,
+        Join(y.node, Slot(base.node, 0, ROOT), (Write(Slot(relu.node, 0, space)),), Slot(y.node, 0, ROOT)),
+    )
     net.block(ROOT, Wrap.NONE, Spread(Slot(relu.node, 0, space), Slot(relu.node, 0, ROOT)))
     net.output("y", y)
     net.output("z", relu)
@@ -458,7 +466,7 @@ def test_values_of_weights_only_are_folded() -> None:
     assert [i.name for i in model.graph.initializer] == ["a.weight.folded"]
 
 
-@pytest.mark.parametrize(("strategy", "wrap"), [(Strategy.COMPACT, Wrap.NONE), (Strategy.COMPACT, Wrap.ANY), (Strategy.BRANCH, Wrap.CONDITION)])
+@pytest.mark.parametrize(("strategy", "wrap"), WAYS)
 def test_two_hundred_exits(strategy: Strategy, wrap: Wrap) -> None:
     net = Net(21)
     x = net.input("x", "N", 6)
@@ -496,7 +504,7 @@ def test_two_hundred_exits(strategy: Strategy, wrap: Wrap) -> None:
     np.testing.assert_allclose(runner.run(["y"], feed)[0], expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("strategy", "wrap"), [(Strategy.COMPACT, Wrap.NONE), (Strategy.COMPACT, Wrap.ANY), (Strategy.BRANCH, Wrap.CONDITION)])
+@pytest.mark.parametrize(("strategy", "wrap"), WAYS)
 def test_forced_decisions(strategy: Strategy, wrap: Wrap) -> None:
     net = early_exit(strategy, wrap)
     edge = strategy is Strategy.BRANCH

@@ -89,8 +89,16 @@ HEAVY = ("torch", "onnx", "onnxruntime", "scipy", "sympy")
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["check", "good.seed"], ["fmt", "good.seed"], ["explain", "CS0901"], ["targets"], ["ops"],
-     ["graph", "good.seed", "--json"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["check", "good.seed"],
+        ["fmt", "good.seed"],
+        ["explain", "CS0901"],
+        ["targets"],
+        ["ops"],
+        ["graph", "good.seed", "--json"],
+    ],
 )
 def test_light_commands_import_nothing_heavy(command: Command, arguments: list[str]) -> None:
     code = (
@@ -114,5 +122,7 @@ def test_package_exports_exist_and_nothing_more() -> None:
 
 
 def test_python_dash_m(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "cogseedc", "--version"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "cogseedc", "--version"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert done.stdout == f"cogseedc {import_module('cogseedc').__version__}\n"

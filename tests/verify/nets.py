@@ -150,7 +150,7 @@ def route_net() -> Graph:
     """Two of three arms, weighted, over N; and one of three."""
     net = Net()
     x = net.input("x", f32("N", 4))
-    scores = net.call("softmax", net.call("slice", x, axis=1, start=0, stop=3))
+    scores = net.call("softmax", net.call("slice", x, axis=1, start=0, stop=3), over=-1)
     top = net.call("top_indices", scores, k=Size.of(2), over=-1)
     mask = net.call("top_mask", top, classes=Size.of(3))
     pick = net.gate("pick", mask, GateKind.MANY, 3, top)

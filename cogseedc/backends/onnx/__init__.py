@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from onnx import ModelProto, ValueInfoProto
 
+from cogseedc.backends.names import Names
 from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Place, Region, Shared
 from cogseedc.backends.onnx.calls import Folding
@@ -25,7 +27,6 @@ from cogseedc.diagnostics.model import Diagnostic, UserError
 from cogseedc.ir import BATCH, Input, Knob, NodeId, OpSpec, Output
 from cogseedc.ops import OPS
 from cogseedc.target import Target
-from onnx import ModelProto, ValueInfoProto
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -40,7 +41,7 @@ def emit(
     plan: Plan,
     weights: Mapping[str, Array],
     target: Target,
-    names: Mapping[str, str],
+    names: Names,
     metadata: Mapping[str, str],
     *,
     trace: bool = True,
@@ -48,13 +49,13 @@ def emit(
 ) -> bytes:
     """The model of `plan`, byte-identical for equal arguments.
 
-    `weights` are arrays by weight path, `names` the state-dict keys of paths that are spelled differently, `metadata`
+    `weights` are arrays by weight path, `names` their state-dict keys, `metadata`
     goes into the model. With `trace` it has an input `cogseed.trace` (bool, false by default); where that is true, it
     also yields `trace.<gate>` (i64, -1 where the gate was not reached) and `rows.<space>` (rows that a space held).
     Raises UserError CS0820 when the model would pass 2 GiB.
     """
     folding = Folding(plan.graph, ops, weights)
-    store = Weights(plan, weights, names, folding)
+    store = Weights(plan, weights, names.keys, folding)
     _check_size(store.bytes())
     steps = _steps(plan, store, target, ops, trace)
     root = Region(Shared())

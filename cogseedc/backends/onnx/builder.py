@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from cogseedc.backends.onnx.tensors import Dimension, canonical, info, tensor
 from cogseedc.ir import Dtype, Origin
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -171,17 +171,23 @@ def branch(
     bodies: tuple[Region, Region],
     results: tuple[Sequence[str], Sequence[str]],
     types: Sequence[tuple[Dtype, Sequence[Dimension]]],
+    outputs: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
-    """Adds a flat If to `region`. `results[i]` are values that body i sees; the names of the If's outputs."""
+    """Adds a flat If to `region`. `results[i]` are values that body i sees. The names of the If's outputs: `outputs`,
+    which the caller has reserved, or new ones."""
     then, other = AttributeProto(name="then_branch"), AttributeProto(name="else_branch")
     for attribute, body, values in zip((then, other), bodies, results, strict=True):
         attribute.type = AttributeProto.GRAPH
-        outputs = [body.node("Identity", [v]) for v in values]
+        inner = [body.node("Identity", [v]) for v in values]
         attribute.g.name = region.shared.names.unique(f"{region.shared.place.prefix}/{attribute.name}")
-        infos = [info(n, dtype, dims) for n, (dtype, dims) in zip(outputs, types, strict=True)]
+        infos = [info(n, dtype, dims) for n, (dtype, dims) in zip(inner, types, strict=True)]
         body.finish(attribute.g, infos)
     names = region.nodes_of("If", [condition], len(types))
     region.nodes[-1].attribute.extend([other, then])
+    if outputs is not None:
+        region.nodes[-1].output[:] = outputs
+        names = tuple(outputs)
+        region.own.update(names)
     for name, (dtype, dims) in zip(names, types, strict=True):
         region.describe(name, dtype, dims)
     return names

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from cogseedc.backends.onnx.tensors import info, tensor
 from cogseedc.diagnostics.model import InternalError
 from cogseedc.ir import Dtype
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 
 def with_forced_decisions(model: bytes, gates: Collection[str]) -> bytes:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
 import numpy as np
+from onnx import TensorProto, ValueInfoProto
 
 from cogseedc.ir import Dtype
-from onnx import TensorProto, ValueInfoProto
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]

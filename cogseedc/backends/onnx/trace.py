@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from onnx import TensorProto, ValueInfoProto
 
 from cogseedc.backends.onnx.builder import Place, Region, branch
 from cogseedc.backends.onnx.tensors import Dimension, info
 from cogseedc.backends.plan.model import ROOT, GateReport, Plan, Slot, Space, Strategy
 from cogseedc.ir import Dtype
-from onnx import TensorProto, ValueInfoProto
 
 if TYPE_CHECKING:
     from cogseedc.backends.onnx.steps import Steps
@@ -40,12 +40,9 @@ def emit_trace(steps: Steps, root: Region) -> tuple[ValueInfoProto, list[ValueIn
     inner = [*(_gate(steps, then, g) for g in steps.plan.gates), *(_rows(steps, then, s) for s in _spaces(steps.plan))]
     empty = [_nothing(other, value.rank) for value in inner]
     types = [(Dtype.I64, value.dims) for value in inner]
-    names = branch(root, switch.name, (then, other), ([v.inside for v in inner], empty), types)
-    outputs = []
-    for value, name in zip(inner, names, strict=True):
-        root.node("Identity", [name], name=value.name)
-        outputs.append(info(value.name, Dtype.I64, value.dims))
-    return switch, outputs
+    names = [value.name for value in inner]
+    branch(root, switch.name, (then, other), ([v.inside for v in inner], empty), types, names)
+    return switch, [info(value.name, Dtype.I64, value.dims) for value in inner]
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def _strategy(gate: Gate, chosen: Chosen, target: Target) -> Strategy:
 def _add(items: Items, literals: Literals, id: NodeId, guard: Guard) -> None:
     node = items.graph[id]
     operands = items.graph.wiring().operands(id)
-    if isinstance(node, SOURCES) or isinstance(node, Output):
+    if isinstance(node, (*SOURCES, Output)):
         return
     if isinstance(node, Merge):
         merge(items, literals, id, node, operands, items.spaces.of(guard))
@@ -142,9 +142,7 @@ def _assemble(
     steps = schedule(items)
     runs = [step for _, body in steps for step in body if isinstance(step, Run)]
     asked = {step.node: step for step in runs if isinstance(graph[step.node], Gate)}
-    reports = tuple(
-        _report(items, asked[id], chosen.get(id, Chosen("dense")), read[id]) for id in order if id in asked
-    )
+    reports = tuple(_report(items, asked[id], chosen.get(id, Chosen("dense")), read[id]) for id in order if id in asked)
     found = exits(graph, order) if training else ()
     kept = [slot for _, slot in outputs] + [r.decision for r in reports] + [r.indices for r in reports if r.indices]
     kept += [slot for _, values in found for _, slot in values]

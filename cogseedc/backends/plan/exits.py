@@ -24,7 +24,8 @@ def exits(graph: Graph, order: Sequence[NodeId]) -> Exits:
         operands = wiring.operands(id)
         count = len(node.arms)
         for arm, value, gate in zip(node.arms, operands[:count], operands[count : 2 * count], strict=True):
-            assert value is not None and gate is not None
+            assert value is not None
+            assert gate is not None
             decided = graph[gate.node]
             if isinstance(decided, Gate) and decided.exit is not None and arm == 1:
                 values = found.setdefault(decided.exit, {})

@@ -11,6 +11,8 @@ from cogseedc.backends.plan.items import Item, Items
 from cogseedc.backends.plan.model import ROOT, Accumulate, Join, Slot, SpaceId, Write
 from cogseedc.ir import FALSE, Guard, Literals, Merge, MergeMode, NodeId, Value
 
+_ADDED = (MergeMode.SUM, MergeMode.WEIGHTED_SUM)
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
@@ -25,7 +27,9 @@ class Arm:
     """That no earlier arm is chosen; a part of `chosen`."""
 
 
-def merge(items: Items, literals: Literals, id: NodeId, node: Merge, operands: tuple[Value | None, ...], at: SpaceId) -> None:
+def merge(
+    items: Items, literals: Literals, id: NodeId, node: Merge, operands: tuple[Value | None, ...], at: SpaceId
+) -> None:
     """Adds the item of a merge at home in the space `at`."""
     count = len(node.arms)
     given = [v for v in operands if v is not None]
@@ -35,7 +39,7 @@ def merge(items: Items, literals: Literals, id: NodeId, node: Merge, operands: t
     sparse = decided and any(_space(items, v, at) != at for v in given[:count] + given[2 * count :])
     if sparse and node.mode is MergeMode.SELECT:
         _select(items, literals, id, node, given, at)
-    elif sparse and node.mode in (MergeMode.SUM, MergeMode.WEIGHTED_SUM) and _reachable(items, literals, node, given, at):
+    elif sparse and node.mode in _ADDED and _reachable(items, literals, node, given, at):
         _accumulate(items, literals, id, node, given, at)
     else:
         items.run(id, at, operands, 1)

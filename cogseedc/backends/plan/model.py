@@ -61,7 +61,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Computes a node. `inputs[i]` feeds port i (None: absent); all slots with a batch axis are in the block's space."""
+    """Computes a node. `inputs[i]` feeds port i (None: absent); slots with a batch axis are in the block's space."""
 
     node: NodeId
     inputs: tuple[Slot | None, ...]
@@ -106,8 +106,8 @@ class Write:
 
     value: Slot
     weight: Slot | None = None
-    """For WEIGHTED_SUM: the merge's dense weights [.., E] at the rows of the same space; the i-th write of an Accumulate
-    is arm i of its merge, so it is weighted by weights[..., arms[i]]."""
+    """For WEIGHTED_SUM: the merge's dense weights [.., E] at the rows of the same space; the i-th write of an
+    Accumulate is arm i of its merge, so it is weighted by weights[..., arms[i]]."""
 
 
 @dataclass(frozen=True, slots=True)

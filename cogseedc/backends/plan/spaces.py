@@ -104,9 +104,7 @@ class Spaces:
         while term:
             gate = self._literals.owners[term.bit_length() - 1]
             fitting = [
-                s
-                for s in self._latest.get(gate, ())
-                if not self._support[s] & ~gates and _covers(self.guard(s), guard)
+                s for s in self._latest.get(gate, ()) if not self._support[s] & ~gates and _covers(self.guard(s), guard)
             ]
             if fitting:
                 return max(fitting, key=lambda s: (_shared(self.guard(s)).bit_count(), -s))

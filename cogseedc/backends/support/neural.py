@@ -37,3 +37,67 @@ def conv_per_index(
     y = weight.reshape(*weight.shape[:-4], groups, outer // groups, inner) @ columns
     y = y.reshape(*lead, outer, *out[2 - spatial :])
     return y if bias is None else y + bias.reshape(*bias.shape, *[1] * spatial)
+
+
+def attend(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    heads: int = 1,
+    mask: torch.Tensor | None = None,
+    length: torch.Tensor | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+) -> torch.Tensor:
+    """Attention of q [*L, T, D] or [*L, D] to k [*L, S, D] and v [*L, S, E]; mask [*L, T, S] is true for keys seen."""
+    single = q.dim() < k.dim()
+    q = q.unsqueeze(-2) if single else q
+    masks = [] if mask is None else [mask]
+    if length is not None:
+        masks.append(torch.arange(k.shape[-2], device=k.device) < length[..., None, None])
+    if causal:
+        masks.append(torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=k.device).tril())
+    seen = None
+    for near in masks:
+        seen = near if seen is None else seen & near
+    q, k, v = (x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads).transpose(-3, -2) for x in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, None if seen is None else seen.unsqueeze(-3), scale=scale)
+    y = y.transpose(-3, -2).flatten(-2)
+    return y.squeeze(-2) if single else y
+
+
+def lstm(
+    x: torch.Tensor, h: torch.Tensor | None, c: torch.Tensor | None, *weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """An LSTM over axis -2 of x; states [*L, hidden] start at zero when they are None."""
+    lead, hidden = x.shape[:-2], weights[1].shape[1]
+    h, c = (x.new_zeros(*lead, hidden) if s is None else s for s in (h, c))
+    states = [s.reshape(1, lead.numel(), hidden).contiguous() for s in (h, c)]
+    rows = x.reshape(lead.numel(), *x.shape[-2:])
+    y, h, c = torch.lstm(rows, states, weights, len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False, True)
+    return y.reshape(*x.shape[:-1], hidden), h.reshape(*lead, hidden), c.reshape(*lead, hidden)
+
+
+def gru(x: torch.Tensor, h: torch.Tensor | None, *weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A GRU over axis -2 of x; the state [*L, hidden] starts at zero when it is None."""
+    lead, hidden = x.shape[:-2], weights[1].shape[1]
+    state = (x.new_zeros(*lead, hidden) if h is None else h).reshape(1, lead.numel(), hidden).contiguous()
+    rows = x.reshape(lead.numel(), *x.shape[-2:])
+    y, last = torch.gru(rows, state, weights, len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False, True)
+    return y.reshape(*x.shape[:-1], hidden), last.reshape(*lead, hidden)
+
+
+def recurrent_step(
+    cell: str, x: torch.Tensor, states: tuple[torch.Tensor, ...], *weights: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """One step of torch's cell of that name, for any number of axes left of the features."""
+    rows = [s.reshape(s.shape[:-1].numel(), s.shape[-1]) for s in (x, *states)]
+    cells = {
+        "lstm_cell": torch.lstm_cell,
+        "gru_cell": torch.gru_cell,
+        "rnn_tanh_cell": torch.rnn_tanh_cell,
+        "rnn_relu_cell": torch.rnn_relu_cell,
+    }
+    near = cells[cell](rows[0], tuple(rows[1:]) if len(rows) > 2 else rows[1], *weights)
+    several = near if isinstance(near, tuple) else (near,)
+    return tuple(y.reshape(s.shape) for y, s in zip(several, states, strict=True))

@@ -68,6 +68,17 @@ def dropped_indices(indices: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return torch.where(kept, indices, -1)
 
 
+def variance(x: torch.Tensor, dim: tuple[int, ...], unbiased: bool, keep: bool) -> torch.Tensor:
+    """Mean squared distance from the mean; without torch's warning for an empty batch."""
+    squares = torch.square(x - x.mean(dim, keepdim=True))
+    if not unbiased:
+        return squares.mean(dim, keepdim=keep)
+    count = 1
+    for axis in dim:
+        count *= x.shape[axis]
+    return squares.sum(dim, keepdim=keep) / (count - 1 or torch.nan)
+
+
 def take(x: torch.Tensor, index: torch.Tensor, dim: int, shared: tuple[int, ...]) -> torch.Tensor:
     """Elements of x at an index along `dim`, clamped into it.
 
@@ -92,6 +103,13 @@ def take(x: torch.Tensor, index: torch.Tensor, dim: int, shared: tuple[int, ...]
         else:
             order.append(both.index(axis) if axis in both else len(both) + len(new) + rest.index(axis))
     return found.permute(order)
+
+
+def space_to_depth(x: torch.Tensor, factor: int) -> torch.Tensor:
+    """Blocks of pixels to channels; unlike torch's pixel_unshuffle also for an empty batch."""
+    n, (height, width) = x.dim() - 3, x.shape[-2:]
+    x = x.unflatten(-1, (width // factor, factor)).unflatten(-3, (height // factor, factor))
+    return x.permute([*range(n), n, n + 2, n + 4, n + 1, n + 3]).flatten(n, n + 2)
 
 
 def put(x: torch.Tensor, index: torch.Tensor, value: torch.Tensor, dim: int, shared: tuple[int, ...]) -> torch.Tensor:
@@ -145,7 +163,7 @@ def exp_map(v: torch.Tensor, curvature: float) -> torch.Tensor:
 def log_map(y: torch.Tensor, curvature: float) -> torch.Tensor:
     """From the Poincare ball into the tangent space at its origin."""
     length = curvature**0.5 * torch.linalg.vector_norm(y, dim=-1, keepdim=True).clamp(min=1e-7)
-    return torch.atanh(length.clamp(max=1 - 1e-5)) * y / length
+    return torch.atanh(length.clamp(max=1 - 1e-3)) * y / length
 
 
 def mobius_add(x: torch.Tensor, y: torch.Tensor, curvature: float) -> torch.Tensor:

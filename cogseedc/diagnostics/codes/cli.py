@@ -70,4 +70,11 @@ TABLE: tuple[Code, ...] = (
         'cogseedc build net.seed --set "width=16 const x = 3"',
         'cogseedc build net.seed --set width=16 --set "widths=(16, 32)"',
     ),
+    Code(
+        "CS0910",
+        "not a rate of a gate",
+        "`--rate gate=share` says for which share of the samples that reach a yes-or-no gate it is taken, from 0 to 1.",
+        "cogseedc cost net.seed --rate easy=60",
+        "cogseedc cost net.seed --rate easy=0.6",
+    ),
 )

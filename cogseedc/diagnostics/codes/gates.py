@@ -289,26 +289,6 @@ export seed Net {
         "exits 2 at h { y = h } when confidence(y) > 0.5",
     ),
     Code(
-        "CS0421",
-        "a seed with exits gives single values",
-        "A tuple as an output of a seed with exits is not supported.",
-        """\
-seed F {
-    in  x: f32[N, D]
-    out ys: f32[N, D] * 2
-    exit e { ys = (x, x) } when confidence(x) > 0.5
-    ys = (x, x)
-}
-export seed Net {
-    in  x: f32[N, D=4]
-    out y: f32[N, D]
-    ys = F(x)
-    y = ys[0]
-}
-""",
-        "out a: f32[N, D]  out b: f32[N, D]",
-    ),
-    Code(
         "CS0422",
         "a knob does not fit its range",
         "The default lies in the range, and an integer knob has an integer range.",

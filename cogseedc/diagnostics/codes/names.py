@@ -44,10 +44,10 @@ b = tanh(a)""",
 export seed Net {
     in  x: f32[N, D=4]
     out y: f32[N, D]
-    y = x + zeros[Q]()
+    y = for i in 0 .. Q with h = x { next h = relu(h) }
 }
 """,
-        "y = x + zeros[D]()",
+        "y = for i in 0 .. D with h = x { next h = relu(h) }",
     ),
     Code(
         "CS0204",
@@ -608,13 +608,14 @@ export seed Net {
         "this cannot name an axis",
         "Axis names begin with an upper-case letter and are not names of the file.",
         """\
+const WIDTH = 4
 export seed Net {
-    in  x: f32[N, d=4]
-    out y: f32[N, 4]
+    in  x: f32[N, D=4]
+    out y: f32[N, WIDTH=4]
     y = x
 }
 """,
-        "in x: f32[N, D=4]",
+        "out y: f32[N, WIDTH]",
     ),
     Code(
         "CS0244",

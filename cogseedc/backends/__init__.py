@@ -1,0 +1,1 @@
+"""What a plan is spelled in: PyTorch source, ONNX."""

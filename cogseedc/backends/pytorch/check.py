@@ -1,0 +1,47 @@
+"""Checks a generated file before anyone sees it: it must parse, and be made of harmless kinds of nodes only."""
+
+from __future__ import annotations
+
+import ast
+
+from cogseedc.diagnostics import InternalError
+
+ALLOWED: tuple[type[ast.AST], ...] = (
+    ast.Module, ast.Import, ast.ImportFrom, ast.alias, ast.ClassDef, ast.FunctionDef, ast.arguments, ast.arg,
+    ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return, ast.If, ast.For, ast.Raise, ast.IfExp, ast.Name,
+    ast.Attribute, ast.Subscript, ast.Slice, ast.Starred, ast.Call, ast.keyword, ast.Constant, ast.Tuple, ast.List,
+    ast.Dict, ast.ListComp, ast.GeneratorExp, ast.comprehension, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp,
+    ast.Lambda, ast.JoinedStr, ast.FormattedValue, ast.expr_context, ast.operator, ast.unaryop, ast.boolop,
+    ast.cmpop, ast.Assert, ast.With, ast.withitem,
+)  # fmt: skip
+"""Kinds of syntax that a generated file may have."""
+
+IMPORTS = frozenset({"torch", "torch.nn.functional", "typing", "collections", "math"})
+DUNDERS = frozenset({"__init__", "__getitem__"})
+FORBIDDEN = frozenset({"eval", "exec", "open", "compile", "globals", "locals", "vars", "__import__", "breakpoint"})
+
+
+def check(text: str) -> None:
+    """Raises InternalError when a file is not what an emitter may write."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        raise InternalError(f"a generated file does not parse: line {error.lineno}: {error.msg}") from error
+    for node in ast.walk(tree):
+        if not isinstance(node, ALLOWED):
+            raise InternalError(f"a generated file has a {type(node).__name__}")
+        for name in _names(node):
+            if name in FORBIDDEN or (name.startswith("__") and name not in DUNDERS):
+                raise InternalError(f"a generated file names {name}")
+        if isinstance(node, ast.Import) and any(a.name not in IMPORTS for a in node.names):
+            raise InternalError("a generated file imports more than torch")
+        if isinstance(node, ast.ImportFrom) and node.module not in IMPORTS:
+            raise InternalError("a generated file imports more than torch")
+    compile(tree, "generated", "exec")
+
+
+def _names(node: ast.AST) -> tuple[str, ...]:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return (name,)
+    return ()

@@ -1,0 +1,310 @@
+"""The methods of a class: one per block, `_plan` that decides between them, `_train`, and their traces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cogseedc.backends.names import field_name
+from cogseedc.backends.plan.model import ROOT, Block, Enter, GateReport, Run, Slot, SpaceId, Strategy, Wrap
+from cogseedc.backends.pytorch.body import Body, Device, Key, Nothing, Rows, Symbol, Taken, spread_out
+from cogseedc.backends.pytorch.literal import DTYPES, literal, typed
+from cogseedc.backends.pytorch.program import Program
+from cogseedc.backends.pytorch.steps import emit_step
+from cogseedc.diagnostics import InternalError
+from cogseedc.ir import BATCH, Constant, Dtype, Gate, GateKind, Input, Knob, Loss, NodeId, Output, Size
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method as text, with what it takes and gives back."""
+
+    name: str
+    lines: tuple[str, ...]
+    parameters: tuple[Key, ...] = ()
+    results: tuple[Key, ...] = ()
+
+
+class Main(Body):
+    """The method that has the inputs and knobs; makes sizes and the device where they are first asked for."""
+
+    def __init__(self, program: Program, taken: Sequence[str]) -> None:
+        super().__init__(program.wanted, taken)
+        self._program = program
+        self._inputs: list[tuple[str, Input]] = []
+        self.arguments: list[str] = []
+        for id in (*program.plan.inputs, *program.plan.knobs):
+            node = program.graph[id]
+            assert isinstance(node, Input | Knob)
+            name = self.define(_wanted(program, id))
+            self.arguments.append(name)
+            if isinstance(node, Input):
+                self._inputs.append((name, node))
+
+    def missing(self, key: Key) -> None:
+        text = self._made(key)
+        self.say(f"{self.define(key)} = {text}")
+
+    def _made(self, key: Key) -> str:
+        match key:
+            case Device():
+                return f"{self._inputs[0][0]}.device" if self._inputs else 'torch.device("cpu")'
+            case Nothing():
+                return f"torch.empty(0, dtype=torch.int64, device={self.read(Device())})"
+            case Symbol(name=name):
+                return self._size(name)
+            case Slot(node=node):
+                constant = self._program.graph[node]
+                if isinstance(constant, Constant) and len(set(constant.values)) == 1:
+                    value = typed(constant.values[0], constant.type.dtype)
+                    return self._program.filled(self, constant.type, ROOT, value)
+        raise InternalError(f"{key} is read before it is computed")
+
+    def _size(self, symbol: str) -> str:
+        for name, node in self._inputs:
+            for axis, size in enumerate(node.type.shape):
+                if size == Size.symbol(symbol):
+                    return f"{name}.shape[{axis}]"
+        if symbol == BATCH:
+            return "1"
+        raise InternalError(f"no input has an axis of size {symbol}")
+
+
+def _wanted(program: Program, id: NodeId) -> Slot:
+    slot = Slot(id, 0, ROOT)
+    program.want(slot)
+    return slot
+
+
+def block_method(program: Program, block: Block) -> Method:
+    """The method of a block."""
+    body = program.body()
+    for step in block.steps:
+        emit_step(program, body, step, block.space)
+    results: list[Key] = list(block.gives)
+    for step in block.steps:
+        if isinstance(step, Enter):
+            results += entries(program, step.space)
+    returned = [body.read(key) for key in results]
+    name = f"_block_{block.id}_{program.space(block.space).name}"
+    start = spread_out(f"def {name}(", ["self", *(body.read(k) for k in body.parameters)], "):")
+    end = spread_out("return ", returned, "") if len(returned) < 8 else spread_out("return (", returned, ")")
+    return Method(name, (*start, *_indented([*body.lines, *end])), tuple(body.parameters), tuple(results))
+
+
+def entries(program: Program, space: SpaceId) -> list[Key]:
+    """The variables that entering a space fills."""
+    if program.space(space).strategy is Strategy.BRANCH:
+        return [Taken(space)]
+    return [Rows(space, program.above(space)), *program.composed.get(space, ())]
+
+
+def plan_methods(program: Program, taken: Sequence[str]) -> list[Method]:
+    """`_plan`, then its blocks and its trace."""
+    blocks = [block_method(program, block) for block in program.plan.blocks]
+    main = Main(program, (*taken, "trace", "result"))
+    arguments = tuple(main.arguments)
+    if _one_sample(program):
+        main.say(f"if {main.read(Symbol(BATCH))} != 1:")
+        main.say('    raise ValueError("this plan takes one sample at a time")')
+    for block, method in zip(program.plan.blocks, blocks, strict=True):
+        _call(program, main, block, method)
+    tracing = trace_method(program, "_plan_trace")
+    results = [(field_name(_output(program, id).name), program.value(main, slot)) for id, slot in program.plan.outputs]
+    counts = [
+        f"{literal(m.name[1:])}: {_count(program, main, b)}" for b, m in zip(program.plan.blocks, blocks, strict=True)
+    ]
+    traced = [main.read(k) for k in tracing.parameters]
+    for line in spread_out("result = Result(", [f"{name}={value}" for name, value in results], ")"):
+        main.say(line)
+    main.say("if trace:")
+    main.lines += _indented(spread_out("result.trace = self._plan_trace(", traced, ")"))
+    main.lines += _indented(spread_out("result.rows = {", counts, "}"))
+    main.say("return result")
+    start = spread_out("def _plan(", ["self", *arguments, "trace"], "):")
+    document = '"""Runs what the decisions ask for: rows that have left are computed no further."""'
+    plan = Method("_plan", (*start, *_indented([document, *main.lines])))
+    return [plan, *blocks, tracing]
+
+
+def train_methods(program: Program, taken: Sequence[str]) -> list[Method]:
+    """`_train`, which computes everything for all rows, and its trace."""
+    main = Main(program, (*taken, "trace", "result"))
+    arguments = tuple(main.arguments)
+    losses: list[str] = []
+    for block in program.plan.blocks:
+        for step in block.steps:
+            node = program.graph[step.node] if isinstance(step, Run) else None
+            if isinstance(step, Run) and isinstance(node, Loss):
+                assert step.inputs[0] is not None
+                losses.append(f"{literal(node.name)}: {program.value(main, step.inputs[0])}")
+            else:
+                emit_step(program, main, step, ROOT)
+    tracing = trace_method(program, "_train_trace")
+    traced = [main.read(k) for k in tracing.parameters]
+    results = [(field_name(_output(program, id).name), program.value(main, slot)) for id, slot in program.plan.outputs]
+    exits = [_exit(program, main, i) for i in range(len(program.plan.exits))]
+    for line in spread_out("result = Result(", [f"{name}={value}" for name, value in results], ")"):
+        main.say(line)
+    main.lines += spread_out("result.exits = {", exits, "}")
+    main.lines += spread_out("result.losses = {", losses, "}")
+    main.say("if trace:")
+    main.lines += _indented(spread_out("result.trace = self._train_trace(", traced, ")"))
+    main.say("return result")
+    start = spread_out("def _train(", ["self", *arguments, "trace"], "):")
+    document = '"""Computes every arm and every exit for all rows, and the losses."""'
+    return [Method("_train", (*start, *_indented([document, *main.lines]))), tracing]
+
+
+def exit_fields(program: Program) -> list[tuple[str, ...]]:
+    """For each exit the names of its values, as fields."""
+    found: list[tuple[str, ...]] = []
+    for _, values in program.plan.exits:
+        fields: list[str] = []
+        for name, _ in values:
+            legal = field_name(name)
+            while legal in fields:
+                legal += "_"
+            fields.append(legal)
+        found.append(tuple(fields))
+    return found
+
+
+def result_fields(program: Program) -> tuple[str, ...]:
+    return tuple(field_name(_output(program, id).name) for id, _ in program.plan.outputs)
+
+
+def exit_class(fields: tuple[str, ...], program: Program) -> str:
+    """Name of the tuple that has these fields."""
+    kinds = list(dict.fromkeys(exit_fields(program)))
+    return "Outputs" if fields == result_fields(program) else f"ExitOutputs{kinds.index(fields) + 1}"
+
+
+def _exit(program: Program, main: Main, index: int) -> str:
+    name, values = program.plan.exits[index]
+    fields = exit_fields(program)[index]
+    given = [f"{f}={program.value(main, slot)}" for f, (_, slot) in zip(fields, values, strict=True)]
+    return f"{literal(name)}: {exit_class(fields, program)}({', '.join(given)})"
+
+
+def _call(program: Program, main: Main, block: Block, method: Method) -> None:
+    """The statement that runs a block, under its condition."""
+    if not method.results:
+        return
+    given = [main.read(key) for key in method.parameters]
+    condition = None if block.wrap is Wrap.NONE else program.runs(main, block.space, ROOT)
+    nothing = main.read(Nothing()) if condition and any(isinstance(r, Rows) for r in method.results) else ""
+    names: list[str] = []
+    for key in method.results:
+        if isinstance(key, Slot):
+            program.want(key)
+        names.append(main.define(key))
+    call = spread_out(f"{', '.join(names)} = self.{method.name}(", given, ")")
+    if condition is None:
+        main.lines += call
+        return
+    main.say(f"if {condition}:")
+    main.lines += _indented(call)
+    main.say("else:")
+    for value, kind in (("None", Slot), (nothing, Rows), ("False", Taken)):
+        same = [n for n, key in zip(names, method.results, strict=True) if isinstance(key, kind)]
+        if same:
+            main.say(f"    {' = '.join(same)} = {value}")
+
+
+def _count(program: Program, main: Main, block: Block) -> str:
+    """How many rows a block was run for."""
+    inner = program.compact(block.space)
+    rows = main.read(Symbol(BATCH)) if inner == ROOT else f"{main.read(Rows(inner, program.above(inner)))}.shape[0]"
+    if program.space(block.space).strategy is Strategy.BRANCH:
+        return f"{rows} if {main.read(Taken(block.space))} else 0"
+    return rows
+
+
+def _one_sample(program: Program) -> bool:
+    """Whether a decision over the batch is asked by a real `if`."""
+    asked = {
+        choice.decision
+        for space in program.plan.spaces
+        if space.strategy is Strategy.BRANCH
+        for term in space.terms
+        for choice in term
+    }
+    return any(program.type(slot).batch is not None for slot in asked)
+
+
+def _output(program: Program, id: NodeId) -> Output:
+    node = program.graph[id]
+    assert isinstance(node, Output)
+    return node
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def trace_method(program: Program, name: str) -> Method:
+    """The method that lays all decisions out at the rows of the batch, -1 where a gate was not reached."""
+    body = program.body()
+    found: dict[NodeId, str] = {}
+    for report in program.plan.gates:
+        found[report.gate] = _laid_out(program, body, report, found)
+    parts = [f"{literal(report.name)}: {found[report.gate]}" for report in program.plan.gates]
+    end = spread_out("return {", parts, "}")
+    start = spread_out(f"def {name}(", ["self", *(body.read(k) for k in body.parameters)], "):")
+    return Method(name, (*start, *_indented([*body.lines, *end])), tuple(body.parameters))
+
+
+def _laid_out(program: Program, body: Body, report: GateReport, earlier: dict[NodeId, str]) -> str:
+    gate = program.graph[report.gate]
+    assert isinstance(gate, Gate)
+    space = report.decision.space
+    shown = report.indices or report.decision
+    type = program.type(shown).with_dtype(Dtype.I64)
+    condition = None if space == ROOT else program.runs(body, space, ROOT)
+    rows = None if type.batch is None else program.rows(space, ROOT)
+    index = None if rows is None else body.read(rows)
+    text = _arms(program, body, report)
+    unreached = None if condition is None else program.filled(body, type, ROOT, "-1")
+    name = body.scope.free(f"{program.wanted[report.decision]}_arm")
+    if unreached is None:
+        body.say(f"{name} = {text}", gate.origin)
+    else:
+        body.say(f"{name} = {unreached}", gate.origin)
+        body.say(f"if {condition}:")
+        body.say(f"    {name} = " + (text if index is None else f"{name}.index_copy({type.batch}, {index}, {text})"))
+    if report.reached != ((),):
+        terms = [" & ".join(_held(program, earlier, c, gate) for c in term) for term in report.reached]
+        body.say(f"{name} = torch.where({' | '.join(f'({t})' for t in terms)}, {name}, -1)")
+    return name
+
+
+def _arms(program: Program, body: Body, report: GateReport) -> str:
+    decision = program.value(body, report.decision)
+    if report.indices is None:
+        return f"{decision}.to({DTYPES[Dtype.I64]})"
+    indices = program.value(body, report.indices)
+    selected = f"{decision}.gather(-1, {indices}.clamp(min=0))"
+    return f"torch.where(({indices} >= 0) & {selected}, {indices}, -1)"
+
+
+def _held(
+    program: Program, earlier: dict[NodeId, str], condition: tuple[NodeId, tuple[int, ...], bool], of: Gate
+) -> str:
+    """Where an earlier gate's trace has one of some arms, laid along the axes of the trace of `of`."""
+    id, arms, negated = condition
+    trace = earlier[id]
+    asked = program.graph[id]
+    assert isinstance(asked, Gate)
+    if asked.kind is GateKind.MANY:
+        text = f"({trace} != {arms[0]}).all(-1)" if negated else f"({trace} == {arms[0]}).any(-1)"
+    else:
+        text = " | ".join(f"({trace} == {arm})" for arm in arms)
+        text = f"({text})" if len(arms) > 1 else text
+    batch = of.type.batch
+    if asked.type.batch is None:
+        return text
+    if batch is None:
+        return f"{text}.any()"
+    later = of.type.rank - 1 - batch
+    return f"{text}[:{', None' * later}]" if later else text

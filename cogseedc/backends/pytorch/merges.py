@@ -1,0 +1,133 @@
+"""Statements that bring arms together: a dense select or sum, rows written in order, rows added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cogseedc.backends.plan.model import Accumulate, Join, Run, Slot, SpaceId, Write
+from cogseedc.backends.pytorch.body import Body
+from cogseedc.backends.pytorch.literal import DTYPES
+from cogseedc.backends.pytorch.program import Program, aligned
+from cogseedc.ir import Merge, MergeMode
+
+
+def dense(program: Program, body: Body, step: Run, node: Merge) -> None:
+    """A merge of which every arm is there at all rows."""
+    given = [program.value(body, s) for s in step.inputs if s is not None]
+    gates = [s.node for s in step.inputs if s is not None]
+    count = len(node.arms)
+    masks = [aligned(node, i, program.mask(gates[count + i], given[count + i], arm)) for i, arm in enumerate(node.arms)]
+    otherwise = given[2 * count] if node.otherwise else None
+    weights = given[-1] if node.mode is MergeMode.WEIGHTED_SUM else None
+    if node.mode is MergeMode.SELECT:
+        lines = _selected(given[:count], masks, otherwise)
+    else:
+        lines = _combined(program, node, given[:count], masks, weights)
+        if otherwise is not None or node.mode is MergeMode.MAX:
+            lines.append(f"torch.where({' | '.join(masks)}, {{}}, {otherwise or 0})")
+    _chain(program, body, step.outputs[0], lines)
+
+
+def _selected(values: Sequence[str], masks: Sequence[str], otherwise: str | None) -> list[str]:
+    start = values[-1] if otherwise is None else otherwise
+    last = len(values) - 1 if otherwise is None else len(values)
+    if not last:
+        return [start]
+    lines = [f"torch.where({masks[last - 1]}, {values[last - 1]}, {start})"]
+    return lines + [f"torch.where({masks[i]}, {values[i]}, {{}})" for i in reversed(range(last - 1))]
+
+
+def _combined(
+    program: Program, node: Merge, values: Sequence[str], masks: Sequence[str], weights: str | None
+) -> list[str]:
+    if node.mode is MergeMode.MAX:
+        kind = "finfo" if node.type.dtype.floating else "iinfo"
+        least = f"torch.{kind}({DTYPES[node.type.dtype]}).min" if kind == "iinfo" else 'float("-inf")'
+        parts = [f"torch.where({m}, {v}, {least})" for m, v in zip(masks, values, strict=True)]
+        return [parts[0], *(f"torch.maximum({{}}, {part})" for part in parts[1:])]
+    if weights is not None:
+        scales = [aligned(node, i, f"{weights}[..., {arm}]") for i, arm in enumerate(node.arms)]
+        values = [f"{v} * {w}" for v, w in zip(values, scales, strict=True)]
+    parts = [f"torch.where({m}, {v}, 0)" for m, v in zip(masks, values, strict=True)]
+    lines = [parts[0], *(f"{{}} + {part}" for part in parts[1:])]
+    if node.mode is MergeMode.MEAN:
+        dtype = DTYPES[node.type.dtype]
+        number = " + ".join(f"{m}.to({dtype})" if m[0] != "~" else f"({m}).to({dtype})" for m in masks)
+        lines.append(f"{{}} / ({number}).clamp(min=1)")
+    return lines
+
+
+def _chain(program: Program, body: Body, output: Slot, expressions: Sequence[str]) -> None:
+    """Statements that each go on with the result, `{}`, of the one before."""
+    name = program.define(body, output)
+    origin = program.origin(output.node)
+    for expression in expressions:
+        body.say(f"{name} = {expression.replace('{}', name)}", origin)
+
+
+def join(program: Program, body: Body, step: Join, at: SpaceId) -> None:
+    """Rows written over a base, in order."""
+    node = program.graph[step.node]
+    assert isinstance(node, Merge)
+    origin = program.origin(step.node)
+    values = [_value(program, body, w.value, node, w.value.space) for w in step.writes]
+    start = None if step.base is None else _value(program, body, step.base, node, at)
+    whole = [program.rows(w.value.space, at) is None for w in step.writes]
+    if start is None and not all(whole):
+        start = program.filled(body, node.type, at, "0")
+    runs = [program.runs(body, w.value.space, at) for w in step.writes]
+    index = [_index(program, body, w, at) for w in step.writes]
+    name = program.define(body, step.output)
+    if start is None:  # one of the branches is taken: the first, unless a later one is
+        start = values[0]
+        values, runs, whole, index = values[1:], runs[1:], whole[1:], index[1:]
+    body.say(f"{name} = {start}", origin)
+    for value, condition, all_rows, rows in zip(values, runs, whole, index, strict=True):
+        body.say(f"if {condition}:")
+        written = value if all_rows else f"{name}.index_copy({node.type.batch}, {rows}, {value})"
+        body.say(f"    {name} = {written}", origin)
+
+
+def accumulate(program: Program, body: Body, step: Accumulate, at: SpaceId) -> None:
+    """Rows of each arm added to zeros."""
+    node = program.graph[step.node]
+    assert isinstance(node, Merge)
+    origin = program.origin(step.node)
+    values = [_weighted(program, body, w, node, i) for i, w in enumerate(step.writes)]
+    runs = [program.runs(body, w.value.space, at) for w in step.writes]
+    index = [_index(program, body, w, at) for w in step.writes]
+    taken = [
+        aligned(node, i, program.mask(c.decision.node, program.value(body, c.decision), c.arms[0]))
+        for i, c in enumerate(step.taken)
+    ]
+    otherwise = None if step.otherwise is None else program.value(body, step.otherwise)
+    start = program.filled(body, node.type, at, "0")
+    name = program.define(body, step.output)
+    body.say(f"{name} = {start}", origin)
+    for value, condition, rows in zip(values, runs, index, strict=True):
+        body.say(f"if {condition}:")
+        added = f"{name} + {value}" if rows is None else f"{name}.index_add({node.type.batch}, {rows}, {value})"
+        body.say(f"    {name} = {added}", origin)
+    if otherwise is not None:
+        body.say(f"{name} = torch.where({' | '.join(taken)}, {name}, {otherwise})", origin)
+
+
+def _index(program: Program, body: Body, write: Write, at: SpaceId) -> str | None:
+    rows = program.rows(write.value.space, at)
+    return None if rows is None else body.read(rows)
+
+
+def _value(program: Program, body: Body, slot: Slot, node: Merge, space: SpaceId) -> str:
+    """The value, expanded where its type is narrower than what the merge gives."""
+    text = program.value(body, slot)
+    if program.type(slot).shape == node.type.shape:
+        return text
+    return f"{text}.expand({program.sizes(body, node.type.shape, space)})"
+
+
+def _weighted(program: Program, body: Body, write: Write, node: Merge, arm: int) -> str:
+    value = _value(program, body, write.value, node, write.value.space)
+    if write.weight is None:
+        return value
+    weight = f"{program.value(body, write.weight)}[..., {node.arms[arm]}]"
+    return f"{value} * {aligned(node, arm, weight)}"

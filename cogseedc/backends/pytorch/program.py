@@ -1,0 +1,217 @@
+"""What all emitted methods of one class share: the plan, its spaces, the spelling of values, sizes and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cogseedc.backends.names import Names, variable
+from cogseedc.backends.plan.model import (
+    ROOT,
+    Accumulate,
+    Join,
+    Plan,
+    Slot,
+    Space,
+    SpaceId,
+    Spread,
+    Strategy,
+    Take,
+)
+from cogseedc.backends.pytorch.body import Body, Device, Key, Rows, Symbol, Taken
+from cogseedc.backends.pytorch.literal import DTYPES, items
+from cogseedc.ir import (
+    BATCH,
+    Call,
+    Constant,
+    Gate,
+    GateKind,
+    Graph,
+    Input,
+    Knob,
+    Merge,
+    NodeId,
+    OpSpec,
+    Origin,
+    Size,
+    TensorType,
+    Value,
+    Weight,
+)
+
+
+@dataclass
+class Shared:
+    """What the whole file needs, collected while methods are written."""
+
+    names: Names
+    ops: Mapping[str, OpSpec]
+    support: set[str] = field(default_factory=set)
+    constants: dict[Constant, str] = field(default_factory=dict)
+
+    def constant(self, node: Constant) -> str:
+        """The attribute that holds a constant; equal ones share it."""
+        name = self.constants.setdefault(node, f"c{len(self.constants)}")
+        return f"self.constants.{name}"
+
+
+class Program:
+    """One plan that is being spelled."""
+
+    def __init__(self, plan: Plan, shared: Shared) -> None:
+        self.plan, self.shared = plan, shared
+        self.graph: Graph = plan.graph
+        self.wanted: dict[Key, str] = {}
+        self.composed = self._composed()
+
+    def space(self, id: SpaceId) -> Space:
+        return self.plan.spaces[id]
+
+    def compact(self, id: SpaceId) -> SpaceId:
+        """The nearest space, from this one up, that has rows of its own: COMPACT, or the root."""
+        while id != ROOT and self.space(id).strategy is Strategy.BRANCH:
+            id = self._parent(id)
+        return id
+
+    def rows(self, lower: SpaceId, upper: SpaceId) -> Rows | None:
+        """The index of a space's rows within an ancestor; None where it has all of them."""
+        inner, outer = self.compact(lower), self.compact(upper)
+        return None if inner == outer else Rows(inner, outer)
+
+    def above(self, id: SpaceId) -> SpaceId:
+        """The nearest space with rows of its own above a COMPACT space."""
+        return self.compact(self._parent(id))
+
+    def runs(self, body: Body, lower: SpaceId, upper: SpaceId) -> str:
+        """A condition: whether a space below `upper` is run."""
+        if self.space(lower).strategy is Strategy.BRANCH:
+            return body.read(Taken(lower))
+        rows = self.rows(lower, upper)
+        assert rows is not None
+        return f"{body.read(rows)}.numel()"
+
+    def type(self, slot: Slot) -> TensorType:
+        return self.graph.type(Value(slot.node, slot.port))
+
+    def origin(self, node: NodeId) -> Origin:
+        return self.graph[node].origin
+
+    def body(self) -> Body:
+        """An empty method."""
+        return Body(self.wanted, tuple(sorted(self.shared.support)))
+
+    def value(self, body: Body, slot: Slot) -> str:
+        """An atom that holds a slot's value."""
+        node = self.graph[slot.node]
+        if isinstance(node, Weight):
+            return self.shared.names.attribute(node.path)
+        if isinstance(node, Constant) and all(s.value is not None for s in node.type.shape):
+            return self.shared.constant(node)
+        self.want(slot)
+        return body.read(slot)
+
+    def want(self, slot: Slot) -> None:
+        """Says what a person would call a value, before its variable is made."""
+        if slot in self.wanted:
+            return
+        node = self.graph[slot.node]
+        if isinstance(node, (Input, Knob)):
+            self.wanted[slot] = node.name
+        elif isinstance(node, Gate):
+            self.wanted[slot] = variable(node.name, "gate")
+        else:
+            self.wanted[slot] = variable(node.origin.path, node.op if isinstance(node, Call) else "x")
+
+    def define(self, body: Body, slot: Slot) -> str:
+        self.want(slot)
+        return body.define(slot)
+
+    def size(self, body: Body, size: Size, space: SpaceId) -> str:
+        """An int expression; N is the number of rows of the space."""
+        if size.value is not None:
+            return str(size.value)
+        return size.spell(lambda s: self._symbol(body, s, space), "//")
+
+    def atom(self, body: Body, size: Size, space: SpaceId) -> str:
+        text = self.size(body, size, space)
+        return f"({text})" if " " in text else text
+
+    def sizes(self, body: Body, sizes: Sequence[Size], space: SpaceId) -> str:
+        return items([self.size(body, s, space) for s in sizes])
+
+    def filled(self, body: Body, type: TensorType, space: SpaceId, value: str) -> str:
+        """A tensor of one value at all rows of a space."""
+        shape = self.sizes(body, type.shape, space)
+        start = "torch.zeros(" + shape if value == "0" else f"torch.full({shape}, {value}"
+        return f"{start}, dtype={DTYPES[type.dtype]}, device={body.read(Device())})"
+
+    def mask(self, gate: NodeId, decision: str, arm: int) -> str:
+        """A bool tensor over the gate's axes: where a decision is `arm` (MANY: where the arm is selected)."""
+        node = self.graph[gate]
+        assert isinstance(node, Gate)
+        if node.kind is GateKind.BOOL:
+            return decision if arm else f"~{decision}"
+        return f"({decision} == {arm})" if node.kind is GateKind.ONE else f"{decision}[..., {arm}]"
+
+    def _symbol(self, body: Body, symbol: str, space: SpaceId) -> str:
+        inner = self.compact(space)
+        if symbol != BATCH or inner == ROOT:
+            return body.read(Symbol(symbol))
+        if inner not in body.counts:
+            rows = body.read(Rows(inner, self.above(inner)))
+            name = body.counts[inner] = body.scope.free("n")
+            body.say(f"{name} = {rows}.shape[0]")
+        return body.counts[inner]
+
+    def _parent(self, id: SpaceId) -> SpaceId:
+        above = self.space(id).parent
+        assert above is not None
+        return above
+
+    def _composed(self) -> dict[SpaceId, list[Rows]]:
+        """For each COMPACT space, the indices within further ancestors that some step needs."""
+        found: dict[SpaceId, list[Rows]] = {}
+        pending = [self.rows(lower, upper) for lower, upper in self._moves()]
+        while pending:
+            rows = pending.pop()
+            if rows is None or rows.above == self.above(rows.space):
+                continue
+            known = found.setdefault(rows.space, [])
+            if rows not in known:
+                known.append(rows)
+                pending.append(Rows(self.above(rows.space), rows.above))
+        self._label(found)
+        return {space: sorted(rows, key=lambda r: r.above) for space, rows in found.items()}
+
+    def _label(self, found: Mapping[SpaceId, Sequence[Rows]]) -> None:
+        self.wanted[Symbol(BATCH)] = "n"
+        for space in self.plan.spaces:
+            if space.strategy is Strategy.COMPACT and space.id != ROOT:
+                self.wanted[Rows(space.id, self.above(space.id))] = f"rows_{space.id}"
+                if Rows(space.id, ROOT) in found.get(space.id, ()):
+                    self.wanted[Rows(space.id, ROOT)] = f"at_{space.id}"
+
+    def _moves(self) -> list[tuple[SpaceId, SpaceId]]:
+        """Pairs of a space and an ancestor between which rows are moved, the trace included."""
+        found = [(report.decision.space, ROOT) for report in self.plan.gates]
+        for block in self.plan.blocks:
+            for step in block.steps:
+                match step:
+                    case Take(source=source, target=target):
+                        if self.type(source).batch is not None:
+                            found.append((target.space, source.space))
+                    case Spread(source=source, target=target):
+                        found.append((source.space, target.space))
+                    case Join(writes=writes) | Accumulate(writes=writes):
+                        found += [(write.value.space, block.space) for write in writes]
+        return found
+
+
+def aligned(merge: Merge, arm: int, mask: str) -> str:
+    """A tensor over a gate's axes, laid along the axes of the value that it selects."""
+    axes = merge.axes[arm]
+    if list(axes) != sorted(axes):
+        mask = f"{mask}.permute({', '.join(str(axes.index(a)) for a in sorted(axes))})"
+    places = range(min(axes, default=merge.type.rank), merge.type.rank)
+    index = [":" if p in axes else "None" for p in places]
+    return mask if all(i == ":" for i in index) else f"{mask}[{', '.join(index)}]"

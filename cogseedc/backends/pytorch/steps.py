@@ -1,0 +1,166 @@
+"""Statements of one block: each step of the plan in the words of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cogseedc.backends.plan.model import (
+    Accumulate,
+    Choice,
+    Enter,
+    Join,
+    Run,
+    Space,
+    SpaceId,
+    Spread,
+    Step,
+    Strategy,
+    Take,
+)
+from cogseedc.backends.pytorch.body import Body, Device, Rows, Taken
+from cogseedc.backends.pytorch.literal import literal
+from cogseedc.backends.pytorch.merges import accumulate, dense, join
+from cogseedc.backends.pytorch.program import Program
+from cogseedc.diagnostics import InternalError
+from cogseedc.ir import Attrs, Call, Gate, GateKind, Merge, Size, TensorType
+
+__all__ = ["emit_step"]
+
+
+class _Call:
+    """What an operation's spelling is asked with (see `TorchCall`)."""
+
+    def __init__(self, program: Program, body: Body, node: Call, step: Run, space: SpaceId) -> None:
+        self._program, self._body, self._space = program, body, space
+        self.attrs: Attrs = node.attrs
+        self.types: tuple[TensorType, ...] = node.types
+        self.inputs: Sequence[TensorType | None] = [None if s is None else program.type(s) for s in step.inputs]
+        self.args: Sequence[str | None] = [None if s is None else program.value(body, s) for s in step.inputs]
+
+    def size(self, size: Size) -> str:
+        return self._program.atom(self._body, size, self._space)
+
+    def sizes(self, sizes: Sequence[Size]) -> str:
+        return self._program.sizes(self._body, sizes, self._space)
+
+    def device(self) -> str:
+        return self._body.read(Device())
+
+    def support(self, function: str) -> str:
+        self._program.shared.support.add(function)
+        return function
+
+
+def emit_step(program: Program, body: Body, step: Step, space: SpaceId) -> None:
+    """Adds the statements of a step that stands in a block of `space`."""
+    match step:
+        case Run():
+            _run(program, body, step, space)
+        case Enter():
+            _enter(program, body, program.space(step.space))
+        case Take():
+            _take(program, body, step)
+        case Spread():
+            _spread(program, body, step)
+        case Join():
+            join(program, body, step, space)
+        case Accumulate():
+            accumulate(program, body, step, space)
+
+
+def _run(program: Program, body: Body, step: Run, space: SpaceId) -> None:
+    node = program.graph[step.node]
+    match node:
+        case Call():
+            text = program.shared.ops[node.op].torch(_Call(program, body, node, step, space))
+            names = [program.define(body, slot) for slot in step.outputs]
+            body.say(f"{', '.join(names)} = {text}", node.origin)
+        case Gate():
+            assert step.inputs[0] is not None
+            operand = program.value(body, step.inputs[0])
+            name = program.define(body, step.outputs[0])
+            body.say(f"{name} = self.decide({literal(node.name)}, {operand})", node.origin)
+        case Merge():
+            dense(program, body, step, node)
+        case _:
+            raise InternalError(f"the plan runs a {type(node).__name__}")
+
+
+def _take(program: Program, body: Body, step: Take) -> None:
+    type = program.type(step.source)
+    source = program.value(body, step.source)
+    rows = None if type.batch is None else program.rows(step.target.space, step.source.space)
+    if rows is not None:
+        index = body.read(rows)
+        text = f"{source}.index_select({type.batch}, {index})"
+        if not source.isidentifier():
+            source = program.define(body, step.target)
+        body.say(f"{source} = {text}", program.origin(step.source.node))
+    body.alias(step.target, source)
+
+
+def _spread(program: Program, body: Body, step: Spread) -> None:
+    type = program.type(step.source)
+    upper, lower = step.target.space, step.source.space
+    rows = program.rows(lower, upper)
+    source = program.value(body, step.source)
+    condition = program.runs(body, lower, upper)
+    index = None if rows is None else body.read(rows)
+    zeros = program.filled(body, type, upper, "0")
+    name = program.define(body, step.target)
+    body.say(f"{name} = {zeros}", program.origin(step.source.node))
+    body.say(f"if {condition}:")
+    body.say(f"    {name} = " + (source if index is None else f"{name}.index_copy({type.batch}, {index}, {source})"))
+
+
+def _enter(program: Program, body: Body, space: Space) -> None:
+    if space.strategy is Strategy.BRANCH:
+        text = _joined(" or ", [_joined(" and ", [_is(program, body, c) for c in term]) for term in space.terms])
+        body.say(f"{body.define(Taken(space.id))} = {text}")
+        return
+    mask = _joined(" | ", [_joined(" & ", [_where(program, body, c) for c in term]) for term in space.terms])
+    above = program.above(space.id)
+    name = body.define(Rows(space.id, above))
+    body.say(f"{name} = torch.nonzero({mask}).squeeze(1)")
+    for rows in program.composed.get(space.id, ()):
+        outer = body.read(Rows(above, rows.above))
+        body.say(f"{body.define(rows)} = {outer}.index_select(0, {name})")
+
+
+def _joined(sign: str, parts: Sequence[str]) -> str:
+    if len(parts) == 1:
+        return parts[0]
+    return sign.join(f"({p})" if " " in p and not p.startswith("(") else p for p in parts)
+
+
+def _where(program: Program, body: Body, choice: Choice) -> str:
+    """A bool tensor over the rows, or a scalar one: where a choice holds."""
+    gate = program.graph[choice.decision.node]
+    assert isinstance(gate, Gate)
+    decision = program.value(body, choice.decision)
+    if gate.kind is GateKind.MANY:
+        return ("~" if choice.negated else "") + f"{decision}[..., {choice.arms[0]}]"
+    if gate.kind is GateKind.BOOL:
+        return decision if choice.arms == (1,) else f"~{decision}"
+    return _of(decision, choice.arms, gate.arms, " | ")
+
+
+def _of(decision: str, arms: tuple[int, ...], count: int, sign: str) -> str:
+    left = [arm for arm in range(count) if arm not in arms]
+    if len(arms) > 1 and len(left) == 1:
+        return f"({decision} != {left[0]})"
+    tests = sign.join(f"({decision} == {arm})" for arm in arms)
+    return f"({tests})" if len(arms) > 1 else tests
+
+
+def _is(program: Program, body: Body, choice: Choice) -> str:
+    """A Python bool: whether the choice holds for the one decision that there is."""
+    gate = program.graph[choice.decision.node]
+    assert isinstance(gate, Gate)
+    decision = program.value(body, choice.decision)
+    if gate.kind is GateKind.MANY:
+        text = f"bool({decision}[..., {choice.arms[0]}])"
+        return f"not {text}" if choice.negated else text
+    if gate.kind is GateKind.BOOL:
+        return f"bool({decision})" if choice.arms == (1,) else f"not bool({decision})"
+    return _of(f"int({decision})", choice.arms, gate.arms, " or ")

@@ -1,0 +1,148 @@
+"""Compiles a program into artifacts: everything is made in memory, then published in one step per target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogseedc import target as targets
+from cogseedc.diagnostics import Diagnostic, Severity, UserError
+from cogseedc.driver.artifact import Artifact, artifact
+from cogseedc.driver.lower import Lowering, lower
+from cogseedc.driver.program import Program, Settings, StaticValue, load, settings_of
+from cogseedc.driver.timing import Timing, collector_paused
+from cogseedc.driver.weights import Weights, given_weights, read_arrays
+from cogseedc.publish import publish
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a build was asked for, but for the program and the target."""
+
+    settings: Settings = Settings()
+    weights: str | Path | Mapping[str, Any] | None = None
+    """A safetensors file, or arrays or tensors by state-dict key."""
+    rng: int | None = None
+    """Initial weights come from this number."""
+    gates: str = "auto"
+    bits: str | None = None
+    """`fp32` or `auto`; None: the target's."""
+    calibration: str | Path | Mapping[str, Array] | None = None
+    """An .npz file, or arrays by input."""
+    verify_each: bool = False
+
+
+def compile(
+    source: str | Path | Program,
+    target: str = "torch-cpu",
+    output: str | Path | None = None,
+    *,
+    weights: str | Path | Mapping[str, Any] | None = None,
+    rng: int | None = None,
+    gates: str = "auto",
+    bits: str | None = None,
+    calibration: str | Path | Mapping[str, Array] | None = None,
+    set: Mapping[str, StaticValue] | None = None,
+    size: Mapping[str, int] | None = None,
+    seed: str | None = None,
+    verify_each: bool = False,
+) -> Path:
+    """Compiles a program for a target and gives the artifact's folder.
+
+    `output` is that folder; by default `build/<name>-<target>`. `weights` is a safetensors file or a state dict; without it,
+    they are initial ones from `rng` (0). `set` are static parameters (text is read as the language reads it), `size` sizes of
+    open axes, `seed` which seed is meant. Raises UserError for every mistake in these, in the program, and for an output that cannot be
+    written.
+    """
+    request = Request(settings_of(set, size, seed), weights, rng, gates, bits, calibration, verify_each)
+    stem = source.name if isinstance(source, Program) else Path(source).stem
+    place = Path(output) if output is not None else Path("build") / f"{stem}-{target}"
+    done, _ = compile_all(source, {target: place}, request, Timing())
+    return done[target]
+
+
+def compile_all(
+    source: str | Path | Program, places: Mapping[str, Path], request: Request, clock: Timing
+) -> tuple[dict[str, Path], tuple[Diagnostic, ...]]:
+    """One artifact for each target in `places`, and what should be noted.
+
+    Nothing is written before all of them are made.
+    """
+    for name in places:
+        targets.load(name)
+    with collector_paused():
+        program, weights = prepared(source, request, clock)
+        made = {name: _make(program, weights, name, request, clock) for name in places}
+    done: dict[str, Path] = {}
+    with clock.step("publish"):
+        for name, place in places.items():
+            done[name] = _publish(place, made[name])
+    return done, (*program.notes, *_note(weights))
+
+
+def prepared(source: str | Path | Program, request: Request, clock: Timing) -> tuple[Program, Weights]:
+    """The checked program and its weights; sizes that nothing else says come from the weights' shapes."""
+    with clock.step("front end"):
+        given = given_weights(request.weights)
+        if isinstance(source, Program):
+            program = source
+        else:
+            shapes = tuple((name, tuple(array.shape)) for name, array in sorted(given.items())) if given else ()
+            program = load(source, replace(request.settings, weight_shapes=shapes))
+    with clock.step("weights"):
+        return program, Weights.of(program, given, request.rng)
+
+
+def lowered(program: Program, weights: Weights, name: str, request: Request, clock: Timing) -> Lowering:
+    """The program, planned for a target. Raises UserError CS0806 for a strategy that the target does not have."""
+    target = targets.load(name)
+    if request.gates != "auto" and request.gates not in target.gates:
+        message = f"target `{name}` has no strategy `{request.gates}`"
+        raise UserError(Diagnostic("CS0806", message, help=f"it has {', '.join(target.gates)}"))
+    calibration = request.calibration
+    arrays = read_arrays(str(calibration)) if isinstance(calibration, (str, Path)) else calibration
+    return lower(program, target, weights, request.gates, request.bits, arrays, request.verify_each, clock)
+
+
+def explain_plan(source: str, name: str, request: Request) -> list[dict[str, object]]:
+    """For each gate: name, axes, strategy, and the predicted time of each strategy in microseconds."""
+    program, weights = prepared(source, request, Timing())
+    plan = lowered(program, weights, name, request, Timing()).plan
+    return [
+        {
+            "gate": report.name,
+            "over": [*getattr(plan.graph[report.gate], "over", ())],
+            "strategy": report.strategy,
+            "predicted": dict(report.predicted),
+        }
+        for report in plan.gates
+    ]
+
+
+def _make(program: Program, weights: Weights, name: str, request: Request, clock: Timing) -> Artifact:
+    lowering = lowered(program, weights, name, request, clock)
+    with clock.step(f"emit {name}"):
+        return artifact(program, weights, lowering)
+
+
+def _publish(place: Path, made: Artifact) -> Path:
+    try:
+        return publish(place, made.payloads, made.manifest)
+    except OSError as error:
+        message = f"cannot write {str(place)!r}: {error.strerror or error}"
+        raise UserError(Diagnostic("CS0905", message, help="choose a new folder, or one that holds an artifact")) from None
+
+
+def _note(weights: Weights) -> tuple[Diagnostic, ...]:
+    if weights.asked:
+        return ()
+    message = f"weights are initial ones, from --rng {weights.rng}"
+    help = "give trained ones with --weights FILE, or say --rng NUMBER to mean initial ones"
+    return (Diagnostic("CS0911", message, help=help, severity=Severity.NOTE),)

@@ -1,0 +1,84 @@
+"""The costs of a program as data: what an artifact records, `cogseedc cost` prints and budgets are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from cogseedc.analysis.budget import Budget, check_budgets
+from cogseedc.analysis.cost import Costs, Range, costs, even_rates, expected
+from cogseedc.diagnostics import Diagnostic, Diagnostics, UserError
+from cogseedc.driver.manifest import Json
+from cogseedc.frontend.build.model import BudgetBound
+from cogseedc.ir import GateKind, Graph
+from cogseedc.ops import OPS
+
+
+def measured(graph: Graph, sizes: Mapping[str, int], rates: Mapping[str, float] | None = None) -> dict[str, Json]:
+    """Costs per sample of a graph with guards.
+
+    `rates` give, by gate, the share of the samples that reach it for which it is taken; other gates take every arm alike.
+    Raises UserError CS0910 for an unknown gate, a share outside 0 .. 1, or a gate of several arms.
+    """
+    found = costs(graph, OPS, sizes)
+    shares = {**even_rates(found), **_given(found, rates or {})}
+    return {
+        "macs": {**_range(found.macs), "expected": expected(found, shares)},
+        "bytes": _range(found.bytes),
+        "params": found.params,
+        "weight_bytes": found.weight_bytes,
+        "exits": [{"name": exit.path, **_range(exit.macs)} for exit in found.exits],
+        "arms": [{"gate": arm.gate, "arm": arm.arm, "macs": arm.macs} for arm in found.arms],
+        "rates": {gate: [*shares[gate]] for gate in sorted(shares)},
+        "rates_given": sorted(rates or {}),
+        "assumed": [*found.assumed],
+    }
+
+
+def hold_budgets(graph: Graph, bounds: Sequence[BudgetBound], sizes: Mapping[str, int]) -> None:
+    """Raises UserError CS0704 when the worst path exceeds a budget of the program."""
+    if not bounds:
+        return
+    found = Diagnostics()
+    budgets = [Budget(b.quantity, b.measure, b.value, b.operator == "<", b.span) for b in bounds]
+    check_budgets(costs(graph, OPS, sizes), budgets, found)
+    found.check()
+
+
+def rows(record: Mapping[str, Json]) -> Iterator[tuple[str, str, str, str]]:
+    """(what, least, expected, most) per sample, for a table."""
+    macs, written = cast(dict[str, float], record["macs"]), cast(dict[str, float], record["bytes"])
+    yield "MACs", count(macs["least"]), count(macs["expected"]), count(macs["worst"])
+    for exit in cast(list[dict[str, float]], record["exits"]):
+        name = "MACs to the end" if exit["name"] is None else f"MACs to exit {exit['name']}"
+        yield name, count(exit["least"]), "", count(exit["worst"])
+    yield "bytes", count(written["least"]), "", count(written["worst"])
+    yield "parameters", "", "", count(cast(int, record["params"]))
+    for arm in cast(list[dict[str, Json]], record["arms"]):
+        yield f"MACs of {arm['gate']} = {arm['arm']}", "", "", count(cast(int, arm["macs"]))
+
+
+def count(value: float) -> str:
+    """A number with a suffix: 1.23M."""
+    for scale, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= scale:
+            return f"{value / scale:.3g}{suffix}"
+    return f"{value:.0f}"
+
+
+def _range(range: Range) -> dict[str, Json]:
+    return {"least": range.least.value, "worst": range.worst.value}
+
+
+def _given(found: Costs, rates: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
+    gates = {gate.name: gate for gate in found.literals.gates.values()}
+    result: dict[str, tuple[float, ...]] = {}
+    for name, share in rates.items():
+        gate = gates.get(name)
+        if gate is None:
+            raise UserError(Diagnostic("CS0910", f"there is no gate `{name}`", help=f"gates: {', '.join(gates) or 'none'}"))
+        if gate.kind is not GateKind.BOOL or not 0 <= share <= 1:
+            message = f"a rate is a share from 0 to 1 for a yes-or-no gate; `{name}` is {gate.kind.value}, {share:g} given"
+            raise UserError(Diagnostic("CS0910", message))
+        result[name] = (1 - share, share)
+    return result

@@ -1,0 +1,82 @@
+"""The passes, and the pipelines as lists that can be read aloud."""
+
+from cogseedc.passes.base import Context, Observer, Pass, Ran, remove_guards, run_pipeline
+from cogseedc.passes.common_seeds import CommonSeeds
+from cogseedc.passes.eliminate_dead_seeds import EliminateDeadSeeds
+from cogseedc.passes.fold_batch_norm import FoldBatchNorm, weight_only
+from cogseedc.passes.fold_constants import FoldConstants
+from cogseedc.passes.inline import Inline
+from cogseedc.passes.insert_exit_points import InsertExitPoints, place_exits
+from cogseedc.passes.resolve_dependencies import ResolveDependencies
+from cogseedc.passes.simplify_gates import SimplifyGates
+
+PASSES: tuple[type[Pass], ...] = (
+    ResolveDependencies,
+    InsertExitPoints,
+    Inline,
+    FoldConstants,
+    CommonSeeds,
+    SimplifyGates,
+    FoldBatchNorm,
+    EliminateDeadSeeds,
+)
+"""Every pass, in the order in which the pipelines run them."""
+
+_FRAME: tuple[Pass, ...] = (
+    ResolveDependencies(),
+    InsertExitPoints(),
+    Inline(),  # after the exits: a return that is left has none
+)
+
+INFERENCE: tuple[Pass, ...] = (
+    *_FRAME,
+    FoldConstants(),
+    CommonSeeds(),  # before guards exist: equal work in two arms is shared by both
+    SimplifyGates(),  # after common seeds: equal decisions have become one
+    EliminateDeadSeeds(),
+)
+
+STORED: tuple[Pass, ...] = (
+    *_FRAME,
+    FoldConstants(),
+    CommonSeeds(),
+    SimplifyGates(),
+    FoldBatchNorm(),  # after common seeds: only then is it known who else reads the layer
+    EliminateDeadSeeds(),
+)
+
+TRAINING: tuple[Pass, ...] = (*_FRAME, EliminateDeadSeeds())
+
+PIPELINES: dict[str, tuple[Pass, ...]] = {
+    "inference": INFERENCE,  # PyTorch: the state dict is the source's
+    "stored": STORED,  # ONNX: weights may be rewritten before they are stored
+    "training": TRAINING,  # dense: every exit, every loss
+    "none": _FRAME,  # the least that a plan can read
+}
+
+run = run_pipeline
+
+__all__ = [
+    "INFERENCE",
+    "PASSES",
+    "PIPELINES",
+    "STORED",
+    "TRAINING",
+    "CommonSeeds",
+    "Context",
+    "EliminateDeadSeeds",
+    "FoldBatchNorm",
+    "FoldConstants",
+    "Inline",
+    "InsertExitPoints",
+    "Observer",
+    "Pass",
+    "Ran",
+    "ResolveDependencies",
+    "SimplifyGates",
+    "place_exits",
+    "remove_guards",
+    "run",
+    "run_pipeline",
+    "weight_only",
+]

@@ -1,0 +1,197 @@
+"""Takes away decisions that are already made. Changes no value that an output can see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from cogseedc.analysis.demand import demand
+from cogseedc.ir import (
+    Call,
+    Constant,
+    DataEdge,
+    Gate,
+    GateKind,
+    Graph,
+    Guard,
+    Literals,
+    Merge,
+    MergeMode,
+    NodeId,
+    Phase,
+    Value,
+)
+from cogseedc.passes.base import Context, Pass
+
+
+@dataclass(frozen=True)
+class SimplifyGates(Pass):
+    """Four rules, until none applies:
+
+    * equal gates (same operands, kind and estimator) become the first of them, which takes their names as aliases;
+    * a join on `not g` reads `g` with its arms exchanged;
+    * an arm that is never taken where its join is demanded (a constant decision, a gate that an outer one implies)
+      goes, and one that is always taken there ends the join;
+    * a select join whose arms are all one value is that value.
+
+    Gates that lose their last user are left to `eliminate-dead-seeds`. Gates that are exits keep their identity.
+    """
+
+    name: ClassVar[str] = "simplify-gates"
+    requires: ClassVar[Phase] = Phase.JOINED
+
+    def run(self, graph: Graph, context: Context) -> bool:
+        changed = False
+        while any([_unify(graph), _exchange(graph), _prune(graph, context), _collapse(graph)]):
+            changed = True
+        return changed
+
+
+def _unify(graph: Graph) -> bool:
+    wiring = graph.wiring()
+    first: dict[tuple[Gate, tuple[Value | None, ...]], NodeId] = {}
+    same: dict[NodeId, NodeId] = {}
+    for id, node in graph.nodes():
+        if isinstance(node, Gate) and node.exit is None:
+            kept = first.setdefault((replace(node, name="", aliases=()), wiring.operands(id)), id)
+            if kept != id:
+                same[id] = kept
+    for id, kept in same.items():
+        gate, twin = graph[kept], graph[id]
+        assert isinstance(gate, Gate)
+        assert isinstance(twin, Gate)
+        graph.update(kept, replace(gate, aliases=(*gate.aliases, twin.name, *twin.aliases)))
+        graph.redirect(Value(id), Value(kept))
+    graph.remove(same)
+    return bool(same)
+
+
+def _exchange(graph: Graph) -> bool:
+    """Joins that ask a gate made of `logical_not` of another gate ask that gate."""
+    wiring = graph.wiring()
+    changed = False
+    for id, node in graph.nodes():
+        inner = _negated(graph, id, node) if isinstance(node, Gate) else None
+        if inner is None:
+            continue
+        for user in sorted({edge.dst for edge in wiring.outs[id]}):
+            merge = graph[user]
+            if isinstance(merge, Merge):
+                changed |= _ask(graph, user, merge, id, inner)
+    return changed
+
+
+def _negated(graph: Graph, id: NodeId, gate: Gate) -> NodeId | None:
+    if gate.kind is not GateKind.BOOL or gate.exit is not None or gate.estimator is not None:
+        return None
+    decided = graph.wiring().operand(id, 0)
+    if decided is None:
+        return None
+    call = graph[decided.node]
+    if not isinstance(call, Call) or call.op != "logical_not":
+        return None
+    source = graph.wiring().operand(decided.node, 0)
+    if source is None:
+        return None
+    inner = graph[source.node]
+    alike = isinstance(inner, Gate) and inner.kind is GateKind.BOOL and inner.type.shape == gate.type.shape
+    return source.node if alike else None
+
+
+def _ask(graph: Graph, id: NodeId, merge: Merge, old: NodeId, new: NodeId) -> bool:
+    count = len(merge.arms)
+    ports = [e for e in graph.wiring().ins[id] if e.src == old and count <= e.dst_port < 2 * count]
+    asked = {edge.dst_port - count for edge in ports}
+    for edge in ports:
+        graph.disconnect(edge)
+        graph.connect(DataEdge(new, 0, id, edge.dst_port))
+    arms = tuple(1 - arm if i in asked else arm for i, arm in enumerate(merge.arms))
+    graph.update(id, replace(merge, arms=arms))
+    return bool(ports)
+
+
+def _prune(graph: Graph, context: Context) -> bool:
+    literals = Literals.of(graph)
+    found = demand(graph, context.ops, literals, training=context.training)
+    changed = False
+    for id, node in list(graph.nodes()):
+        if isinstance(node, Merge) and node.mode is MergeMode.SELECT:
+            kept = _left(graph, literals, found[id], id, node)
+            if kept != (list(range(len(node.arms))), None):
+                _rebuild(graph, id, node, *kept)
+                changed = True
+    return changed
+
+
+def _left(graph: Graph, literals: Literals, guard: Guard, id: NodeId, merge: Merge) -> tuple[list[int], int | None]:
+    """The arms that can be taken where the join is demanded, and the one, if any, that then takes the rest."""
+    count = len(merge.arms)
+    operands = graph.wiring().operands(id)
+    kept = list[int]()
+    if guard.never:
+        return list(range(count)), None
+    for i, arm in enumerate(merge.arms):
+        gate = operands[count + i]
+        assert gate is not None, "the verifier found every gate of a join fed"
+        constant = _constant(graph, gate.node, arm)
+        speaks = gate.node in literals.gates and merge.axes[i] in ((), (merge.type.batch,))
+        taken, left = literals.taken(gate.node, arm), literals.not_taken(gate.node, arm)
+        if constant is False or (speaks and literals.exclusive(guard, taken)):
+            continue
+        if constant is True or (speaks and literals.implies(guard, taken)):
+            covers = i == count - 1 == len(kept) and not merge.otherwise
+            return ([*kept, i], None) if covers else (kept, i)
+        kept.append(i)
+        guard = literals.and_(guard, left) if speaks else guard
+    if kept and (guard.never if merge.otherwise else len(kept) < count):
+        return kept[:-1], kept[-1]
+    return kept, None
+
+
+def _constant(graph: Graph, gate: NodeId, arm: int) -> bool | None:
+    """Whether a gate takes an arm, when its decision is one constant."""
+    node, decided = graph[gate], graph.wiring().operand(gate, 0)
+    source = None if decided is None else graph[decided.node]
+    if not isinstance(node, Gate) or node.kind is GateKind.MANY or not isinstance(source, Constant):
+        return None
+    decisions = {int(value) for value in source.values}
+    return decisions == {arm} if len(decisions) == 1 else None if arm in decisions else False
+
+
+def _rebuild(graph: Graph, id: NodeId, merge: Merge, kept: Sequence[int], last: int | None) -> None:
+    """Feeds the join with these arms only; `last` becomes its otherwise."""
+    count = len(merge.arms)
+    operands = graph.wiring().operands(id)
+    rest = operands[2 * count] if last is None and merge.otherwise else None if last is None else operands[last]
+    if not kept:
+        assert rest is not None, "an arm is left, or what stands for all others"
+        graph.redirect(Value(id), rest)
+        graph.remove([id])
+        return
+    fed = [*(operands[i] for i in kept), *(operands[count + i] for i in kept), *([rest] if rest is not None else [])]
+    for edge in graph.wiring().ins[id]:
+        graph.disconnect(edge)
+    for port, value in enumerate(fed):
+        assert value is not None, "the verifier found every port of a join fed"
+        graph.connect(DataEdge(value.node, value.port, id, port))
+    arms, axes = tuple(merge.arms[i] for i in kept), tuple(merge.axes[i] for i in kept)
+    graph.update(id, replace(merge, arms=arms, axes=axes, otherwise=rest is not None))
+
+
+def _collapse(graph: Graph) -> bool:
+    changed = False
+    for id, node in list(graph.nodes()):
+        if not isinstance(node, Merge) or node.mode is not MergeMode.SELECT:
+            continue
+        count = len(node.arms)
+        operands = graph.wiring().operands(id)
+        values = operands[:count] + operands[2 * count :]
+        if values[0] is not None and len(set(values)) == 1 and graph.type(values[0]).shape == node.type.shape:
+            graph.redirect(Value(id), values[0])
+            graph.remove([id])
+            changed = True
+        elif node.otherwise and count > 1 and values[-2] == values[-1]:
+            _rebuild(graph, id, node, list(range(count - 1)), None)
+            changed = True
+    return changed

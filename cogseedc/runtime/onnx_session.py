@@ -1,0 +1,68 @@
+"""Runs ONNX models with ONNX Runtime, on exactly the execution providers that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+
+from cogseedc.diagnostics.model import Diagnostic, UserError
+from cogseedc.runtime.session import Raw
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+SWITCH = "cogseed.trace"
+"""The model's input that asks for its trace."""
+CPU = "CPUExecutionProvider"
+_ERRORS_ONLY = 3
+
+
+class OnnxBackend:
+    """One model. Raises UserError: CS0836 a provider is missing, CS0835 the model does not load."""
+
+    def __init__(self, model: bytes, providers: Sequence[str] = (CPU,), threads: int | None = None) -> None:
+        wanted = list(providers)
+        available = onnxruntime.get_available_providers()
+        for provider in wanted:
+            if provider not in available:
+                message = f"ONNX Runtime has no {provider} here; it has {', '.join(available)}"
+                help = 'install the build of onnxruntime that has it, or open the artifact with device="cpu"'
+                raise UserError(Diagnostic("CS0836", message, help=help))
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY  # knobs are inputs with defaults, which it warns of
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=wanted)
+            selected = self._session.get_providers()
+        except (
+            Exception
+        ) as error:  # its exceptions have no common class, and names in damaged models raise UnicodeError
+            raise UserError(Diagnostic("CS0835", f"ONNX Runtime does not load the model: {error}")) from None
+        if selected[0] != wanted[0]:
+            raise UserError(Diagnostic("CS0836", f"ONNX Runtime chose {selected[0]} instead of {wanted[0]}"))
+        names = [output.name for output in self._session.get_outputs()]
+        self._outputs = [n for n in names if not n.startswith(("trace.", "rows."))]
+        self._traced = names
+        inputs = {i.name for i in self._session.get_inputs()}
+        inputs |= {i.name for i in self._session.get_overridable_initializers()}
+        self._switched = SWITCH in inputs
+
+    def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Array], trace: bool) -> Raw:
+        """One run; see `Backend`. Raises UserError CS0837."""
+        feed = {**inputs, **knobs}
+        if trace and self._switched:
+            feed[SWITCH] = np.array(True)
+        names = self._traced if trace else self._outputs
+        try:
+            found = dict(zip(names, self._session.run(names, feed), strict=True))
+        except Exception as error:  # as above
+            raise UserError(Diagnostic("CS0837", f"ONNX Runtime stopped: {error}")) from None
+        return Raw(
+            {n: found[n] for n in self._outputs},
+            {n.removeprefix("trace."): v for n, v in found.items() if n.startswith("trace.")},
+            {n.removeprefix("rows."): int(v) for n, v in found.items() if n.startswith("rows.")},
+        )

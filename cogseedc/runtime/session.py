@@ -1,0 +1,157 @@
+"""One interface to every artifact: checks what goes in, runs it, names what comes out. Holds no state of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from cogseedc.diagnostics.model import Diagnostic, UserError
+from cogseedc.ir import BATCH
+from cogseedc.runtime.checks import NUMPY, check_inputs, check_knobs
+from cogseedc.runtime.interface import GatePort, Interface, KnobPort, Port
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What a backend gives: outputs and decisions by name, rows per row space (where it counts them)."""
+
+    outputs: Mapping[str, Array]
+    trace: Mapping[str, Array] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """Runs a model on arrays that have been checked. Safe to call from several threads."""
+
+    def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Array], trace: bool) -> Raw: ...
+
+
+@dataclass(frozen=True)
+class Result(Mapping[str, "Array"]):
+    """Outputs by name. `trace`, `exits` and `rows` are empty unless the trace was asked for."""
+
+    outputs: Mapping[str, Array]
+    trace: Mapping[str, Array]
+    """Per gate, i64 over its axes: -1 where it was not reached, else the arm (of k-of-n: the indices, best first)."""
+    exits: Mapping[str, Array]
+    """Per exit, where it was taken."""
+    rows: Mapping[str, int]
+    """Per row space of the plan, how many rows it ran."""
+
+    def __getitem__(self, name: str) -> Array:
+        return self.outputs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.outputs)
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+
+class Session:
+    """An opened artifact. `session(image=x, knobs={"tau": 0.8}, trace=True)["logits"]`; threads may share it."""
+
+    def __init__(self, interface: Interface, target: str, batch_one: bool, backend: Backend) -> None:
+        self._interface, self._target, self._batch_one, self.backend = interface, target, batch_one, backend
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return self._interface.inputs
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return self._interface.outputs
+
+    @property
+    def knobs(self) -> tuple[KnobPort, ...]:
+        return self._interface.knobs
+
+    @property
+    def gates(self) -> tuple[GatePort, ...]:
+        return self._interface.gates
+
+    @property
+    def exits(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self._interface.exits)
+
+    @property
+    def target(self) -> str:
+        """Name of the target that it was compiled for."""
+        return self._target
+
+    @property
+    def batch_one(self) -> bool:
+        """Whether the model takes single samples only; a batch is then run one by one."""
+        return self._batch_one
+
+    def __call__(
+        self, /, *, knobs: Mapping[str, object] | None = None, trace: bool = False, **inputs: object
+    ) -> Result:
+        """Runs a batch. Raises UserError CS0843 .. CS0846, CS0837; see `checks`."""
+        return self.run(inputs, knobs or {}, trace)
+
+    def run(
+        self,
+        inputs: Mapping[str, object],
+        knobs: Mapping[str, object],
+        trace: bool = False,
+        further: Mapping[str, Array] | None = None,
+    ) -> Result:
+        """The same for inputs whose names are no keywords.
+
+        `further` goes to the backend unchecked, whole for each sample.
+        """
+        arrays, symbols = check_inputs(self.inputs, inputs)
+        values = check_knobs(self.knobs, knobs)
+        rows = symbols.get(BATCH)
+
+        def call(part: Mapping[str, Array]) -> Raw:
+            return self.backend.run({**part, **(further or {})}, values, trace)
+
+        if rows == 0:
+            raw = self._nothing(symbols, trace)
+        elif self._batch_one and rows is not None and rows != 1:
+            raw = self._one_by_one(arrays, rows, call)
+        else:
+            raw = call(arrays)
+        exits = {name: raw.trace[gate] == 1 for name, gate in self._interface.exits if gate in raw.trace}
+        return Result({p.name: raw.outputs[p.name] for p in self.outputs}, raw.trace, exits, raw.rows)
+
+    def _nothing(self, symbols: Mapping[str, int], trace: bool) -> Raw:
+        """What an empty batch gives, without a run."""
+        for port in self.outputs:
+            if port.batch is None:
+                message = f"the output `{port.name}` does not depend on a batch that has no sample"
+                raise UserError(Diagnostic("CS0844", message, help="give at least one sample"))
+        outputs = {p.name: np.zeros(p.shape(symbols), NUMPY[p.dtype]) for p in self.outputs}
+        return Raw(outputs, {g.name: _unreached(g, symbols) for g in self.gates} if trace else {})
+
+    def _one_by_one(self, arrays: Mapping[str, Array], rows: int, call: Callable[[Mapping[str, Array]], Raw]) -> Raw:
+        axes = {p.name: p.batch for p in self.inputs}
+        parts = [call({n: _sample(a, axes[n], i) for n, a in arrays.items()}) for i in range(rows)]
+        outputs = {p.name: _together([part.outputs[p.name] for part in parts], p.batch) for p in self.outputs}
+        batch = {g.name: g.port.batch for g in self.gates}
+        trace = {name: _together([part.trace[name] for part in parts], batch.get(name)) for name in parts[0].trace}
+        return Raw(outputs, trace, {name: sum(part.rows[name] for part in parts) for name in parts[0].rows})
+
+
+def _unreached(gate: GatePort, symbols: Mapping[str, int]) -> Array:
+    shape = gate.port.shape(symbols)
+    return np.full((*shape[:-1], 0) if gate.kind == "many" else shape, -1, np.int64)
+
+
+def _sample(array: Array, axis: int | None, index: int) -> Array:
+    if axis is None:
+        return array
+    return np.ascontiguousarray(np.take(array, [index], axis))
+
+
+def _together(parts: Sequence[Array], axis: int | None) -> Array:
+    """Samples along the batch axis; a value without one is the same in each."""
+    return parts[0] if axis is None else np.concatenate(parts, axis)

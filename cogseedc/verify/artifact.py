@@ -1,0 +1,102 @@
+"""Verifies a published artifact: takes the program from the source that it keeps, and runs the model that it keeps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cogseedc.backends.names import names
+from cogseedc.driver.program import Program, load_texts
+from cogseedc.driver.program import Settings as ProgramSettings
+from cogseedc.driver.weights import weight_paths
+from cogseedc.interp import Schedule, schedule
+from cogseedc.lazy import lazy
+from cogseedc.runtime import Artifact, Session, read
+from cogseedc.runtime import session as open_session
+from cogseedc.runtime.artifact import Json, damaged, integer, record, records, text
+from cogseedc.verify.census import RowSpace
+from cogseedc.verify.compare import Tolerance
+from cogseedc.verify.report import Report
+from cogseedc.verify.runners import OnnxRunner, Runner, TorchRunner
+from cogseedc.verify.verify import Settings, verify
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+else:
+    np = lazy("numpy")
+
+
+def verify_artifact(
+    path: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    spaces: tuple[RowSpace, ...] = (),
+) -> Report:
+    """Compares the artifact in a folder with the meaning of the source in it. Runs on the CPU, whatever its target.
+
+    The tolerance is the manifest's when the settings give the default one. Raises UserError CS0830 .. CS0838 for an
+    artifact that is damaged or does not open, and what its source and weights are refused for.
+    """
+    found = read(path)
+    session = open_session(found, device="cpu")
+    program = source_program(found)
+    weights = artifact_weights(found, program)
+    graph = program.elaborated.graph
+    chosen = settings or Settings()
+    if chosen.tolerance == Tolerance():
+        chosen = replace(chosen, tolerance=_tolerance(found))
+    runner = artifact_runner(found, session, schedule(graph))
+    subject = f"{program.name} for {session.target}"
+    return verify(graph, weights, runner, chosen, subject=subject, spaces=spaces)
+
+
+def source_program(artifact: Artifact) -> Program:
+    """The program that an artifact keeps, elaborated anew."""
+    kept = record(artifact.manifest, "source")
+    files = {text(r, "path"): artifact.payload(text(r, "payload")).decode() for r in records(kept, "files")}
+    seed = kept.get("seed")
+    statics = tuple((name, text(record(kept, "set"), name)) for name in record(kept, "set"))
+    sizes = tuple((name, integer(record(kept, "size"), name)) for name in record(kept, "size"))
+    shapes = tuple((key, array.shape) for key, array in sorted(_stored(artifact).items()))
+    chosen = ProgramSettings(seed if isinstance(seed, str) else None, statics, sizes, weight_shapes=shapes)
+    return load_texts(files, chosen)
+
+
+def artifact_weights(artifact: Artifact, program: Program) -> dict[str, Array]:
+    """The weights that an artifact keeps, by instance path."""
+    known = names(weight_paths(program.elaborated.graph))
+    paths = {known.key(path): path for path in known.keys}
+    return {paths.get(key, key): array for key, array in _stored(artifact).items()}
+
+
+def artifact_runner(artifact: Artifact, session: Session, plan: Schedule) -> Runner:
+    """What runs the model of an artifact."""
+    backend = text(record(artifact.manifest, "target"), "backend")
+    if backend == "torch":
+        return TorchRunner(session, plan)
+    if backend == "onnx":
+        return OnnxRunner(session, artifact.payload(text(record(artifact.manifest, "model"), "payload")), plan)
+    raise damaged(f"there is no backend {backend!r}")
+
+
+def _stored(artifact: Artifact) -> Mapping[str, Array]:
+    from safetensors.numpy import load  # third party, only where an artifact is verified
+
+    stored: Mapping[str, Array] = load(artifact.payload(text(record(artifact.manifest, "weights"), "payload")))
+    return stored
+
+
+def _tolerance(artifact: Artifact) -> Tolerance:
+    numerics = record(artifact.manifest, "numerics")
+    return Tolerance(_number(numerics, "absolute"), _number(numerics, "relative"))
+
+
+def _number(table: Mapping[str, Json], name: str) -> float:
+    value = table.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise damaged(f"{name!r} in the manifest is no number")
+    return float(value)

@@ -1,0 +1,94 @@
+"""Laws of dead-seed elimination, and what it leaves of small programs."""
+
+from hypothesis import given, settings
+
+from cogseedc.analysis import demand, guards
+from cogseedc.ir import Constant, ControlEdge, Input, Literals, Merge, MergeMode, Phase, Weight, phase, print_graph, verify
+from cogseedc.passes import Context, EliminateDeadSeeds, InsertExitPoints, run_pipeline
+from tests.passes.programs import programs, satisfied, worlds
+from tests.passes.toy import OPS, Toy, needed
+
+CONTEXT = Context(OPS)
+
+
+def eliminate(graph, **more):
+    return EliminateDeadSeeds().run(graph, Context(OPS, **more))
+
+
+@settings(max_examples=120, deadline=None)
+@given(programs())
+def test_twice_is_once_and_guards_are_sound(graph):
+    before = graph.copy()
+    eliminate(graph)
+    verify(graph, OPS)
+    text = print_graph(graph)
+    assert not eliminate(graph)
+    assert print_graph(graph) == text
+    literals = Literals.of(graph)
+    found = guards(graph, literals)
+    for decisions in worlds(before, 100):
+        for id in needed(before, decisions):
+            assert isinstance(before[id], (Input, Weight, Constant)) or id in graph
+            assert id not in graph or satisfied(literals, found[id], decisions)
+
+
+@settings(max_examples=60, deadline=None)
+@given(programs())
+def test_edges_say_what_demand_found(graph):
+    eliminate(graph)
+    literals = Literals.of(graph)
+    found, read = demand(graph, OPS, literals), guards(graph, literals)
+    for id, guard in found.items():
+        assert literals.implies(guard, read[id])
+        assert literals.implies(read[id], guard)
+
+
+def test_exits_get_one_edge_each():
+    toy = Toy()
+    x = toy.input()
+    a = toy.layer(x, "a")
+    toy.exit("easy", a, a, 0)
+    b = toy.layer(a, "b")
+    toy.exit("medium", b, b, 1)
+    c = toy.layer(b, "c")
+    toy.output(toy.returned(c))
+    run_pipeline(toy.graph, [InsertExitPoints(), EliminateDeadSeeds()], CONTEXT, verify_each=True)
+    names = {id: n.name for id, n in toy.graph.nodes() if hasattr(n, "name")}
+    controls = toy.graph.wiring().controls
+    said = {v: [(names[e.src], e.arm) for e in controls[v.node]] for v in (a, b, c)}
+    assert said == {a: [], b: [("easy", 0)], c: [("medium", 0)]}
+    assert phase(toy.graph) is Phase.SUNK
+
+
+def test_dead_nodes_go_with_their_weights():
+    toy = Toy()
+    x = toy.input()
+    toy.layer(x, "dead")
+    toy.loss(toy.layer(x, "training"))
+    toy.output(toy.layer(x, "live"))
+    trained = toy.graph.copy()
+    assert eliminate(toy.graph)
+    assert [n.path for _, n in toy.graph.nodes() if isinstance(n, Weight)] == ["live.weight"]
+    assert eliminate(trained, training=True)
+    assert [n.path for _, n in trained.nodes() if isinstance(n, Weight)] == ["training.weight", "live.weight"]
+
+
+def test_a_route_of_experts():
+    toy = Toy()
+    x = toy.input()
+    gate = toy.many("pick", x, 3, 2)
+    toy.output(toy.merge([(gate, e, toy.layer(x, f"e{e}")) for e in range(3)], toy.layer(x, "none"), MergeMode.SUM))
+    eliminate(toy.graph)
+    edges = sorted((e.dst, e.arm) for e in toy.graph.edges() if isinstance(e, ControlEdge))
+    assert [arm for _, arm in edges] == [0, 1, 2, -3, -2, -1]
+
+
+def test_guards_are_taken_away_before_another_rewrite():
+    toy = Toy()
+    x = toy.input()
+    toy.output(toy.when(toy.gate("keep", x), toy.layer(x, "a"), x))
+    run_pipeline(toy.graph, [EliminateDeadSeeds()], CONTEXT)
+    assert phase(toy.graph) is Phase.SUNK
+    run_pipeline(toy.graph, [InsertExitPoints()], CONTEXT, verify_each=True)
+    assert phase(toy.graph) is Phase.JOINED
+    assert any(isinstance(n, Merge) for _, n in toy.graph.nodes())
