@@ -14,7 +14,10 @@ from cogseedc.publish import canonical_json
 
 
 @click.command(
-    epilog=options.examples("cogseedc build net.seed -t onnx-cpu -o build/net", 'cogseedc build net.seed --set "widths=(16, 32)" --weights net.safetensors')
+    epilog=options.examples(
+        "cogseedc build net.seed -t onnx-cpu -o build/net",
+        'cogseedc build net.seed --set "widths=(16, 32)" --weights net.safetensors',
+    )
 )
 @click.argument("file", metavar="FILE")
 @click.option(

@@ -63,5 +63,7 @@ def seeds(files: tuple[str, ...], limits: Limits, as_json: bool) -> int:
     if as_json:
         click.echo(canonical_json(records), nl=False)
     else:
-        tables.show(("from", "seed", "level", "what"), [(r["from"], r["signature"], r["level"], r["doc"]) for r in records])
+        tables.show(
+            ("from", "seed", "level", "what"), [(r["from"], r["signature"], r["level"], r["doc"]) for r in records]
+        )
     return 0

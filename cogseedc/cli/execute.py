@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from cogseedc.cli import options, tables
-from cogseedc.cli.state import State
+from cogseedc.cli.state import MISMATCH, OK
+from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.publish import canonical_json
 
 
@@ -18,9 +19,7 @@ from cogseedc.publish import canonical_json
 )
 @click.option("--trace", is_flag=True, help="Also the decisions of each gate, as trace.<gate>.")
 @options.as_json
-@click.pass_obj
 def run(
-    state: State,
     artifact: str,
     inputs: str,
     output: str | None,
@@ -44,14 +43,30 @@ def run(
 @click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT...", type=click.Path())
 @click.option("--rng", type=click.IntRange(0), default=0, show_default=True, help="Random inputs from this number.")
 @options.as_json
-@click.pass_obj
-def verify(state: State, artifacts: tuple[str, ...], rng: int, as_json: bool) -> int:
+def verify(artifacts: tuple[str, ...], rng: int, as_json: bool) -> int:
     """Compare each ARTIFACT with the meaning of the source in it.
 
     Decisions are replayed in the reference and forced each way, for batches of 0, 1, 2, 7 and 16. Status 3 on a
     mismatch, 1 when an artifact is damaged.
     """
-    raise NotImplementedError
+    from cogseedc.driver.inspect import plan_of_artifact
+    from cogseedc.verify import Settings, row_spaces, verify_artifact
+
+    reports = []
+    failures: list[Diagnostic] = []
+    for path in artifacts:
+        try:
+            reports.append(verify_artifact(path, Settings(rng=rng), spaces=row_spaces(plan_of_artifact(path))))
+        except UserError as error:
+            failures += error.diagnostics
+    if as_json and not failures:
+        click.echo(canonical_json([found.to_json() for found in reports]), nl=False)
+    elif not as_json:
+        for found in reports:
+            click.echo(found.to_text(), nl=False)
+    if failures:
+        raise UserError(*failures)
+    return OK if all(found.ok for found in reports) else MISMATCH
 
 
 def _numbers(name: str, text: str) -> float | list[float]:

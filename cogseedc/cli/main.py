@@ -15,10 +15,8 @@ import click
 
 import cogseedc
 from cogseedc.cli import report
-from cogseedc.cli.state import State
+from cogseedc.cli.state import FAULT, OK, USAGE, State
 from cogseedc.diagnostics.model import UserError
-
-OK, FINDINGS, USAGE, MISMATCH, BUDGET, FAULT = 0, 1, 2, 3, 4, 70
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Write": {

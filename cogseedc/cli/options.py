@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import click
 from cogseedc.cli.state import State
 from cogseedc.limits import Limits
 
+_PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -28,7 +30,7 @@ class Pair(click.ParamType):
         if isinstance(value, tuple):
             return value
         name, equals, text = str(value).partition("=")
-        if not equals or not name.strip().isidentifier() or not text.strip():
+        if not equals or not _PATH.fullmatch(name.strip()) or not text.strip():
             self.fail(f"{value!r} is not name=value", param, ctx)
         return name.strip(), text.strip()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import click
 
-from cogseedc.cli.state import State
+from cogseedc.cli.state import BUDGET, FINDINGS, OK, State
 from cogseedc.diagnostics import Diagnostic, Severity, render, to_json
 from cogseedc.publish import canonical_json
 
@@ -28,8 +28,8 @@ def status(diagnostics: Iterable[Diagnostic]) -> int:
     """4 when a budget is all that fails, 1 when anything else does, 0 when there are only warnings and notes."""
     errors = {d.code for d in diagnostics if d.severity is Severity.ERROR}
     if not errors:
-        return 0
-    return 4 if errors <= _BUDGETS else 1
+        return OK
+    return BUDGET if errors <= _BUDGETS else FINDINGS
 
 
 def colored() -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+OK, FINDINGS, USAGE, MISMATCH, BUDGET, FAULT = 0, 1, 2, 3, 4, 70
+"""Exit statuses."""
+
 
 @dataclass
 class State:

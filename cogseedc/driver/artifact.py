@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import cogseedc
-from cogseedc.driver.card import model_card, parameters
+from cogseedc.driver.card import model_card
 from cogseedc.driver.costs import measured, rows
 from cogseedc.driver.emit import EMITTERS
 from cogseedc.driver.manifest import MARGIN, SCHEMA, Json, interface, tolerance
@@ -40,13 +40,12 @@ def artifact(program: Program, weights: Weights, lowering: Lowering) -> Artifact
     manifest["model"] = model_record
     costs = measured(program.structure, dict(program.settings.sizes))
     table = [(what, _spread(least, expected, most)) for what, least, expected, most in rows(costs)]
-    count = parameters(program.elaborated.graph)
     payloads |= {
         str(model_record["payload"]): model,
         WEIGHTS: weight_bytes(weights.by_key(), {"name": program.name}),
         "graph.json": draw(program, "json"),
         "costs.json": canonical_json(costs, indent=1),
-        "README.md": model_card(manifest, program.elaborated.doc, count, table).encode(),
+        "README.md": model_card(manifest, program.elaborated.doc, table).encode(),
     }
     return Artifact(payloads, manifest)
 

@@ -34,8 +34,8 @@ def build(
     """The program as a `torch.nn.Module` with its weights, in training mode, on the target's device where there is one.
 
     `forward` takes the inputs in declared order and the knobs by name, and gives a named tuple of the outputs; with
-    `trace=True` also `.trace`; in training mode `.exits` and `.losses`. The state dict's names are the instance paths. `weights` is
-    a safetensors file or a state dict; without it, they are initial ones from `rng` (0). Raises UserError.
+    `trace=True` also `.trace`; in training mode `.exits` and `.losses`. The state dict's names are the instance paths.
+    `weights` is a safetensors file or a state dict; without it, they are initial ones from `rng` (0). Raises UserError.
     """
     if targets.load(target).backend != "torch":
         names = ", ".join(n for n in targets.names() if targets.load(n).backend == "torch")

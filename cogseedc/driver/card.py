@@ -40,7 +40,7 @@ def parameters(graph: Graph) -> int:
     return total
 
 
-def model_card(manifest: Mapping[str, Json], doc: str, parameter_count: int, costs: Sequence[tuple[str, str]]) -> str:
+def model_card(manifest: Mapping[str, Json], doc: str, costs: Sequence[tuple[str, str]]) -> str:
     """The README.md of an artifact. `costs` are (what, how much) rows."""
     name, target = str(manifest["name"]), cast(dict[str, Json], manifest["target"])
     described = cast(dict[str, Json], manifest["interface"])
@@ -49,8 +49,7 @@ def model_card(manifest: Mapping[str, Json], doc: str, parameter_count: int, cos
         records = _records(described, kind)
         if records:
             parts.append(f"## {title}\n\n" + "\n".join(f"* {_line(kind, r, '`')}" for r in records))
-    rows = [("parameters", f"{parameter_count:,}"), *costs]
-    parts.append("## Cost\n\n| | |\n| --- | --- |\n" + "\n".join(f"| {what} | {much} |" for what, much in rows))
+    parts.append("## Cost\n\n| | |\n| --- | --- |\n" + "\n".join(f"| {what} | {much} |" for what, much in costs))
     parts.append(_origin(manifest))
     return "\n\n".join(part for part in parts if part) + "\n"
 

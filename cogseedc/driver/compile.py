@@ -56,10 +56,10 @@ def compile(
 ) -> Path:
     """Compiles a program for a target and gives the artifact's folder.
 
-    `output` is that folder; by default `build/<name>-<target>`. `weights` is a safetensors file or a state dict; without it,
-    they are initial ones from `rng` (0). `set` are static parameters (text is read as the language reads it), `size` sizes of
-    open axes, `seed` which seed is meant. Raises UserError for every mistake in these, in the program, and for an output that cannot be
-    written.
+    `output` is that folder; by default `build/<name>-<target>`. `weights` is a safetensors file or a state dict;
+    without it, they are initial ones from `rng` (0). `set` are static parameters (text is read as the language reads
+    it), `size` sizes of open axes, `seed` which seed is meant. Raises UserError for every mistake in these, in the
+    program, and for an output that cannot be written.
     """
     request = Request(settings_of(set, size, seed), weights, rng, gates, bits, calibration, verify_each)
     stem = source.name if isinstance(source, Program) else Path(source).stem
@@ -137,7 +137,9 @@ def _publish(place: Path, made: Artifact) -> Path:
         return publish(place, made.payloads, made.manifest)
     except OSError as error:
         message = f"cannot write {str(place)!r}: {error.strerror or error}"
-        raise UserError(Diagnostic("CS0905", message, help="choose a new folder, or one that holds an artifact")) from None
+        raise UserError(
+            Diagnostic("CS0905", message, help="choose a new folder, or one that holds an artifact")
+        ) from None
 
 
 def _note(weights: Weights) -> tuple[Diagnostic, ...]:

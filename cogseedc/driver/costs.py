@@ -17,7 +17,8 @@ from cogseedc.ops import OPS
 def measured(graph: Graph, sizes: Mapping[str, int], rates: Mapping[str, float] | None = None) -> dict[str, Json]:
     """Costs per sample of a graph with guards.
 
-    `rates` give, by gate, the share of the samples that reach it for which it is taken; other gates take every arm alike.
+    `rates` give, by gate, the share of the samples that reach it for which it is taken; other gates take every arm
+    alike.
     Raises UserError CS0910 for an unknown gate, a share outside 0 .. 1, or a gate of several arms.
     """
     found = costs(graph, OPS, sizes)
@@ -76,9 +77,13 @@ def _given(found: Costs, rates: Mapping[str, float]) -> dict[str, tuple[float, .
     for name, share in rates.items():
         gate = gates.get(name)
         if gate is None:
-            raise UserError(Diagnostic("CS0910", f"there is no gate `{name}`", help=f"gates: {', '.join(gates) or 'none'}"))
+            raise UserError(
+                Diagnostic("CS0910", f"there is no gate `{name}`", help=f"gates: {', '.join(gates) or 'none'}")
+            )
         if gate.kind is not GateKind.BOOL or not 0 <= share <= 1:
-            message = f"a rate is a share from 0 to 1 for a yes-or-no gate; `{name}` is {gate.kind.value}, {share:g} given"
+            message = (
+                f"a rate is a share from 0 to 1 for a yes-or-no gate; `{name}` is {gate.kind.value}, {share:g} given"
+            )
             raise UserError(Diagnostic("CS0910", message))
         result[name] = (1 - share, share)
     return result

@@ -42,7 +42,6 @@ class Lowering:
     """Reduced precisions that some node got."""
 
 
-
 def structured(program: Program) -> Graph:
     """The graph with exits as gates and gates as control edges, as no target changes it."""
     return _passed(program, PIPELINES["training"], None, False, Timing())
@@ -85,7 +84,11 @@ def optimise(
     Raises UserError CS0701 for an unknown name.
     """
     target = targets.load(target_name)
-    chosen = PIPELINES[_PIPELINE[target.backend]] if names is None else tuple(step for name in names for step in _steps(name))
+    chosen = (
+        PIPELINES[_PIPELINE[target.backend]]
+        if names is None
+        else tuple(step for name in names for step in _steps(name))
+    )
     graph = program.elaborated.graph.copy()
     dumps = [("reading", True, print_graph(graph, program.name, OPS))]
 

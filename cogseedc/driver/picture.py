@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cogseedc.driver.program import Program, Settings, load
-from cogseedc.ir import Graph
-from cogseedc.publish import MANIFEST
+from cogseedc.ir import Call, Graph, NodeId
+from cogseedc.ops import OPS
+from cogseedc.publish import MANIFEST, canonical_json
 
 FORMATS = ("html", "svg", "dot", "mmd", "json")
 
@@ -35,4 +36,27 @@ def picture(subject: str, format: str, settings: Settings) -> bytes:
 
 def draw(program: Program, format: str) -> bytes:
     """A drawing of a checked program; of `json`, the data that all others are made of."""
-    raise NotImplementedError(format)
+    from cogseedc.viz import document, dot, html, mermaid, svg
+
+    data = document(program.structure, program.name, program.elaborated.doc, _macs(program), dict(program.files))
+    spell = {
+        "json": lambda: canonical_json(data), "dot": lambda: dot(data).encode(), "mmd": lambda: mermaid(data).encode(),
+        "svg": lambda: svg(data), "html": lambda: html(data),
+    }
+    return spell[format]()
+
+
+def _macs(program: Program) -> Callable[[NodeId], int]:
+    """MACs per sample of each node; a size that is open counts as one."""
+    graph, wiring = program.structure, program.structure.wiring()
+
+    def of(id: NodeId) -> int:
+        node = graph[id]
+        macs = OPS[node.op].macs if isinstance(node, Call) else None
+        if macs is None or not isinstance(node, Call):
+            return 0
+        size = macs(node.attrs, [graph.type(v) if v is not None else None for v in wiring.operands(id)], node.types)
+        known = dict(program.settings.sizes)
+        return size.evaluate({symbol: known.get(symbol, 1) for symbol in size.symbols()})
+
+    return of

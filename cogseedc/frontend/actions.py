@@ -37,7 +37,7 @@ class Site:
 
     def check_axis(self, name: ast.Name) -> None:
         """Reports a name that cannot be an axis's."""
-        if name.text[0].isupper():
+        if name.text[0].isupper() or name.text == "_":  # `_`: IR text, over no axes
             return
         upper = name.text[0].upper() + name.text[1:]
         fix = f"write `{upper}`" if name.text[0].isalpha() else "begin it with an upper-case letter"

@@ -138,7 +138,7 @@ class Machine:
         following = (after, "NAME") if after in WORDS_IN_PLACE else (after,)
         if any(self.accepts(len(self.states), kind, next_kind) for next_kind in following):
             return kind
-        if not self.accepts(len(self.states), "NAME"):
+        if not any(self.accepts(len(self.states), "NAME", next_kind) for next_kind in (*following, "NAME")[:2]):
             return kind
         self.names.add(position)
         return "NAME"

@@ -11,7 +11,7 @@ from cogseedc.frontend import mistakes
 from cogseedc.frontend.layout import Layout
 from cogseedc.frontend.machine import Machine, advance
 from cogseedc.frontend.mistakes import Mistake, Situation
-from cogseedc.frontend.tokens import CLOSING, END, HEADS, OPENING, RESERVED
+from cogseedc.frontend.tokens import CLOSING, END, HEADS, OPENING, SIGNS
 
 _ITEM, _STATEMENT = "const", "share"
 """Words that a list of items, and of statements or members, takes in every place."""
@@ -19,16 +19,18 @@ _ITEM_STARTS = frozenset("import from const export seed".split())
 _STARTS = frozenset("in out knob param state gate exit exits next loss share yield @".split()) | set(HEADS.values())
 _CONTEXT = 24
 """Tokens of the statement that the table of mistakes looks at."""
+_SHOWN_AS = {kind: word for word, kind in [*HEADS.items(), *SIGNS.items()]}
 _ROUNDS = 10
 """Attempts to go on, for each message that may be shown."""
 _SHOWN = 4
 """Expected tokens that a message names."""
+_NAMES = frozenset(["NAME", *HEADS.values()])
 _GROUPS = (
-    ("an expression", "NUMBER", frozenset("NUMBER STRING BOOLEAN NAME ( MINUS not when route for repeat scan".split())),
-    ("a statement", "loss", frozenset("share param state gate exit exits next loss @ NAME".split())),
+    ("an expression", "not", frozenset("NUMBER STRING BOOLEAN ( MINUS not when route for repeat scan".split()) | _NAMES),
+    ("a statement", "loss", frozenset("share param state gate exit exits next loss @".split()) | _NAMES),
     ("a port", "out", frozenset("in out knob".split())),
     ("an operator", "PLUS", frozenset("PLUS MINUS STAR SLASH PERCENT CARET COMPARISON |> and or . ( [".split())),
-    ("a name", "NAME", frozenset(["NAME"])),
+    ("a name", "NAME", _NAMES),
     ("a comparison", "COMPARISON", frozenset(["COMPARISON"])),
     ("a number", "NUMBER", frozenset(["NUMBER"])),
     ("a text in double quotes", "STRING", frozenset(["STRING"])),
@@ -72,9 +74,12 @@ class Recovery:
         return self._skip(height, first)
 
     def _list(self) -> int:
-        """Height of the innermost list of statements or items on the stack."""
-        machine = self.machine
-        for height in range(len(machine.states), 1, -1):
+        """Height of the innermost list of statements or items on the stack that no brace has closed."""
+        machine, kinds, begins = self.machine, self.tokens.kinds, self.machine.begins
+        top = len(machine.states)
+        if begins and kinds[begins[-1]] == "}":
+            top = next((k + 1 for k in range(len(begins) - 2, -1, -1) if kinds[begins[k]] == "{"), top)
+        for height in range(top, 1, -1):
             if machine.shifts(height, _STATEMENT) or machine.shifts(height, _ITEM):
                 return height
         return 1
@@ -85,10 +90,13 @@ class Recovery:
         """Says what is wrong; True when the statement is mended and can be read again."""
         machine, tokens = self.machine, self.tokens
         position = machine.position
-        found = self.diagnose(first, height)
+        opening = self._unclosed(first)
+        found = None if opening is not None else self.diagnose(first, height)
         if found is None:
-            if not silent:
-                self._report_plainly(first)
+            if not silent and opening is not None:
+                self._report_unclosed(opening)
+            elif not silent:
+                self._report_plainly()
             return False
         mistake, groups = found
         blamed = self._blamed(mistake, groups, first)
@@ -143,33 +151,47 @@ class Recovery:
         else:
             del tokens.kinds[index], tokens.starts[index], tokens.ends[index]
 
-    def _report_plainly(self, first: int) -> None:
-        """A message for what the table of mistakes does not know."""
-        machine, tokens = self.machine, self.tokens
+    def _unclosed(self, first: int) -> int | None:
+        """The bracket that must be closed before the token that cannot stand, by what this begins; or None."""
+        machine, tokens, layout = self.machine, self.tokens, self.layout
         position = machine.position
+        opening = layout.open_before(self._item(), position)
+        if opening is None or position == opening + 1 != len(tokens.kinds) - 1:
+            return None
+        kind, sign = tokens.kinds[position], tokens.text(opening)
+        if kind == END or self._begins_item(position) or (position == first + 1 and self._begins_item(first)):
+            return opening if kind != END or self._accepts(OPENING[sign]) or sign == "{" else None
+        if not layout.leads(position) or kind in CLOSING:
+            return None
+        outdented = layout.column(position) <= layout.margin(opening)
+        begins = kind == "else" if sign == "{" else kind in _STARTS or tokens.kinds[position + 1] in ("=", ",", "=>")
+        return opening if outdented and begins and self._accepts(OPENING[sign]) else None
+
+    def _report_unclosed(self, opening: int) -> None:
+        tokens, position = self.tokens, self.machine.position
+        sign = tokens.text(opening)
+        labels = [Label(tokens.span(opening), "opened here")]
+        if tokens.kinds[position] != END:
+            labels.append(Label(tokens.span(position), "not closed before this"))
+        fix = f"close it with `{OPENING[sign]}`"
+        self.diagnostics.error("CS0102", f"this `{sign}` is never closed", labels=tuple(labels), help=fix)
+
+    def _report_plainly(self) -> None:
+        """A message for what the table of mistakes does not know."""
+        tokens, position = self.tokens, self.machine.position
         kind, span = tokens.kinds[position], tokens.span(position)
-        opening = self.layout.open_before(self._item(), position)
-        if position == first + 1 and self._begins_item(first):
-            span = tokens.span(first)
-            kind = END
-        if opening is not None and (kind == END or self._begins_item(position)):
-            sign = tokens.text(opening)
-            labels = (Label(tokens.span(opening), "opened here"), Label(span, "not closed before this"))
-            fix = f"close it with `{OPENING[sign]}`"
-            self.diagnostics.error("CS0102", f"this `{sign}` is never closed", labels=labels, help=fix)
-            return
         if kind in CLOSING:
-            self._report_closing(position, opening)
+            self._report_closing(position, self.layout.open_before(self._item(), position))
             return
         shown = "the end of the file" if kind == END else f"`{tokens.text(position)}`"
         expected = self.expected()
-        wanted = f"expected {expected}, found {shown}" if expected else f"{shown} cannot stand here"
-        self.diagnostics.error("CS0101", wanted, span, help="see the language reference for how this is written")
+        message = f"expected {expected}, found {shown}" if expected else f"{shown} cannot stand here"
+        self.diagnostics.error("CS0101", message, span, help="the language reference shows how this is written")
 
     def _report_closing(self, position: int, opening: int | None) -> None:
         tokens = self.tokens
         sign = tokens.text(position)
-        if opening is None:
+        if opening is None or (tokens.text(opening) == "{" and sign != "}"):
             fix = "remove it, or look for a missing opening bracket before it"
             self.diagnostics.error("CS0103", f"this `{sign}` closes nothing", tokens.span(position), help=fix)
         elif OPENING[tokens.text(opening)] != sign:
@@ -191,7 +213,7 @@ class Recovery:
             if key in kinds:
                 words.append(title)
                 kinds = [kind for kind in kinds if kind not in group]
-        words += ["the end of the file" if kind == END else f"`{HEAD_WORDS.get(kind, kind)}`" for kind in kinds]
+        words += ["the end of the file" if kind == END else f"`{_SHOWN_AS.get(kind, kind)}`" for kind in kinds]
         if not words or len(words) > _SHOWN:
             return ""
         return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
@@ -305,6 +327,3 @@ class Recovery:
             margin = self.layout.margin(machine.begins[height - 1])
         machine.truncate(height)
         return height, margin
-
-
-HEAD_WORDS = {kind: word for word, kind in HEADS.items()}

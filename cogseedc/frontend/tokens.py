@@ -35,7 +35,7 @@ WORDS = {
     "true": "BOOLEAN",
     "false": "BOOLEAN",
 }
-_SIGNS = {sign: sign for sign in "|> .. => ( ) [ ] { } , : = . | @".split()} | {
+SIGNS = {sign: sign for sign in "|> .. => ( ) [ ] { } , : = . | @".split()} | {
     "+": "PLUS", "-": "MINUS", "*": "STAR", "/": "SLASH", "%": "PERCENT", "^": "CARET",
     **dict.fromkeys("< <= > >= == !=".split(), "COMPARISON"),
 }  # fmt: skip
@@ -116,7 +116,7 @@ def tokenize(source: Source, diagnostics: Diagnostics, limits: Limits) -> Tokens
                 )  # fmt: skip
         elif group == 4:
             sign = match[4]
-            kind = _SIGNS[sign]
+            kind = SIGNS[sign]
             if sign in OPENING:
                 depth += 1
                 if depth > limits.nesting:

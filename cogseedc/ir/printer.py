@@ -26,7 +26,8 @@ are ints, elementwise operands are aligned as numpy does, values are numbered in
         logits = v9                                                   # outputs come last, then `loss name = v`
     }
 
-* `_` is an absent operand, a gate over no axes (`over _`), or an absent attribute; `(_,)` is an empty tuple.
+* `_` is an absent operand or attribute; `(_,)` is an empty tuple. `over Once` is a gate over no axes, `Unnamed`
+  an axis without label (`_` in `Gate.over`).
 * `@under` terms: `g`, `not g` (bool); `g == a`, `g != a` (one of n); `g[a]`, `not g[a]` (many). They leave out
   what the guards of these gates say.
 * A chain of `when` in one expression is one Merge SELECT whose arms are all 1, in order, with `otherwise`; the form
@@ -34,8 +35,8 @@ are ints, elementwise operands are aligned as numpy does, values are numbered in
   select, without `else` one that covers. Any other join, and a chain longer than eight, is
   `merged[mode="sum", arms=(0, 1), otherwise=true](ports in the order of Merge)`.
   In all, the gates' axes are the first of the result; `@axes((0,), (1, 2))` where they are not.
-* `@path`, `@bits(int8)` (forced), `@tolerates(int8, fp16)` and `@level(1)` are origins. `@name("a.tau") @range(0.0, 1.0)
-  param k1: f32[] = (0.9,)` is a knob whose name is a path.
+* `@path`, `@bits(int8)` (forced), `@tolerates(int8, fp16)` and `@level(1)` are origins.
+* `@name("a.tau") @range(0.0, 1.0) param k1: f32[] = (0.9,)` is a knob whose name is a path.
 * Before `insert-exit-points`: `@scope("a") @order(0) @name("a.exits.easy") @over(N) exit e1 { y = v3 } when v4` and
   `v5, v6 = returned[scope="a", names=("y", "z")](v3, v4)`.
 """
@@ -189,7 +190,7 @@ class _Spelling:
                     yield f"@leaves({_attr(exit)})"
                 yield from (f"@alias({_attr(alias)})" for alias in aliases)
             case Exit(name=name, scope=scope, order=order, over=over):
-                yield f"@scope({_attr(scope)}) @order({order}) @name({_attr(name)}) @over({', '.join(over) or '_'})"
+                yield f"@scope({_attr(scope)}) @order({order}) @name({_attr(name)}) @over({_over(over)})"
             case Merge(axes=axes) if axes != tuple(self._placed(id, node)):
                 yield f"@axes({', '.join(map(_attr, axes))})"
 
@@ -239,7 +240,7 @@ class _Spelling:
         via = ""
         if gate.estimator is not None:
             via = f" via {gate.estimator.name}{_attrs(gate.estimator.arguments)}"
-        return f"gate {self.names[Value(id)]} over {', '.join(gate.over) or '_'} = {decided}{via}"
+        return f"gate {self.names[Value(id)]} over {_over(gate.over)} = {decided}{via}"
 
     def _exit(self, id: NodeId, node: Exit) -> str:
         names = next(n.names for _, n in self.graph.nodes() if isinstance(n, Return) and n.scope == node.scope)
@@ -277,6 +278,11 @@ def _when(arms: list[tuple[str, str]], otherwise: str) -> str:
     for gate, value in reversed(arms):
         text = f"when {gate} {{ {value} }} else {{ {text} }}"
     return text
+
+
+def _over(names: tuple[str, ...]) -> str:
+    """Labels of a decision's axes; the grammar wants at least one, with a capital."""
+    return ", ".join(name if name[:1].isupper() else "Unnamed" for name in names) or "Once"
 
 
 def _origin(origin: Origin) -> Iterator[str]:

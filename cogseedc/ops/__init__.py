@@ -26,10 +26,13 @@ from cogseedc.ops import (
     normalization,
     pooling,
     ranking,
+    recurrent,
     reduction,
+    resampling,
     scan,
     selection,
     shape,
+    stochastic,
 )
 from cogseedc.ops.signature import bind, resolve, signature
 
@@ -52,7 +55,10 @@ FAMILIES: tuple[ModuleType, ...] = (
     normalization,
     activation,
     pooling,
+    resampling,
     attention,
+    recurrent,
+    stochastic,
 )
 """Modules with a table `OPS` and the name of their family, `GROUP`."""
 

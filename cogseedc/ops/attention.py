@@ -398,8 +398,8 @@ _PARAMETERS = (
 OPS: tuple[OpSpec, ...] = (
     OpSpec(
         name="attend",
-        summary="softmax(q k' / sqrt(d)) v in heads of the last axis; not for keys where `mask` is false, at `length` or after "
-        "or, with `causal`, after the query's position",
+        summary="softmax(q k' / sqrt(d)) v in heads of the last axis; not for keys where `mask` is false, "
+        "at `length` or after or, with `causal`, after the query's position",
         operands=(*_QKV, *_MASKS),
         parameters=_PARAMETERS,
         rule=_rule,

@@ -189,7 +189,7 @@ OPS: tuple[OpSpec, ...] = (
         "eye", "One on the diagonal, zero elsewhere, in f32 unless said.", (),
         (Parameter("rows", Kind.SIZE), Parameter("columns", Kind.SIZE, None), Parameter("dtype", Kind.DTYPE, None)),
         _eye_rule, _no_flow,
-        lambda call: ref_cast(np.eye(*call.sizes(call.types[0].shape)), call.types[0].dtype), _eye_torch, _eye_onnx,
+        lambda call: ref_cast(np.eye(call.size(call.types[0].shape[0]), call.size(call.types[0].shape[1])), call.types[0].dtype), _eye_torch, _eye_onnx,
         (Example("", "eye[3]()"), Example("x: f32[N, T]", "eye[T, 2]()")), group=GROUP, differentiable=False,
     ),
 )  # fmt: skip

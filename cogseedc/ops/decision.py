@@ -65,12 +65,12 @@ def _confidence(call: ReferenceCall) -> Array:
 def _margin(call: ReferenceCall) -> Array:
     p, over = _probabilities(call)
     order = np.sort(p, axis=over)
-    return np.take(order, -1, axis=over) - np.take(order, -2, axis=over)
+    return np.asarray(np.take(order, -1, axis=over) - np.take(order, -2, axis=over))
 
 
 def _entropy(call: ReferenceCall) -> Array:
     p, over = _probabilities(call)
-    return -np.sum(np.where(p == 0, 0, p * np.log(np.where(p == 0, 1, p))), axis=over)
+    return np.asarray(-np.sum(np.where(p == 0, 0, p * np.log(np.where(p == 0, 1, p))), axis=over))
 
 
 def _softmax(call: OnnxCall, op_type: str = "Softmax") -> str:
@@ -113,7 +113,8 @@ def _entry(
     onnx: Callable[[OnnxCall], str],
 ) -> OpSpec:
     return OpSpec(
-        name, summary, (Operand("logits"),), (Parameter("over", Kind.AXIS, None),), _rule, _flow, reference, torch, onnx,
+        name, summary, (Operand("logits"),), (Parameter("over", Kind.AXIS, None),), _rule, _flow, reference, torch,
+        onnx,
         (Example("x: f32[N, K=5]", f"{name}(x)"), Example("x: f32[N, K=5, H=2]", f"{name}[over=K](x)")), group=GROUP,
     )  # fmt: skip
 

@@ -193,7 +193,7 @@ def _square(call: OnnxCall) -> str:
 
 
 def _erf(x: Array) -> Array:
-    return np.vectorize(erf, otypes=[np.float64])(x)
+    return np.asarray(np.vectorize(erf, otypes=[np.float64])(x))
 
 
 _POSITIVE = "positive: f32[N, C=4]"

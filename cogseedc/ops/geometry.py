@@ -65,17 +65,17 @@ def _c(call: TorchCall | OnnxCall | ReferenceCall) -> float:
 
 def _length(call: ReferenceCall) -> Array:
     x = ref_arg(call, 0)
-    return np.maximum(np.sqrt(np.sum(x * x, axis=-1, keepdims=True)), _TINY)
+    return np.asarray(np.maximum(np.sqrt(np.sum(x * x, axis=-1, keepdims=True)), _TINY))
 
 
 def _exp_map(call: ReferenceCall) -> Array:
     scaled = np.sqrt(_c(call)) * _length(call)
-    return np.tanh(scaled) / scaled * ref_arg(call, 0)
+    return np.asarray(np.tanh(scaled) / scaled * ref_arg(call, 0))
 
 
 def _log_map(call: ReferenceCall) -> Array:
     scaled = np.sqrt(_c(call)) * _length(call)
-    return np.arctanh(np.minimum(scaled, _RIM)) / scaled * ref_arg(call, 0)
+    return np.asarray(np.arctanh(np.minimum(scaled, _RIM)) / scaled * ref_arg(call, 0))
 
 
 def _mobius(call: ReferenceCall) -> Array:
@@ -158,7 +158,8 @@ OPS: tuple[OpSpec, ...] = (
         _exp_map, _exp_map_onnx, source=f"{_GANEA}, lemma 2",
     ),
     _entry(
-        "log_map", "artanh(sqrt(c) |y|) y / (sqrt(c) |y|): from the Poincare ball into the tangent space at its origin.",
+        "log_map",
+        "artanh(sqrt(c) |y|) y / (sqrt(c) |y|): from the Poincare ball into the tangent space at its origin.",
         _log_map, _log_map_onnx, source=f"{_GANEA}, lemma 2",
     ),
     _entry(

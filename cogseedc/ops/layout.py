@@ -115,6 +115,10 @@ def _tile_torch(call: TorchCall) -> str:
     return f"{call.args[0]}.repeat({torch_tuple(repeats)})"
 
 
+def _interleave_torch(call: TorchCall) -> str:
+    return f"{call.args[0]}.repeat_interleave({call.attrs.integer('count')}, dim={call.attrs.integer('over')})"
+
+
 def _interleave_onnx(call: OnnxCall) -> str:
     over, count, type = call.attrs.integer("over"), call.attrs.integer("count"), known(call.inputs)
     spread = call.node("Unsqueeze", [call.args[0], onnx_ints(call, over + 1)])
@@ -188,9 +192,12 @@ _MOVES = (
         "repeat_interleave", "An axis with each element repeated.", _X, (Parameter("count", Kind.INT), _OVER),
         _repeat_rule, _flow_over_one,
         lambda call: np.repeat(ref_arg(call, 0), call.attrs.integer("count"), axis=call.attrs.integer("over")),
-        lambda call: f"{call.args[0]}.repeat_interleave({call.attrs.integer('count')}, dim={call.attrs.integer('over')})",
+        _interleave_torch,
         _interleave_onnx,
-        (Example("x: f32[N, C=3, H=2]", "repeat_interleave[2, over=C](x)"), Example("x: f32[N, T]", "repeat_interleave[3](x)")),
+        (
+            Example("x: f32[N, C=3, H=2]", "repeat_interleave[2, over=C](x)"),
+            Example("x: f32[N, T]", "repeat_interleave[3](x)"),
+        ),
         widths=MOVABLE, group=GROUP,
     ),
     OpSpec(

@@ -136,9 +136,15 @@ def sized_axis(site: Site, name: str, *near: TensorType) -> Axis | None:
         found = [kind.axes[p].size for kind in near if (p := kind.position(value.name)) is not None]
         value = AxisArg(value.name, found[0] if found else None)
     made = new_axis(site, value, name)
-    if made.size.known == 0:
-        site.fail("CS0355", f"{site.op}: `{name}` is 0", "a size is at least 1", static=name)
+    positive(site, made.size, name)
     return made
+
+
+def positive(site: Site, size: Size, name: str) -> Size:
+    """A size that, as far as it is known, is at least one. Fails with CS0355."""
+    if size.known is not None and (size.value is None or size.value < 1):
+        site.fail("CS0355", f"{site.op}: `{name}` is {size}", "a size is at least 1", static=name)
+    return size
 
 
 def alignment(places: Sequence[int], end: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

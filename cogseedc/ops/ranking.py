@@ -131,6 +131,11 @@ def _top_indices_onnx(call: OnnxCall) -> str:
     return onnx_transpose(call, _places_onnx(call), [i for i in range(rank) if i != over] + [over])
 
 
+def _in_top_torch(call: TorchCall) -> str:
+    x, over = call.args[0], call.attrs.integer("over")
+    return f"{call.support('in_places')}({x}, {_places_torch(call)}, {over})"
+
+
 def _in_top_onnx(call: OnnxCall) -> str:
     places, over = _places_onnx(call), call.attrs.integer("over")
     shape = onnx_sizes(call, call.types[0].shape)
@@ -149,16 +154,20 @@ def _in_top(call: ReferenceCall) -> Array:
 _K = Parameter("k", Kind.SIZE)
 _BEST = (
     OpSpec(
-        "top_indices", "Indices of the k largest elements, best first, as a last axis; equal ones by index, NaN lowest.",
+        "top_indices",
+        "Indices of the k largest elements, best first, as a last axis; equal ones by index, NaN lowest.",
         (Operand("scores"),), (_K, _OVER), _top_rule, _top_flow,
         lambda call: np.moveaxis(_places(call), call.attrs.integer("over"), -1), _top_indices_torch, _top_indices_onnx,
-        (Example("x: f32[N, T=3, E=5]", "top_indices[2](x)"), Example("x: f32[N, E=5, H=3]", "top_indices[1, over=E](x)")),
+        (
+            Example("x: f32[N, T=3, E=5]", "top_indices[2](x)"),
+            Example("x: f32[N, E=5, H=3]", "top_indices[1, over=E](x)"),
+        ),
         group=GROUP, differentiable=False,
     ),
     OpSpec(
         "in_top", "Whether an element is among the k largest along an axis; of equal ones the first, NaN lowest.",
         (Operand("x"),), (_K, _OVER), _top_rule, flow_over, _in_top,
-        lambda call: f"{call.support('in_places')}({call.args[0]}, {_places_torch(call)}, {call.attrs.integer('over')})",
+        _in_top_torch,
         _in_top_onnx,
         (Example("x: f32[N, E=5, H=3]", "in_top[2, over=E](x)"), Example("x: i64[N, E=5]", "in_top[1](x)")),
         group=GROUP, differentiable=False,
@@ -169,7 +178,10 @@ _BEST = (
         lambda call: np.take_along_axis(ref_arg(call, 0), _places(call), axis=call.attrs.integer("over")),
         lambda call: f"torch.gather({call.args[0]}, {call.attrs.integer('over')}, {_places_torch(call)})",
         lambda call: call.node("GatherElements", [call.args[0], _places_onnx(call)], axis=call.attrs.integer("over")),
-        (Example("x: f32[N, G=3, I=4]", "top_values[2, over=I](x)"), Example("x: f32[N, G=3, I=4]", "top_values[1, over=G](x)")),
+        (
+            Example("x: f32[N, G=3, I=4]", "top_values[2, over=I](x)"),
+            Example("x: f32[N, G=3, I=4]", "top_values[1, over=G](x)"),
+        ),
         group=GROUP,
     ),
 )  # fmt: skip
@@ -239,7 +251,7 @@ def _top_weights(call: ReferenceCall) -> Array:
     if not call.attrs.flag("renormalize"):
         return taken
     total = taken.sum(axis=-1, keepdims=True)
-    return np.divide(taken, total, out=np.zeros_like(taken), where=total != 0)
+    return np.asarray(np.divide(taken, total, out=np.zeros_like(taken), where=total != 0))
 
 
 def _capacity_rule(site: Site) -> Resolution:
@@ -354,7 +366,8 @@ _DECISIONS = (
     ),
     OpSpec(
         "one_hot", "1 at the index along a new last axis, 0 elsewhere; an index outside gives zeros.",
-        (Operand("x"),), (_CLASSES, Parameter("dtype", Kind.DTYPE, Dtype.F32)), _one_hot_rule, _one_hot_flow, _one_hot, _one_hot_torch,
+        (Operand("x"),), (_CLASSES, Parameter("dtype", Kind.DTYPE, Dtype.F32)), _one_hot_rule, _one_hot_flow, _one_hot,
+        _one_hot_torch,
         lambda call: onnx_cast(call, _one_hot_onnx(call), Dtype.BOOL, call.types[0].dtype),
         (Example("x: i64[N, T=3]", "one_hot[5](x)"), Example("x: i64[N]", "one_hot[K=4, dtype=i64](x)")),
         group=GROUP, differentiable=False,

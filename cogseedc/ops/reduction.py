@@ -267,7 +267,8 @@ def _bool_onnx(op_type: str) -> Callable[[OnnxCall], str]:
 
 _MANY = (
     _entry(
-        "mean", "The mean; of integers and conditions in f32.", _rule(float_of), _torch("{x}.mean(dim={d}, keepdim={k})"),
+        "mean", "The mean; of integers and conditions in f32.", _rule(float_of),
+        _torch("{x}.mean(dim={d}, keepdim={k})"),
         _mean_onnx, _reference(lambda x, over, keep: x.sum(axis=over, keepdims=keep) / _number(x, over)),
         examples=(Example("x: bool[N, C=4]", "mean[over=C](x)"), Example("x: f32[N, C=4]", "mean[over=N](x)")),
     ),

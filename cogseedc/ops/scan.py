@@ -155,7 +155,8 @@ def _ordering(
         name, summary, (Operand("x"),), (_OVER, Parameter("descending", Kind.BOOL, False)), _order_rule, flow_over,
         reference, torch, onnx,
         (
-            Example("x: f32[N, T=5, C=3]", f"{name}[over=T](x)"), Example("x: i64[N, T=4]", f"{name}[descending=true](x)"),
+            Example("x: f32[N, T=5, C=3]", f"{name}[over=T](x)"),
+            Example("x: i64[N, T=4]", f"{name}[descending=true](x)"),
             Example("x: bool[N, T]", f"{name}(x)"),
         ),
         group=GROUP, differentiable=name == "sort",

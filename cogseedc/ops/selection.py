@@ -284,9 +284,10 @@ _SHARED = Parameter("shared", Kind.INTS, None)
 _PLACED = (
     OpSpec(
         "take",
-        "The slices of x at an index along `over`: the index's axes stand there, but those that x has by name go together. "
+        "The slices of x at an index along `over`: the index's axes stand there; those that x has by name go together. "
         "`shared` says it by position.",
-        (Operand("x"), Operand("index")), (_OVER, _SHARED), _take_rule, _take_flow, _take, _shared_call("take", 2), _take_onnx,
+        (Operand("x"), Operand("index")), (_OVER, _SHARED), _take_rule, _take_flow, _take, _shared_call("take", 2),
+        _take_onnx,
         (
             Example("k: f32[N, S=4, D=3], index: i64[N, T=2]", "take[over=S](k, index)"),
             Example("k: f32[N, S=4, D=3], index: i64[N]", "take[over=S](k, index)"),
@@ -296,7 +297,8 @@ _PLACED = (
         widths=MOVABLE, group=GROUP,
     ),
     OpSpec(
-        "put", "x with a value written at one index along `over` for each index of the other axes; outside it nothing is.",
+        "put",
+        "x with a value written at one index along `over` for each index of the other axes; outside it nothing is.",
         (Operand("x"), Operand("index"), Operand("value")), (_OVER, _SHARED), _put_rule, _put_flow, _put,
         _shared_call("put", 3), _put_onnx,
         (
@@ -412,13 +414,15 @@ _STATIC = (
         "select", "The slice at one index of an axis, which disappears.", (Operand("x"),),
         (Parameter("axis", Kind.AXIS), Parameter("index", Kind.INT)), _select_rule, _select_flow,
         lambda call: np.take(ref_arg(call, 0), call.attrs.integer("index"), axis=call.attrs.integer("axis")),
-        lambda call: f"{call.args[0]}.select({call.attrs.integer('axis')}, {call.attrs.integer('index')})", _select_onnx,
+        lambda call: f"{call.args[0]}.select({call.attrs.integer('axis')}, {call.attrs.integer('index')})",
+        _select_onnx,
         (Example("x: f32[N, L=4, C=3]", "select[L, 2](x)"), Example("x: bool[L=4]", "select[0, -1](x)")),
         widths=MOVABLE, group=GROUP,
     ),
     OpSpec(
         "slice", "The part of an axis from `start` to before `stop`.", (Operand("x"),),
-        (Parameter("axis", Kind.AXIS), Parameter("start", Kind.SIZE, 0), Parameter("stop", Kind.SIZE, None)), _slice_rule,
+        (Parameter("axis", Kind.AXIS), Parameter("start", Kind.SIZE, 0), Parameter("stop", Kind.SIZE, None)),
+        _slice_rule,
         _slice_flow, _slice, _slice_torch, _slice_onnx,
         (
             Example("x: f32[N, C=5, H=3]", "slice[C, 1, 3](x)"), Example("x: f32[N, C=5]", "slice[C, stop=2](x)"),

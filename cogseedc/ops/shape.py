@@ -278,14 +278,16 @@ _RESHAPES = (
         (Parameter("over", Kind.AXES), Parameter("into", Kind.NEW_AXES, None)), _join_rule,
         (
             Example("x: f32[N, G=4, I=2, H=3]", "join[over=(G, I), into=E](x)"),
-            Example("x: f32[N, T, G=4]", "join[over=(T, G)](x)"), Example("x: f32[N, G=2, H=2]", "join[over=(N, G)](x)"),
+            Example("x: f32[N, T, G=4]", "join[over=(T, G)](x)"),
+            Example("x: f32[N, G=2, H=2]", "join[over=(N, G)](x)"),
         ),
     ),
     _reshaping(
         "flatten", "Axes that stand side by side made one without a name; all but the batch axis unless said.",
         (Parameter("over", Kind.AXES, None),), _flatten_rule,
         (
-            Example("x: f32[N, C=2, H=3, W=4]", "flatten[over=(C, H, W)](x)"), Example("x: f32[N, C=2, H=3]", "flatten(x)"),
+            Example("x: f32[N, C=2, H=3, W=4]", "flatten[over=(C, H, W)](x)"),
+            Example("x: f32[N, C=2, H=3]", "flatten(x)"),
             Example("x: f32[N]", "flatten(x)"),
         ),
         _flatten_torch,
@@ -294,13 +296,15 @@ _RESHAPES = (
         "reshape", "The same elements in row-major order in other axes; -1 is found out.",
         (Parameter("sizes", Kind.SIZES),), _reshape_rule,
         (
-            Example("x: f32[N, C=6, H=4]", "reshape[N, 2, -1](x)"), Example("x: f32[N, T, 6]", "reshape[N, T, A=3, 2](x)"),
+            Example("x: f32[N, C=6, H=4]", "reshape[N, 2, -1](x)"),
+            Example("x: f32[N, T, 6]", "reshape[N, T, A=3, 2](x)"),
             Example("x: f32[N, T, 6]", "reshape[-1, 3](x)"),
         ),
     ),
     OpSpec(
         "squeeze", "Without the axes of size 1 (all, except the batch axis), or without those that `over` names.", _X,
-        (Parameter("over", Kind.AXES, None),), _squeeze_rule, _squeeze_flow, _ref_reshape, _squeeze_torch, _squeeze_onnx,
+        (Parameter("over", Kind.AXES, None),), _squeeze_rule, _squeeze_flow, _ref_reshape, _squeeze_torch,
+        _squeeze_onnx,
         (
             Example("x: f32[N, C=1, H=3, 1]", "squeeze(x)"), Example("x: f32[N, C=1, H=3, 1]", "squeeze[over=C](x)"),
             Example("x: f32[N]", "squeeze(x)"),

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cogseedc.backends.names import names
+from cogseedc.driver.compile import Request, lowered
 from cogseedc.driver.program import Program, load_texts
 from cogseedc.driver.program import Settings as ProgramSettings
-from cogseedc.driver.weights import weight_paths
+from cogseedc.driver.timing import Timing
+from cogseedc.driver.weights import Weights
 from cogseedc.interp import Schedule, schedule
 from cogseedc.lazy import lazy
 from cogseedc.runtime import Artifact, Session, read
 from cogseedc.runtime import session as open_session
 from cogseedc.runtime.artifact import Json, damaged, integer, record, records, text
-from cogseedc.verify.census import RowSpace
+from cogseedc.verify.census import RowSpace, row_spaces
 from cogseedc.verify.compare import Tolerance
 from cogseedc.verify.report import Report
 from cogseedc.verify.runners import OnnxRunner, Runner, TorchRunner
@@ -30,28 +31,26 @@ else:
     np = lazy("numpy")
 
 
-def verify_artifact(
-    path: str | os.PathLike[str],
-    settings: Settings | None = None,
-    *,
-    spaces: tuple[RowSpace, ...] = (),
-) -> Report:
+def verify_artifact(path: str | os.PathLike[str], settings: Settings | None = None) -> Report:
     """Compares the artifact in a folder with the meaning of the source in it. Runs on the CPU, whatever its target.
 
-    The tolerance is the manifest's when the settings give the default one. Raises UserError CS0830 .. CS0838 for an
+    The tolerance is the manifest's when the settings give the default one. The source is planned anew, only to know
+    which rows each block must run on. Raises UserError CS0830 .. CS0838 for an
     artifact that is damaged or does not open, and what its source and weights are refused for.
     """
     found = read(path)
     session = open_session(found, device="cpu")
     program = source_program(found)
-    weights = artifact_weights(found, program)
+    weights = Weights.of(program, _stored(found), None)
     graph = program.elaborated.graph
     chosen = settings or Settings()
+    equal = tuple((r.left, r.right) for r in program.elaborated.requirements)
+    chosen = replace(chosen, equal=(*chosen.equal, *equal))
     if chosen.tolerance == Tolerance():
         chosen = replace(chosen, tolerance=_tolerance(found))
     runner = artifact_runner(found, session, schedule(graph))
     subject = f"{program.name} for {session.target}"
-    return verify(graph, weights, runner, chosen, subject=subject, spaces=spaces)
+    return verify(graph, weights.arrays, runner, chosen, subject=subject, spaces=planned_rows(found, program, weights))
 
 
 def source_program(artifact: Artifact) -> Program:
@@ -66,11 +65,12 @@ def source_program(artifact: Artifact) -> Program:
     return load_texts(files, chosen)
 
 
-def artifact_weights(artifact: Artifact, program: Program) -> dict[str, Array]:
-    """The weights that an artifact keeps, by instance path."""
-    known = names(weight_paths(program.elaborated.graph))
-    paths = {known.key(path): path for path in known.keys}
-    return {paths.get(key, key): array for key, array in _stored(artifact).items()}
+def planned_rows(artifact: Artifact, program: Program, weights: Weights) -> tuple[RowSpace, ...]:
+    """The row spaces that the artifact's plan has, by planning its source in the same way."""
+    numerics = record(artifact.manifest, "numerics")
+    request = Request(gates=text(numerics, "gates"), bits="fp32")
+    target = text(record(artifact.manifest, "target"), "name")
+    return row_spaces(lowered(program, weights, target, request, Timing()).plan)
 
 
 def artifact_runner(artifact: Artifact, session: Session, plan: Schedule) -> Runner:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cogseedc.interp import Schedule, Step, arms_of, kind_of
-from cogseedc.ir import Call, Exit, Gate, GateKind, Merge, MergeMode, NodeId, Return, Value
+from cogseedc.ir import Call, Exit, Gate, GateKind, Input, Knob, Merge, MergeMode, NodeId, Return, Value
 
 Force = int | None
 """An arm that a gate takes everywhere; None: a MANY gate selects nothing; ROTATE (not for MANY)."""
@@ -90,7 +90,18 @@ def scenarios(plan: Schedule, rotate: bool) -> tuple[Scenario, ...]:
             result.append(Scenario(f"{name} in turn", found.expand({**way, name: ROTATE})))
         if len(turning) > 1:
             result.append(Scenario("all gates in turn", found.expand(dict.fromkeys(turning, ROTATE))))
-    return tuple({scenario.forces: scenario for scenario in reversed(result)}.values())[::-1]
+    varying = _varying(plan)
+    kept = [Scenario(s.name, tuple((n, f) for n, f in s.forces if plan.gates[n].id in varying)) for s in result]
+    return tuple({s.forces: s for s in reversed(kept) if s.forces}.values())[::-1]
+
+
+def _varying(plan: Schedule) -> set[NodeId]:
+    """What depends on an input or a knob. A decision that does not may be folded, and cannot be forced then."""
+    found: set[NodeId] = set()
+    for step in plan.steps:
+        if isinstance(step.node, (Input, Knob)) or any(d in found for d in step.dependencies):
+            found.add(step.id)
+    return found
 
 
 def _last(plan: Schedule, name: str) -> Force:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from hashlib import sha256
 from itertools import chain
@@ -26,10 +26,16 @@ _PASS_ON = frozenset({"permute", "unsqueeze", "squeeze", "expand", "reshape", "f
 _LARGEST = {Dtype.U8: 256, Dtype.I8: 128}
 
 
-def choose_sizes(graph: Graph, given: Mapping[str, int] | None = None, wanted: int = 2) -> tuple[dict[str, int], ...]:
+def choose_sizes(
+    graph: Graph,
+    given: Mapping[str, int] | None = None,
+    equal: Sequence[tuple[Size, Size]] = (),
+    wanted: int = 2,
+) -> tuple[dict[str, int], ...]:
     """Up to `wanted` different choices of small sizes for the symbols other than the batch's, all types sound.
 
-    One choice, an empty one, for a program without such symbols. Raises UserError (CS0848) when no choice fits.
+    `equal` are sizes that must agree. One choice, an empty one, for a program without such symbols.
+    Raises UserError (CS0848) when no choice fits.
     """
     fixed = dict(given or {})
     symbols = _symbols(graph)
@@ -39,7 +45,8 @@ def choose_sizes(graph: Graph, given: Mapping[str, int] | None = None, wanted: i
     found: list[dict[str, int]] = []
     for choice in _choices(open_symbols):
         candidate = {**{s: fixed[s] for s in symbols if s in fixed}, **choice}
-        if all(_sound(size, candidate) for size in checked):
+        agreed = all(_known(left - right, candidate) == 0 for left, right in equal)
+        if agreed and all(_sound(size, candidate) for size in checked):
             found.append(candidate)
         if len(found) == wanted or not open_symbols:
             break
@@ -80,8 +87,12 @@ def _choices(symbols: list[str]) -> Iterator[dict[str, int]]:
 
 def _sound(size: Size, sizes: Mapping[str, int]) -> bool:
     """Whether the size is a positive integer for these values, whatever the batch."""
-    known = size.substitute({**{s: Size.of(v) for s, v in sizes.items()}, BATCH: Size.of(1)}).known
+    known = _known(size, sizes)
     return known is not None and known.denominator == 1 and known > Fraction(0)
+
+
+def _known(size: Size, sizes: Mapping[str, int]) -> Fraction | None:
+    return size.substitute({**{s: Size.of(v) for s, v in sizes.items()}, BATCH: Size.of(1)}).known
 
 
 def _limit(graph: Graph, id: NodeId, sizes: Mapping[str, int]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics import UserError
 from cogseedc.interp import Reference, forced, kind_of
-from cogseedc.ir import BATCH, GateKind, Graph, Input
+from cogseedc.ir import BATCH, GateKind, Graph, Input, Size
 from cogseedc.lazy import lazy
 from cogseedc.verify.census import Census, RowSpace, predict_rows
 from cogseedc.verify.compare import Mismatch, Tolerance, compare_rows, compare_run, compare_values
@@ -45,6 +45,9 @@ class Settings:
     rng: int = 0
     batches: tuple[int, ...] = BATCHES
     sizes: Mapping[str, int] = field(default_factory=dict)
+    """Sizes of open axes; the others are chosen."""
+    equal: tuple[tuple[Size, Size], ...] = ()
+    """Sizes that the program requires to be equal."""
     knobs: Mapping[str, Any] = field(default_factory=dict)
     tolerance: Tolerance = field(default_factory=Tolerance)
     near: float = NEAR
@@ -99,7 +102,7 @@ class _Verification:
         self.notes: list[str] = []
 
     def report(self, inputs: Iterable[Mapping[str, Array]]) -> Report:
-        sizes = choose_sizes(self.graph, self.settings.sizes)
+        sizes = choose_sizes(self.graph, self.settings.sizes, self.settings.equal)
         for name, batch in self._natural_batches(sizes):
             self._compare(Scenario(name), batch)
         for i, given in enumerate(inputs):

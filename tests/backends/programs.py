@@ -39,7 +39,7 @@ from cogseedc.ir import (
 )
 from cogseedc.ir.verifier import verify
 from cogseedc.ops import OPS, bind, resolve
-from cogseedc.passes import Context, EliminateDeadSeeds, run
+from cogseedc.passes import Context, EliminateDeadSeeds, SimplifyGates, run
 from cogseedc.source import Source, Span
 from cogseedc.target import Target, load
 
@@ -134,7 +134,8 @@ class Builder:
         weights: Value | None = None,
         path: str = "y",
     ) -> Value:
-        type = max((self.graph.type(v) for _, _, v in arms), key=lambda t: t.rank)
+        values = [v for _, _, v in arms] + ([otherwise] if otherwise is not None else [])
+        type = max((self.graph.type(v) for v in values), key=lambda t: t.rank)
         axes = tuple(() if self.graph.type(g).batch is None else (type.batch or 0,) for g, _, _ in arms)
         node = Merge(mode, tuple(a for _, a, _ in arms), otherwise is not None, axes, type, self.origin(path))
         operands = [v for _, _, v in arms] + [g for g, _, _ in arms]
@@ -152,7 +153,7 @@ class Builder:
     def ready(self, training: bool = False) -> Graph:
         """A copy with guards."""
         graph = self.graph.copy()
-        run(graph, [EliminateDeadSeeds()], Context(OPS, training=training))
+        run(graph, [SimplifyGates(), EliminateDeadSeeds()], Context(OPS, training=training))
         verify(graph, OPS)
         return graph
 

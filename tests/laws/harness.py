@@ -147,7 +147,8 @@ def _static(reader: _Reader, scope: Mapping[str, Size]) -> Static:
     if reader.peek("="):
         reader.take("=")
         value = _static(reader, scope)
-        return AxisArg(name, value.size if isinstance(value, AxisArg) else Size.of(int(value)))  # type: ignore[call-overload]
+        assert isinstance(value, int | AxisArg)
+        return AxisArg(name, value.size if isinstance(value, AxisArg) else Size.of(value))
     return AxisArg(name, scope.get(name))
 
 

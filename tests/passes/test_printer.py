@@ -91,7 +91,7 @@ def test_every_form():
         "c1 = constant[dtype=i64, shape=(2,), values=(1, -2)]()",
         'c2 = constant[dtype=f32, shape=(_,), values=("inf",)]()',
         '@name("arm") @arms(3)',
-        "gate g3 over _ = v5",
+        "gate g3 over Once = v5",
         'v6 = f[empty=(_,), keep=true, mode="same", pair=("E", 5), sizes=(T, 2)](x)',
         "v7 = route g1 { 0 => v6  1 => x  else => v6 }",
         "v8 = route g2 merge sum { 0 => v6  1 => v6  2 => v6 }",
@@ -111,7 +111,7 @@ def test_guards_of_every_kind():
     gates = {n.kind for _, n in toy.graph.nodes() if isinstance(n, Gate)}
     assert gates == set(GateKind)
     text = print_graph(toy.graph)
-    assert "@under(g3)" in text
+    assert "@under(g1)" in text
     assert parses(text)
     assert CLASS.dtype is Dtype.I64
 

@@ -128,7 +128,7 @@ def blocks(
         found: dict[Slot, None] = {}
         for step in body:
             for slot in decisions(step.space) if isinstance(step, Enter) else reads(step):
-                if slot not in own and not isinstance(graph[slot.node], SOURCES):
+                if slot not in own and not (slot.space == ROOT and isinstance(graph[slot.node], SOURCES)):
                     found[slot] = None
         outside.append(tuple(sorted(found, key=_key)))
         wanted.update(found)

@@ -192,7 +192,7 @@ def _call(program: Program, main: Main, block: Block, method: Method) -> None:
     if not method.results:
         return
     given = [main.read(key) for key in method.parameters]
-    condition = None if block.wrap is Wrap.NONE else program.runs(main, block.space, ROOT)
+    condition = None if block.wrap is Wrap.NONE else program.runs(main, block.space, _above(program, block.space))
     nothing = main.read(Nothing()) if condition and any(isinstance(r, Rows) for r in method.results) else ""
     names: list[str] = []
     for key in method.results:
@@ -210,6 +210,12 @@ def _call(program: Program, main: Main, block: Block, method: Method) -> None:
         same = [n for n, key in zip(names, method.results, strict=True) if isinstance(key, kind)]
         if same:
             main.say(f"    {' = '.join(same)} = {value}")
+
+
+def _above(program: Program, space: SpaceId) -> SpaceId:
+    """The space whose rows a block's own index counts."""
+    inner = program.compact(space)
+    return ROOT if inner == ROOT else program.above(inner)
 
 
 def _count(program: Program, main: Main, block: Block) -> str:
@@ -275,8 +281,12 @@ def _laid_out(program: Program, body: Body, report: GateReport, earlier: dict[No
         body.say(f"    {name} = " + (text if index is None else f"{name}.index_copy({type.batch}, {index}, {text})"))
     if report.reached != ((),):
         terms = [" & ".join(_held(program, earlier, c, gate) for c in term) for term in report.reached]
-        body.say(f"{name} = torch.where({' | '.join(f'({t})' for t in terms)}, {name}, -1)")
+        body.say(f"{name} = torch.where({_either(terms)}, {name}, -1)")
     return name
+
+
+def _either(terms: Sequence[str]) -> str:
+    return " | ".join(f"({t})" for t in terms) if len(terms) > 1 else terms[0]
 
 
 def _arms(program: Program, body: Body, report: GateReport) -> str:

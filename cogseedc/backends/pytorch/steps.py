@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from cogseedc.backends.plan.model import (
@@ -25,6 +26,9 @@ from cogseedc.diagnostics import InternalError
 from cogseedc.ir import Attrs, Call, Gate, GateKind, Merge, Size, TensorType
 
 __all__ = ["emit_step"]
+
+_BARE = re.compile(r"\([^()]*\)")
+"""An expression in one pair of parentheses."""
 
 
 class _Call:
@@ -121,6 +125,7 @@ def _enter(program: Program, body: Body, space: Space) -> None:
     mask = _joined(" | ", [_joined(" & ", [_where(program, body, c) for c in term]) for term in space.terms])
     above = program.above(space.id)
     name = body.define(Rows(space.id, above))
+    mask = mask[1:-1] if _BARE.fullmatch(mask) else mask
     body.say(f"{name} = torch.nonzero({mask}).squeeze(1)")
     for rows in program.composed.get(space.id, ()):
         outer = body.read(Rows(above, rows.above))

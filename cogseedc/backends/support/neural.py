@@ -92,12 +92,41 @@ def recurrent_step(
 ) -> tuple[torch.Tensor, ...]:
     """One step of torch's cell of that name, for any number of axes left of the features."""
     rows = [s.reshape(s.shape[:-1].numel(), s.shape[-1]) for s in (x, *states)]
-    cells = {
-        "lstm_cell": torch.lstm_cell,
-        "gru_cell": torch.gru_cell,
-        "rnn_tanh_cell": torch.rnn_tanh_cell,
-        "rnn_relu_cell": torch.rnn_relu_cell,
-    }
-    near = cells[cell](rows[0], tuple(rows[1:]) if len(rows) > 2 else rows[1], *weights)
+    near = getattr(torch, cell)(rows[0], tuple(rows[1:]) if len(rows) > 2 else rows[1], *weights)
     several = near if isinstance(near, tuple) else (near,)
     return tuple(y.reshape(s.shape) for y, s in zip(several, states, strict=True))
+
+
+def resize_nearest(x: torch.Tensor, size: tuple[int, ...], dims: tuple[int, ...]) -> torch.Tensor:
+    """Output index i of a dimension is input index floor(i * input / output), in exact arithmetic."""
+    for count, dim in zip(size, dims, strict=True):
+        x = x.index_select(dim, torch.arange(count, device=x.device) * x.shape[dim] // count)
+    return x
+
+
+def pad_inside(
+    x: torch.Tensor, before: tuple[int, ...], after: tuple[int, ...], dims: tuple[int, ...], mode: str
+) -> torch.Tensor:
+    """Pads with values of x itself: its edges, or (`reflect`) its mirror image without the edges."""
+    for low, high, dim in zip(before, after, dims, strict=True):
+        last = x.shape[dim] - 1
+        place = torch.arange(-low, last + 1 + high, device=x.device)
+        place = last - (last - place.abs()).abs() if mode == "reflect" else place.clamp(0, last)
+        x = x.index_select(dim, place)
+    return x
+
+
+def crop(x: torch.Tensor, at: torch.Tensor, dims: tuple[int, ...], size: tuple[int, ...], zeros: bool) -> torch.Tensor:
+    """Cuts `size` around the centre at[..., i] of dimension dims[i]; -1 and 1 are the ends. Outside are zeros or edges."""
+    for i, (dim, count) in enumerate(zip(dims, size, strict=True)):
+        length, far = x.shape[dim], x.shape[dim] + count + 1.0
+        centre = 0.5 * ((at[..., i].float() + 1.0) * length)
+        centre = torch.where(centre > -far, centre, -far)  # NaN is far outside too
+        centre = torch.where(centre < far, centre, far)
+        steps = torch.arange(count, device=x.device).view([count if d == dim else 1 for d in range(x.dim())])
+        place = centre.long() - count // 2 + steps
+        shape = [count if d == dim else n for d, n in enumerate(x.shape)]
+        x = torch.gather(x, dim, place.clamp(0, length - 1).expand(shape))
+        if zeros:
+            x = torch.where((place >= 0) & (place < length), x, 0.0)
+    return x

@@ -108,7 +108,7 @@ def take(x: torch.Tensor, index: torch.Tensor, dim: int, shared: tuple[int, ...]
 def space_to_depth(x: torch.Tensor, factor: int) -> torch.Tensor:
     """Blocks of pixels to channels; unlike torch's pixel_unshuffle also for an empty batch."""
     n, (height, width) = x.dim() - 3, x.shape[-2:]
-    x = x.unflatten(-1, (width // factor, factor)).unflatten(-3, (height // factor, factor))
+    x = x.reshape([*x.shape[:-2], height // factor, factor, width // factor, factor])
     return x.permute([*range(n), n, n + 2, n + 4, n + 1, n + 3]).flatten(n, n + 2)
 
 
@@ -156,13 +156,13 @@ def load_balance(mask: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
 
 def exp_map(v: torch.Tensor, curvature: float) -> torch.Tensor:
     """From the tangent space at the origin into the Poincare ball."""
-    length = curvature**0.5 * torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp(min=1e-7)
+    length: torch.Tensor = curvature**0.5 * torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp(min=1e-7)
     return torch.tanh(length) * v / length
 
 
 def log_map(y: torch.Tensor, curvature: float) -> torch.Tensor:
     """From the Poincare ball into the tangent space at its origin."""
-    length = curvature**0.5 * torch.linalg.vector_norm(y, dim=-1, keepdim=True).clamp(min=1e-7)
+    length: torch.Tensor = curvature**0.5 * torch.linalg.vector_norm(y, dim=-1, keepdim=True).clamp(min=1e-7)
     return torch.atanh(length.clamp(max=1 - 1e-3)) * y / length
 
 
@@ -175,4 +175,5 @@ def mobius_add(x: torch.Tensor, y: torch.Tensor, curvature: float) -> torch.Tens
 
 def to_sphere(x: torch.Tensor) -> torch.Tensor:
     """The point of the unit sphere in the direction of x."""
-    return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp(min=1e-7)
+    length: torch.Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp(min=1e-7)
+    return x / length

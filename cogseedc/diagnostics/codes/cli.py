@@ -77,4 +77,11 @@ TABLE: tuple[Code, ...] = (
         "cogseedc cost net.seed --rate easy=60",
         "cogseedc cost net.seed --rate easy=0.6",
     ),
+    Code(
+        "CS0911",
+        "the weights are initial ones",
+        "Neither weights nor a number for initial ones was given, so the artifact is of a network that was never trained. A note.",
+        "cogseedc build net.seed",
+        "cogseedc build net.seed --weights net.safetensors",
+    ),
 )

@@ -1,0 +1,101 @@
+"""Drawings that are text: Graphviz DOT and Mermaid. Every name goes through an escape of the format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cogseedc.viz.document import ContainerJson, GraphJson, NodeJson
+
+_SHAPES = {"input": "invhouse", "output": "house", "gate": "diamond", "merge": "trapezium", "knob": "cds", "exit": "diamond"}
+HIDDEN = frozenset(("weight", "constant"))
+"""Left out of drawings: they would bury the network."""
+
+
+def dot(graph: GraphJson) -> str:
+    """Graphviz DOT: seeds as clusters, control edges dashed and labelled."""
+    lines = [f"digraph {_dot(graph['name'])} {{", '  graph [rankdir=TB, fontname="sans-serif", compound=true];',
+             '  node [shape=box, style=rounded, fontname="sans-serif", fontsize=10];', '  edge [fontname="sans-serif", fontsize=9];']
+    lines += _clusters(graph, "", 1)
+    visible = {n["id"] for n in graph["nodes"] if n["kind"] not in HIDDEN}
+    for edge in graph["edges"]:
+        if edge["source"] in visible and edge["target"] in visible:
+            lines.append(f"  n{edge['source']} -> n{edge['target']};")
+    for source, target, label in controls(graph):
+        lines.append(f'  n{source} -> n{target} [style=dashed, color="#b45309", fontcolor="#b45309", constraint=false, label={_dot(label)}];')
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _clusters(graph: GraphJson, parent: str, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for node in graph["nodes"]:
+        if node["container"] == parent and node["kind"] not in HIDDEN:
+            shape = _SHAPES.get(node["kind"])
+            extra = f", shape={shape}" if shape else ""
+            yield f"{indent}n{node['id']} [label={_dot(caption(node))}{extra}];"
+    for number, container in enumerate(graph["containers"]):
+        if container["parent"] == parent and container["id"] != parent:
+            yield f"{indent}subgraph cluster_{number}_{depth} {{"
+            yield f"{indent}  label={_dot(title(container))}; color=\"#94a3b8\"; style=rounded;"
+            yield from _clusters(graph, container["id"], depth + 1)
+            yield f"{indent}}}"
+
+
+def title(container: ContainerJson) -> str:
+    """`Stage  a.Stage`."""
+    return f"{container['label']}  {container['id']}" if container["id"] != container["label"] else container["label"]
+
+
+def caption(node: NodeJson) -> str:
+    """Two lines: what it is, and what comes out."""
+    return node["label"] + (f"\n{node['types'][0]}" if node["types"] else "")
+
+
+def controls(graph: GraphJson) -> Iterator[tuple[int, int, str]]:
+    """Control edges that tell something: into nodes whose operands are not all governed alike."""
+    guards: dict[int, set[tuple[int, int, int]]] = {}
+    for edge in graph["controls"]:
+        guards.setdefault(edge["target"], set()).add((edge["source"], edge["arm"], edge["term"]))
+    same: dict[int, list[set[tuple[int, int, int]]]] = {}
+    kinds = {n["id"]: n["kind"] for n in graph["nodes"]}
+    for data in graph["edges"]:
+        if kinds[data["source"]] not in HIDDEN:
+            same.setdefault(data["target"], []).append(guards.get(data["source"], set()))
+    for edge in graph["controls"]:
+        mine = guards[edge["target"]]
+        if kinds[edge["target"]] not in HIDDEN and not any(other == mine for other in same.get(edge["target"], [])):
+            yield edge["source"], edge["target"], edge["label"]
+
+
+def _dot(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return '"' + "".join(c if c.isprintable() else "?" for c in escaped) + '"'
+
+
+def mermaid(graph: GraphJson) -> str:
+    """A Mermaid flowchart, as GitHub renders it."""
+    lines = ["flowchart TB"]
+    lines += _subgraphs(graph, "", 1)
+    visible = {n["id"] for n in graph["nodes"] if n["kind"] not in HIDDEN}
+    for edge in graph["edges"]:
+        if edge["source"] in visible and edge["target"] in visible:
+            lines.append(f"  n{edge['source']} --> n{edge['target']}")
+    for source, target, label in controls(graph):
+        lines.append(f'  n{source} -. "{_mermaid(label)}" .-> n{target}')
+    return "\n".join(lines) + "\n"
+
+
+def _subgraphs(graph: GraphJson, parent: str, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for node in graph["nodes"]:
+        if node["container"] == parent and node["kind"] not in HIDDEN:
+            left, right = ("{", "}") if node["kind"] in ("gate", "exit") else ("[", "]")
+            yield f'{indent}n{node["id"]}{left}"{_mermaid(node["label"])}"{right}'
+    for number, container in enumerate(graph["containers"]):
+        if container["parent"] == parent and container["id"] != parent:
+            yield f'{indent}subgraph c{number} ["{_mermaid(title(container))}"]'
+            yield from _subgraphs(graph, container["id"], depth + 1)
+            yield f"{indent}end"
+
+
+def _mermaid(text: str) -> str:
+    return "".join(c if c.isalnum() or c in " _.,=[]()-" else f"#{ord(c)};" for c in text)
