@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, reduce
 from itertools import combinations
 from math import prod
+from operator import and_ as intersect
 
 from cogseedc.analysis.paths import Extreme, Paths, Picks
 from cogseedc.ir import (
@@ -19,6 +21,7 @@ from cogseedc.ir import (
     NodeId,
     Ops,
     Size,
+    TensorType,
     Weight,
     guards,
     output_types,
@@ -89,7 +92,7 @@ def node_cost(graph: Graph, ops: Ops, id: NodeId) -> NodeCost:
     node, none = graph[id], Size.of(0)
     if not isinstance(node, (Call, Weight)):
         return NodeCost(none, none, none)
-    written = sum((t.elements * t.dtype.bits for t in output_types(node)), none).divided(8).substitute(_ONE)
+    written = sum((_bytes(type) for type in output_types(node)), none)
     if isinstance(node, Weight):
         return NodeCost(none, node.type.elements if node.trainable else none, written)
     rule = ops[node.op].macs
@@ -100,6 +103,12 @@ def node_cost(graph: Graph, ops: Ops, id: NodeId) -> NodeCost:
 
 
 _ONE = {BATCH: Size.of(1)}
+
+
+@lru_cache(maxsize=1024)
+def _bytes(type: TensorType) -> Size:
+    """Bytes of a value for one sample."""
+    return (type.elements * type.dtype.bits).divided(8).substitute(_ONE)
 
 
 def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Costs:
@@ -181,13 +190,19 @@ def _exits(graph: Graph, literals: Literals, found: Mapping[NodeId, Guard], path
 
 
 def _arms(literals: Literals, macs: Mapping[Guard, int]) -> tuple[ArmCost, ...]:
-    result = list[ArmCost]()
-    for id, gate in literals.gates.items():
-        for arm in range(gate.arms):
-            chosen = literals.taken(id, arm)
-            own = sum(w for guard, w in macs.items() if not guard.always and literals.implies(guard, chosen))
-            result.append(ArmCost(gate.name, arm, own))
-    return tuple(result)
+    """A guard hangs on an arm when each of its terms excludes all other decisions of the gate."""
+    own: dict[tuple[NodeId, int], int] = {}
+    for guard, weight in macs.items():
+        common = reduce(intersect, guard.terms, -1) if guard.terms else 0
+        for id in literals.owners_of(common):
+            for arm in range(literals.gates[id].arms):
+                if not literals.taken(id, arm).terms[0] & ~common:
+                    own[id, arm] = own.get((id, arm), 0) + weight
+    return tuple(
+        ArmCost(gate.name, arm, own.get((id, arm), 0))
+        for id, gate in literals.gates.items()
+        for arm in range(gate.arms)
+    )
 
 
 def expected(costs: Costs, rates: Mapping[str, Sequence[float]]) -> float:

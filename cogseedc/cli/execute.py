@@ -49,14 +49,13 @@ def verify(artifacts: tuple[str, ...], rng: int, as_json: bool) -> int:
     Decisions are replayed in the reference and forced each way, for batches of 0, 1, 2, 7 and 16. Status 3 on a
     mismatch, 1 when an artifact is damaged.
     """
-    from cogseedc.driver.inspect import plan_of_artifact
-    from cogseedc.verify import Settings, row_spaces, verify_artifact
+    from cogseedc.verify import Settings, verify_artifact
 
     reports = []
     failures: list[Diagnostic] = []
     for path in artifacts:
         try:
-            reports.append(verify_artifact(path, Settings(rng=rng), spaces=row_spaces(plan_of_artifact(path))))
+            reports.append(verify_artifact(path, Settings(rng=rng)))
         except UserError as error:
             failures += error.diagnostics
     if as_json and not failures:

@@ -21,7 +21,7 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n  " + "\n  ".join(lines)
 
 
-class Pair(click.ParamType):
+class Pair(click.ParamType[tuple[str, Any]]):
     """`name=value`; the value is text."""
 
     name = "name=value"

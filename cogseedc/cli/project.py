@@ -14,12 +14,12 @@ from cogseedc.publish import make_folder, write_file
 HELLO = """\
 ## Classifies vectors; those that are easy leave after one layer.
 export seed Hello[hidden: int = 32] {
-    level   tissue
+    level tissue
     version 0.1.0
 
-    in  x:      f32[N, D=16]
+    in  x: f32[N, D=16]
     out logits: f32[N, K=4]
-    knob tau = 0.5 in 0 .. 1                    # how sure is sure enough; may change at run time
+    knob tau = 0.5 in 0 .. 1  # how sure is sure enough; may change at run time
 
     a = x |> linear[hidden] |> relu
     exit easy { logits = a |> linear[K=4] } when confidence(logits) >= tau

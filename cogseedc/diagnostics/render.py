@@ -98,7 +98,8 @@ def _excerpt(label: Label, width: int, colour: str) -> list[str]:
         return [f"{line:>{width}} |"] if not label.text else [f"{line:>{width}} | {clean(label.text)}"]
     carets = _painted("^" * max(1, _columns(marked)), colour)
     text = f" {clean(label.text)}" if label.text else ""
-    return [f"{line:>{width}} | {before}{marked}{after}".rstrip(), f"{'':>{width}} | {' ' * _columns(before)}{carets}{text}"]
+    pointer = f"{'':>{width}} | {' ' * _columns(before)}{carets}{text}"
+    return [f"{line:>{width}} | {before}{marked}{after}".rstrip(), pointer]
 
 
 def _cut(span: Span) -> tuple[str, str, str]:

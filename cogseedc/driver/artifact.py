@@ -89,7 +89,7 @@ def _manifest(
         "interface": described,
         "requirements": [{"left": str(r.left), "right": str(r.right)} for r in program.elaborated.requirements],
         "numerics": {
-            "precisions": sorted(lowering.precisions),
+            "precisions": [*sorted(lowering.precisions)],
             "absolute": absolute,
             "relative": relative,
             "margin": MARGIN,

@@ -103,9 +103,11 @@ def prepared(source: str | Path | Program, request: Request, clock: Timing) -> t
 def lowered(program: Program, weights: Weights, name: str, request: Request, clock: Timing) -> Lowering:
     """The program, planned for a target. Raises UserError CS0806 for a strategy that the target does not have."""
     target = targets.load(name)
-    if request.gates != "auto" and request.gates not in target.gates:
+    if request.gates not in ("auto", "dense", *target.gates):  # computing everything is always right
         message = f"target `{name}` has no strategy `{request.gates}`"
-        raise UserError(Diagnostic("CS0806", message, help=f"it has {', '.join(target.gates)}"))
+        raise UserError(
+            Diagnostic("CS0806", message, help=f"it has dense, {', '.join(g for g in target.gates if g != 'dense')}")
+        )
     calibration = request.calibration
     arrays = read_arrays(str(calibration)) if isinstance(calibration, (str, Path)) else calibration
     return lower(program, target, weights, request.gates, request.bits, arrays, request.verify_each, clock)

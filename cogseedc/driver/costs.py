@@ -31,7 +31,7 @@ def measured(graph: Graph, sizes: Mapping[str, int], rates: Mapping[str, float] 
         "exits": [{"name": exit.path, **_range(exit.macs)} for exit in found.exits],
         "arms": [{"gate": arm.gate, "arm": arm.arm, "macs": arm.macs} for arm in found.arms],
         "rates": {gate: [*shares[gate]] for gate in sorted(shares)},
-        "rates_given": sorted(rates or {}),
+        "rates_given": [*sorted(rates or {})],
         "assumed": [*found.assumed],
     }
 
@@ -50,9 +50,9 @@ def rows(record: Mapping[str, Json]) -> Iterator[tuple[str, str, str, str]]:
     """(what, least, expected, most) per sample, for a table."""
     macs, written = cast(dict[str, float], record["macs"]), cast(dict[str, float], record["bytes"])
     yield "MACs", count(macs["least"]), count(macs["expected"]), count(macs["worst"])
-    for exit in cast(list[dict[str, float]], record["exits"]):
+    for exit in cast(list[dict[str, Json]], record["exits"]):
         name = "MACs to the end" if exit["name"] is None else f"MACs to exit {exit['name']}"
-        yield name, count(exit["least"]), "", count(exit["worst"])
+        yield name, count(cast(float, exit["least"])), "", count(cast(float, exit["worst"]))
     yield "bytes", count(written["least"]), "", count(written["worst"])
     yield "parameters", "", "", count(cast(int, record["params"]))
     for arm in cast(list[dict[str, Json]], record["arms"]):

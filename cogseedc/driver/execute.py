@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cogseedc.diagnostics import Diagnostic, UserError
-from cogseedc.driver.artifact import read_arrays
+from cogseedc.driver.weights import read_arrays
 from cogseedc.publish import write_file
 from cogseedc.runtime import open as open_artifact
 
@@ -36,7 +36,7 @@ def run_file(
 
 def _write(path: str, arrays: Mapping[str, Array]) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, allow_pickle=False, **arrays)
     try:
         write_file(path, buffer.getvalue())
     except OSError as error:

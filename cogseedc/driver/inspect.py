@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from safetensors.numpy import load as load_safetensors
 
-from cogseedc.backends.plan import Plan
 from cogseedc.driver.card import described_lines
-from cogseedc.driver.compile import Request, lowered
 from cogseedc.driver.costs import rows
 from cogseedc.driver.manifest import Json
 from cogseedc.driver.program import Program, Settings, load_texts
-from cogseedc.driver.timing import Timing
-from cogseedc.driver.weights import Weights
 from cogseedc.runtime import Artifact, read
 
 if TYPE_CHECKING:
@@ -76,13 +72,3 @@ def stored_weights(artifact: Artifact) -> dict[str, Array]:
 
 def _record(value: Mapping[str, Json], key: str) -> dict[str, Json]:
     return cast(dict[str, Json], value[key])
-
-
-def plan_of_artifact(path: str) -> Plan:
-    """The plan that an artifact was made from: the same source, options and compiler give the same."""
-    artifact = read(path)
-    program = source_program(artifact)
-    weights = Weights.of(program, stored_weights(artifact), None)
-    numerics = _record(artifact.manifest, "numerics")
-    request = Request(gates=str(numerics["gates"]), bits=str(numerics["bits"]))
-    return lowered(program, weights, str(_record(artifact.manifest, "target")["name"]), request, Timing()).plan

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from cogseedc.analysis.cost import ASSUMED, node_cost
 from cogseedc.driver.program import Program, Settings, load
-from cogseedc.ir import Call, Graph, NodeId
+from cogseedc.ir import Graph, NodeId
 from cogseedc.ops import OPS
 from cogseedc.publish import MANIFEST, canonical_json
 
@@ -36,27 +37,27 @@ def picture(subject: str, format: str, settings: Settings) -> bytes:
 
 def draw(program: Program, format: str) -> bytes:
     """A drawing of a checked program; of `json`, the data that all others are made of."""
-    from cogseedc.viz import document, dot, html, mermaid, svg
+    from cogseedc import viz
 
-    data = document(program.structure, program.name, program.elaborated.doc, _macs(program), dict(program.files))
-    spell = {
-        "json": lambda: canonical_json(data), "dot": lambda: dot(data).encode(), "mmd": lambda: mermaid(data).encode(),
-        "svg": lambda: svg(data), "html": lambda: html(data),
-    }
-    return spell[format]()
+    graph = program.structure
+    known = dict(program.settings.sizes)
 
+    def macs(id: NodeId) -> int:
+        size = node_cost(graph, OPS, id).macs
+        return size.evaluate({**dict.fromkeys(size.symbols(), ASSUMED), **known})
 
-def _macs(program: Program) -> Callable[[NodeId], int]:
-    """MACs per sample of each node; a size that is open counts as one."""
-    graph, wiring = program.structure, program.structure.wiring()
-
-    def of(id: NodeId) -> int:
-        node = graph[id]
-        macs = OPS[node.op].macs if isinstance(node, Call) else None
-        if macs is None or not isinstance(node, Call):
-            return 0
-        size = macs(node.attrs, [graph.type(v) if v is not None else None for v in wiring.operands(id)], node.types)
-        known = dict(program.settings.sizes)
-        return size.evaluate({symbol: known.get(symbol, 1) for symbol in size.symbols()})
-
-    return of
+    data = viz.document(graph, program.name, program.elaborated.doc, macs, program.files)
+    for node in data["nodes"]:
+        if node["span"] is not None and node["span"]["file"] == program.source.name:
+            node["span"]["file"] = next(iter(program.files))  # its base name: an artifact carries no paths
+    match format:
+        case "json":
+            return canonical_json(data)
+        case "dot":
+            return viz.dot(data).encode()
+        case "mmd":
+            return viz.mermaid(data).encode()
+        case "svg":
+            return viz.svg(data)
+        case _:
+            return viz.html(data)

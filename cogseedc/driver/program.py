@@ -110,13 +110,21 @@ def read_bytes(path: str | Path, most: int = -1) -> bytes:
         raise UserError(Diagnostic("CS0901", f"cannot read {str(path)!r}: {reason}")) from None
 
 
-def load(source: str | Path | Source, settings: Settings | None = None) -> Program:
+def load(
+    source: str | Path | Source,
+    settings: Settings | None = None,
+    *,
+    set: Mapping[str, StaticValue] | None = None,
+    size: Mapping[str, int] | None = None,
+    seed: str | None = None,
+) -> Program:
     """Parses, resolves and checks a program.
 
-    `source` is a path, `-` for stdin, or the text itself (recognised by its line breaks). Raises UserError with all
-    mistakes that were found.
+    `source` is a path, `-` for stdin, or the text itself (recognised by its line breaks). `set` are static parameters
+    (text is read as the language reads it), `size` sizes of open axes, `seed` which seed is meant; or all of it is
+    in `settings`. Raises UserError with all mistakes that were found.
     """
-    settings = settings or Settings()
+    settings = settings or settings_of(set, size, seed)
     if isinstance(source, str) and "\n" in source:
         source = Source("<text>", source)
     text = source if isinstance(source, Source) else read_source(source, settings.limits)

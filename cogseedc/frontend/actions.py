@@ -11,7 +11,7 @@ from cogseedc.diagnostics.model import Diagnostics
 from cogseedc.frontend import ast
 from cogseedc.frontend.machine import Builder, Value
 from cogseedc.frontend.tables import Tables
-from cogseedc.frontend.tokens import Tokens
+from cogseedc.frontend.tokens import Tokens, words
 from cogseedc.source import Span
 
 _SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9}
@@ -206,9 +206,7 @@ def _mark(site: Site, children: list[Value], first: int, last: int) -> ast.Mark:
     return ast.Mark(children[0], children[1] if len(children) == 2 else (), site.span(first, last))
 
 
-def _make_gate(
-    name: ast.Name, axes: tuple[ast.Name, ...], value: ast.Expr, *rest: Value
-) -> ast.GateDeclaration:
+def _make_gate(name: ast.Name, axes: tuple[ast.Name, ...], value: ast.Expr, *rest: Value) -> ast.GateDeclaration:
     *estimator, marks, doc, span = rest
     return ast.GateDeclaration(name, axes, value, estimator[0] if estimator else None, marks, doc, span)
 
@@ -412,8 +410,7 @@ ACTIONS: dict[str, Action] = {
 }
 """What each rule builds. Rules that begin with `_` or `?` pass their children on."""
 
-DEEP = frozenset(
-    "pipe logical_or logical_and logical_not compare binary negate configure apply attribute tuple when route for "
-    "repeat scan".split()
+DEEP = words(
+    "pipe logical_or logical_and logical_not compare binary negate configure apply attribute tuple when route for repeat scan"
 )
 """Rules that make a tree a level deeper."""

@@ -16,7 +16,7 @@ _AFTER_NAME = frozenset(["=", ",", ")", "]", "|>", "."])
 """Signs that no word in place is followed by: before them it is a name."""
 
 
-class TooDeep(Exception):
+class TooDeepError(Exception):
     """An expression is deeper than what recursive readers of the tree can bear; `first` and `last` are its tokens."""
 
     def __init__(self, first: int, last: int) -> None:
@@ -28,7 +28,9 @@ class TooDeep(Exception):
 class Machine:
     """The automaton and its stack: `states` has one entry more than `values`, `begins` and `depths`."""
 
-    __slots__ = ("begins", "builders", "deep", "depth", "depths", "names", "position", "states", "tables", "tokens", "values")
+    __slots__ = (
+        "begins", "builders", "deep", "depth", "depths", "names", "position", "states", "tables", "tokens", "values",
+    )  # fmt: skip
 
     def __init__(
         self, tables: Tables, tokens: Tokens, builders: Sequence[Builder | None], deep: Sequence[bool], depth: int
@@ -51,7 +53,7 @@ class Machine:
     def run(self) -> Value | None:
         """Goes on until the end, and returns the value of the whole, or until a token that cannot stand; then None.
 
-        Raises TooDeep.
+        Raises TooDeepError.
         """
         actions, gotos, rules = self.tables.actions, self.tables.gotos, self.tables.rules
         kinds, states, values = self.tokens.kinds, self.states, self.values
@@ -94,7 +96,7 @@ class Machine:
             if deep[~action]:
                 depth += 1
                 if depth > most:
-                    raise TooDeep(begin, position - 1)
+                    raise TooDeepError(begin, position - 1)
             builder = builders[~action]
             if builder is not None:
                 values.append(builder(children, begin, position - 1))

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from cogseedc.diagnostics.model import Diagnostics
-from cogseedc.frontend.tokens import Tokens
+from cogseedc.frontend.tokens import Tokens, words
 from cogseedc.resources import folder
 
 
@@ -92,7 +92,7 @@ _FOREIGN = re.compile(r"\b(?:if|let|va[rl]|return|def|fn|func|class|model|while|
 """The words of the table, so that it need not be read for a text that holds none; a test compares them."""
 _STATEMENT_CONTINUES = ("=", ",", "in", "=>")
 """What stands after a name that begins a statement or an arm."""
-_VALUES = frozenset("NAME NUMBER STRING BOOLEAN not".split())
+_VALUES = frozenset(["NAME", "NUMBER", "STRING", "BOOLEAN", "not"])
 
 
 def replace_foreign_words(tokens: Tokens, diagnostics: Diagnostics) -> None:
@@ -129,7 +129,7 @@ def _certain(place: str, tokens: Tokens, index: int) -> bool:
     return place == "value" and previous in _BEFORE_VALUE and later[0] not in _STATEMENT_CONTINUES
 
 
-_BEFORE_VALUE = frozenset("= ( [ , { => PLUS MINUS STAR SLASH PERCENT CARET yield with in".split())
+_BEFORE_VALUE = words("= ( [ , { => PLUS MINUS STAR SLASH PERCENT CARET yield with in")
 _ENDS = frozenset(["}", ")", "]", "NUMBER"])
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics.model import Diagnostics
 from cogseedc.frontend import actions, ast, tables
-from cogseedc.frontend.machine import Machine, TooDeep
+from cogseedc.frontend.machine import Machine, TooDeepError
 from cogseedc.frontend.mistakes import replace_foreign_words
 from cogseedc.frontend.recovery import Recovery
 from cogseedc.frontend.tables import DROP, INLINE, KEEP, Rule, Tables
-from cogseedc.frontend.tokens import END, Tokens, tokenize
+from cogseedc.frontend.tokens import END, Tokens, tokenize, words
 from cogseedc.lazy import lazy
 from cogseedc.limits import Limits
 from cogseedc.source import Source, Span
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 else:
     lark = lazy("lark")
 
+_State = Any  # lark declares states as sets of rules, and numbers them.
 _DEPTH = 4
 """An expression may be this many times deeper than brackets may nest: operators and calls count, brackets do not."""
 
@@ -65,7 +67,7 @@ def _run(tokens: Tokens, diagnostics: Diagnostics, limits: Limits) -> ast.File |
             file: ast.File | None = machine.run()
             if file is not None or not recovery.resume():
                 return file
-    except TooDeep as deep:
+    except TooDeepError as deep:
         message = f"this expression is deeper than {_DEPTH * limits.nesting} operators and calls"
         start, end = tokens.starts[deep.first], tokens.ends[deep.last]
         fix = "bind parts of it to names, or raise the limit: --limit nesting=N"
@@ -76,7 +78,7 @@ def _run(tokens: Tokens, diagnostics: Diagnostics, limits: Limits) -> ast.File |
 def make_tables(grammar: str) -> Tables:
     """The tables of a grammar, made by lark; states are numbered in the order in which parsing can reach them."""
     made = lark.Lark(grammar, parser="lalr")
-    table: ParseTable[int] = made.parser.parser._parse_table  # type: ignore[attr-defined]  # lark has no public name
+    table: ParseTable = made.parser.parser._parse_table
     words = {t.name: t.pattern.value for t in made.terminals if isinstance(t.pattern, lark.lexer.PatternStr)}
     named = {t.name for t in made.terminals if t.name in _NAMED}
     terminals = {name: name if name in named else text for name, text in words.items()}
@@ -90,7 +92,7 @@ def make_tables(grammar: str) -> Tables:
         actions_.append({})
         gotos.append({})
         for symbol, (_, target) in sorted(table.states[state].items()):
-            value = order[target] if isinstance(target, int) else numbers[target]
+            value = order[target] if not isinstance(target, lark.grammar.Rule) else numbers[target]
             (actions_ if symbol in terminals else gotos)[-1][terminals.get(symbol, symbol)] = value
     final = order[table.end_states["start"]]
     actions_[final][END] = final
@@ -98,19 +100,17 @@ def make_tables(grammar: str) -> Tables:
     return Tables(_rules(rules), tuple(actions_), tuple(gotos), used, final)
 
 
-_NAMED = frozenset(
-    "LEVEL VERSION_WORD BITS GEOMETRY SCALE CATEGORY BUDGET PLUS MINUS STAR SLASH PERCENT CARET".split()
-)
+_NAMED = words("LEVEL VERSION_WORD BITS GEOMETRY SCALE CATEGORY BUDGET PLUS MINUS STAR SLASH PERCENT CARET")
 """Terminals that the grammar names although they are plain words or signs; the others are known by their text."""
 
 
-def _order(states: dict[int, dict[str, tuple[object, object]]], start: int) -> dict[int, int]:
+def _order(states: Mapping[_State, Mapping[str, tuple[Any, ...]]], start: _State) -> dict[_State, int]:
     """New numbers of the states, breadth first from `start`, so that the tables do not depend on hashing."""
-    order = {start: 0}
+    order: dict[_State, int] = {start: 0}
     queue = [start]
     for state in queue:
         for _, (_, target) in sorted(states[state].items()):
-            if isinstance(target, int) and target not in order:
+            if not isinstance(target, lark.grammar.Rule) and target not in order:
                 order[target] = len(order)
                 queue.append(target)
     return order
@@ -122,8 +122,8 @@ def _rules(rules: list[lark.grammar.Rule]) -> tuple[Rule, ...]:
     for rule in rules:
         if len(rule.expansion) != 1 or rule.expansion[0].is_term:
             transparent.discard(rule.origin.name)
-    while dropped := {r.origin.name for r in rules if r.expansion and _inlines(r.expansion[0], transparent)} & transparent:
-        transparent -= dropped
+    while collecting := {r.origin.name for r in rules if _inlines(r.expansion[0], transparent)} & transparent:
+        transparent -= collecting
     return tuple(_rule(rule, transparent) for rule in rules)
 
 
@@ -131,11 +131,14 @@ def _inlines(symbol: lark.grammar.Symbol, transparent: set[str]) -> bool:
     return not symbol.is_term and symbol.name.startswith("_") and symbol.name not in transparent
 
 
+def _is_filtered(symbol: lark.grammar.Symbol) -> bool:
+    return isinstance(symbol, lark.grammar.Terminal) and symbol.filter_out
+
+
 def _rule(rule: lark.grammar.Rule, transparent: set[str]) -> Rule:
     origin = rule.origin.name
     parts = tuple(
-        DROP if symbol.is_term and symbol.filter_out else INLINE if _inlines(symbol, transparent) else KEEP
-        for symbol in rule.expansion
+        INLINE if _inlines(symbol, transparent) else DROP if _is_filtered(symbol) else KEEP for symbol in rule.expansion
     )
     single = parts.count(KEEP) == 1 and INLINE not in parts
     passes = origin in transparent or (bool(rule.options.expand1) and not rule.alias and single)

@@ -11,12 +11,12 @@ from cogseedc.frontend import mistakes
 from cogseedc.frontend.layout import Layout
 from cogseedc.frontend.machine import Machine, advance
 from cogseedc.frontend.mistakes import Mistake, Situation
-from cogseedc.frontend.tokens import CLOSING, END, HEADS, OPENING, SIGNS
+from cogseedc.frontend.tokens import CLOSING, END, HEADS, OPENING, SIGNS, words
 
 _ITEM, _STATEMENT = "const", "share"
 """Words that a list of items, and of statements or members, takes in every place."""
-_ITEM_STARTS = frozenset("import from const export seed".split())
-_STARTS = frozenset("in out knob param state gate exit exits next loss share yield @".split()) | set(HEADS.values())
+_ITEM_STARTS = frozenset(["import", "from", "const", "export", "seed"])
+_STARTS = words("in out knob param state gate exit exits next loss share yield @") | set(HEADS.values())
 _CONTEXT = 24
 """Tokens of the statement that the table of mistakes looks at."""
 _SHOWN_AS = {kind: word for word, kind in [*HEADS.items(), *SIGNS.items()]}
@@ -26,10 +26,10 @@ _SHOWN = 4
 """Expected tokens that a message names."""
 _NAMES = frozenset(["NAME", *HEADS.values()])
 _GROUPS = (
-    ("an expression", "not", frozenset("NUMBER STRING BOOLEAN ( MINUS not when route for repeat scan".split()) | _NAMES),
-    ("a statement", "loss", frozenset("share param state gate exit exits next loss @".split()) | _NAMES),
-    ("a port", "out", frozenset("in out knob".split())),
-    ("an operator", "PLUS", frozenset("PLUS MINUS STAR SLASH PERCENT CARET COMPARISON |> and or . ( [".split())),
+    ("an expression", "not", words("NUMBER STRING BOOLEAN ( MINUS not when route for repeat scan") | _NAMES),
+    ("a statement", "loss", words("share param state gate exit exits next loss @") | _NAMES),
+    ("a port", "out", frozenset(["in", "out", "knob"])),
+    ("an operator", "PLUS", words("PLUS MINUS STAR SLASH PERCENT CARET COMPARISON |> and or . ( [")),
     ("a name", "NAME", _NAMES),
     ("a comparison", "COMPARISON", frozenset(["COMPARISON"])),
     ("a number", "NUMBER", frozenset(["NUMBER"])),

@@ -14,15 +14,21 @@ from cogseedc.diagnostics.model import Diagnostics
 from cogseedc.limits import Limits
 from cogseedc.source import Source, Span
 
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
 END = "$END"
 FOREIGN = "FOREIGN"
 NAME_LENGTH = 63
 
-RESERVED = frozenset(
-    "in out knob param state gate exit exits next loss share yield when route for repeat scan not and or true false else".split()
+RESERVED = words(
+    "in out knob param state gate exit exits next loss share yield when route for repeat scan not and or true false else"
 )
 """Words that are never names."""
-WORDS_IN_PLACE = frozenset("import from as const export seed over at with until via merge".split())
+WORDS_IN_PLACE = words("import from as const export seed over at with until via merge")
 """Words only where the grammar can take them, names elsewhere."""
 HEADS = {
     "level": "LEVEL", "version": "VERSION_WORD", "bits": "BITS", "geometry": "GEOMETRY",
@@ -35,9 +41,9 @@ WORDS = {
     "true": "BOOLEAN",
     "false": "BOOLEAN",
 }
-SIGNS = {sign: sign for sign in "|> .. => ( ) [ ] { } , : = . | @".split()} | {
+SIGNS = {sign: sign for sign in ["|>", "..", "=>", "(", ")", "[", "]", "{", "}", ",", ":", "=", ".", "|", "@"]} | {
     "+": "PLUS", "-": "MINUS", "*": "STAR", "/": "SLASH", "%": "PERCENT", "^": "CARET",
-    **dict.fromkeys("< <= > >= == !=".split(), "COMPARISON"),
+    **dict.fromkeys(["<", "<=", ">", ">=", "==", "!="], "COMPARISON"),
 }  # fmt: skip
 OPENING = {"(": ")", "[": "]", "{": "}"}
 CLOSING = {close: open for open, close in OPENING.items()}

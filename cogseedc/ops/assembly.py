@@ -31,6 +31,7 @@ from cogseedc.ops.rules import (
     Types,
     axis_attr,
     axis_position,
+    distinct,
     flow_dropped,
     flow_mapped,
     integer,
@@ -113,7 +114,8 @@ def _stack_rule(site: Site) -> Resolution:
     axis %= rank
     new = Axis(into[0].name if into else None, Size.of(len(types)))
     axes = (*types[0].axes[:axis], new, *types[0].axes[axis:])
-    return one(Attrs.of(axis=axis, into=(new.name,) if new.name else None), types[0].with_axes(axes))
+    result = distinct(site, types[0].with_axes(axes), "into")
+    return one(Attrs.of(axis=axis, into=(new.name,) if new.name else None), result)
 
 
 def _stack_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
@@ -140,7 +142,7 @@ _SEVERAL = (
         lambda call: f"torch.cat(({_all(call)},), dim={call.attrs.integer('over')})",
         lambda call: call.node("Concat", list(call.args), axis=call.attrs.integer("over")),
         (
-            Example("x: f32[N, C=2, H=3], y: f32[N, C=4, H=3]", "concat[over=C](x, y)"),
+            Example("x: f32[N, C=2, H=3], y: f32[N, D=4, H=3]", "concat[over=C](x, y)"),
             Example("x: f32[N, 2], y: f32[N, 3], z: f32[N, 1]", "concat(x, y, z)"),
         ),
         widths=MOVABLE, group=GROUP,

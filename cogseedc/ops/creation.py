@@ -138,6 +138,11 @@ def _eye_rule(site: Site) -> Resolution:
     return one(attrs, TensorType(dtype, (rows, columns)))
 
 
+def _eye(call: ReferenceCall) -> Array:
+    rows, columns = call.sizes(call.types[0].shape)
+    return ref_cast(np.eye(rows, columns), call.types[0].dtype)
+
+
 def _eye_torch(call: TorchCall) -> str:
     kind = call.types[0]
     rows, columns = call.size(kind.shape[0]), call.size(kind.shape[1])
@@ -189,7 +194,7 @@ OPS: tuple[OpSpec, ...] = (
         "eye", "One on the diagonal, zero elsewhere, in f32 unless said.", (),
         (Parameter("rows", Kind.SIZE), Parameter("columns", Kind.SIZE, None), Parameter("dtype", Kind.DTYPE, None)),
         _eye_rule, _no_flow,
-        lambda call: ref_cast(np.eye(call.size(call.types[0].shape[0]), call.size(call.types[0].shape[1])), call.types[0].dtype), _eye_torch, _eye_onnx,
+        _eye, _eye_torch, _eye_onnx,
         (Example("", "eye[3]()"), Example("x: f32[N, T]", "eye[T, 2]()")), group=GROUP, differentiable=False,
     ),
 )  # fmt: skip

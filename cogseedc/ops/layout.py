@@ -31,6 +31,7 @@ from cogseedc.ops.rules import (
     axis_attr,
     axis_position,
     axis_positions,
+    distinct,
     flow_dropped,
     flow_mapped,
     integer,
@@ -83,7 +84,8 @@ def _permute_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) ->
 def _expand_rule(site: Site) -> Resolution:
     axes = new_axes(site, "sizes")
     type = site.type(0)
-    return one(Attrs.of(sizes=tuple(axis_attr(a) for a in axes)), type.with_axes(axes + type.axes))
+    result = distinct(site, type.with_axes(axes + type.axes), "sizes")
+    return one(Attrs.of(sizes=tuple(axis_attr(a) for a in axes)), result)
 
 
 def _expand_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:

@@ -312,8 +312,8 @@ OPS: tuple[OpSpec, ...] = (
         summary="normalises channels (axis 1, or `over=`) by kept statistics, in training by those of the batch",
         operands=(
             *_AFFINE,
-            Operand("mean", optional=True, weight=True),
-            Operand("variance", optional=True, weight=True),
+            Operand("running_mean", optional=True, weight=True),
+            Operand("running_var", optional=True, weight=True),
         ),
         parameters=(
             _CHANNELS,

@@ -30,6 +30,7 @@ from cogseedc.ops.rules import (
     Types,
     axis_attr,
     axis_position,
+    distinct,
     drop_axes,
     flag,
     flow_aligned,
@@ -198,7 +199,7 @@ def _top_mask_rule(site: Site) -> Resolution:
     require(site, 0, _INDEX, "indices")
     type = require_rank(site, 0, 1, "indices along a last axis")
     axis = new_axis(site, site.statics["classes"], "classes")
-    return one(Attrs.of(classes=axis_attr(axis)), TensorType(Dtype.BOOL, (*type.axes[:-1], axis)))
+    return one(Attrs.of(classes=axis_attr(axis)), distinct(site, TensorType(Dtype.BOOL, (*type.axes[:-1], axis))))
 
 
 def _flow_last(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
@@ -307,7 +308,7 @@ def _one_hot_rule(site: Site) -> Resolution:
     axis = new_axis(site, site.statics["classes"], "classes")
     dtype = site.statics["dtype"]
     assert isinstance(dtype, Dtype)
-    return one(Attrs.of(classes=axis_attr(axis), dtype=dtype), TensorType(dtype, (*type.axes, axis)))
+    return one(Attrs.of(classes=axis_attr(axis), dtype=dtype), distinct(site, TensorType(dtype, (*type.axes, axis))))
 
 
 def _one_hot_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:

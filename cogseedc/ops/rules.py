@@ -180,6 +180,16 @@ def drop_axes(type: TensorType, positions: Sequence[int], keep: bool = False) ->
     return type.with_axes(tuple(axes))
 
 
+def distinct(site: Site, type: TensorType, static: str | None = None) -> TensorType:
+    """The type, whose new axes must not repeat a name. Fails with CS0312."""
+    names = [n for n in type.names if n is not None]
+    for name in names:
+        if names.count(name) > 1:
+            help = "use another name for the new axis"
+            site.fail("CS0312", f"the result of `{site.op}` would have two axes {name}", help, static=static)
+    return type
+
+
 def require(site: Site, operand: int, dtypes: Sequence[Dtype], what: str) -> TensorType:
     """The type of an operand, whose dtype must be one of `dtypes`. Fails with CS0305."""
     type = site.type(operand)

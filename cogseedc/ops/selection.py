@@ -44,6 +44,7 @@ from cogseedc.ops.rules import (
     require,
     size_attr,
 )
+from cogseedc.ops.signature import show
 from cogseedc.ops.spelling import (
     known,
     onnx_arg,
@@ -77,7 +78,16 @@ def _shared(site: Site, x: TensorType, index: TensorType, over: int) -> tuple[in
     """For each axis of the index, the axis of x that it goes with (by name), or -1."""
     given = site.statics["shared"]
     if isinstance(given, tuple):
-        return tuple(g for g in given if isinstance(g, int))
+        shared = tuple(g for g in given if isinstance(g, int))
+        used = [s for s in shared if s >= 0]
+        fits = len(shared) == index.rank and len(set(used)) == len(used)
+        if not fits or any(s != -1 and (not 0 <= s < x.rank or s == over) for s in shared):
+            help = f"one axis of {x}, or -1, for each axis of {index}"
+            site.fail("CS0310", f"`shared` of `{site.op}` is {show(given)}", help, static="shared")
+        for axis, s in zip(index.axes, shared, strict=True):
+            if s >= 0 and x.axes[s].size != axis.size:
+                site.fail("CS0304", f"`{site.op}`: axis {axis} of the index is {x.axes[s]} in {x}", operand=1)
+        return shared
     found: list[int] = []
     for axis in index.axes:
         at = x.position(axis.name) if axis.name is not None else None
@@ -316,7 +326,7 @@ _PLACED = (
             [call.args[0], _clamped(call, 1, known(call.inputs).axes[call.attrs.integer("over")].size)],
             axis=call.attrs.integer("over"),
         ),
-        (Example("x: f32[N, C=4, H=3], index: i64[N, C=2, H=3]", "gather[over=C](x, index)"),),
+        (Example("x: f32[N, C=4, H=3], index: i64[N, D=2, H=3]", "gather[over=C](x, index)"),),
         widths=MOVABLE, group=GROUP,
     ),
     OpSpec(
@@ -327,8 +337,8 @@ _PLACED = (
         f"{call.attrs.integer('over')}, {call.attrs.flag('add')})",
         _scatter_onnx,
         (
-            Example("x: f32[N, C=4], index: i64[N, C=2], v: f32[N, C=2]", "scatter[over=C](x, index, v)"),
-            Example("x: f32[N, C=4], index: i64[N, C=2], v: f32[N, C=2]", "scatter[over=C, add=true](x, index, v)"),
+            Example("x: f32[N, C=4], index: i64[N, D=2], v: f32[N, D=2]", "scatter[over=C](x, index, v)"),
+            Example("x: f32[N, C=4], index: i64[N, D=2], v: f32[N, D=2]", "scatter[over=C, add=true](x, index, v)"),
         ),
         group=GROUP,
     ),

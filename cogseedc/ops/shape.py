@@ -34,6 +34,7 @@ from cogseedc.ops.rules import (
     axis_attr,
     axis_position,
     axis_positions,
+    distinct,
     drop_axes,
     flow_dropped,
     flow_mapped,
@@ -117,7 +118,7 @@ def _split_rule(site: Site) -> Resolution:
             sizes[a.name] = sizes[a.name] or a.size or site.axes.get(a.name)
     axes = _fill(site, type.axes[over].size, sizes)
     attrs = Attrs.of(over=over, into=tuple(axis_attr(a) for a in axes))
-    return one(attrs, replace_axis(type, over, *axes))
+    return one(attrs, distinct(site, replace_axis(type, over, *axes), "into"))
 
 
 def _fill(site: Site, total: Size, sizes: dict[str, Size | None]) -> tuple[Axis, ...]:
@@ -162,7 +163,7 @@ def _join_rule(site: Site) -> Resolution:
     result = _merged(site, type, places, name)
     if len(into) > 1:
         site.fail("CS0312", "`join` makes one axis", "write `into=E`", static="into")
-    return one(Attrs.of(over=places, into=(name,) if name else None), result)
+    return one(Attrs.of(over=places, into=(name,) if name else None), distinct(site, result, "into"))
 
 
 def _flatten_rule(site: Site) -> Resolution:
@@ -199,7 +200,8 @@ def _reshape_rule(site: Site) -> Resolution:
         site.fail("CS0314", message, "sizes must multiply to the number of elements", 0, "sizes")
     if free:
         axes[free[0]] = Axis(None, left)
-    return one(Attrs.of(sizes=tuple(axis_attr(a) for a in axes)), type.with_axes(tuple(axes)))
+    result = distinct(site, type.with_axes(tuple(axes)), "sizes")
+    return one(Attrs.of(sizes=tuple(axis_attr(a) for a in axes)), result)
 
 
 def _squeeze_rule(site: Site) -> Resolution:

@@ -34,7 +34,7 @@ class _WrongKindError(Exception):
 
 
 def signature(spec: OpSpec) -> str:
-    """The signature for people: `mean[over, keep=false](x)`."""
+    """The signature for people: `mean[over?, keep=false](x)`; what has a `?` may be left out."""
     statics = ", ".join(_parameter(p) for p in spec.parameters)
     operands = ", ".join(("..." if o.variadic else "") + o.name + ("?" if o.optional else "") for o in spec.operands)
     return f"{spec.name}{f'[{statics}]' if statics else ''}({operands})"
@@ -44,12 +44,14 @@ def _parameter(parameter: Parameter) -> str:
     if parameter.default is REQUIRED:
         return parameter.name
     default = parameter.default
+    if default is None or default == ():
+        return f"{parameter.name}?"
     if isinstance(default, Dtype):
         text = default.value
     elif isinstance(default, bool):
         text = str(default).lower()
     else:
-        text = "none" if default is None else str(default)
+        text = str(default)
     return f"{parameter.name}={text}"
 
 

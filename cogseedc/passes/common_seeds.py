@@ -8,7 +8,7 @@ from typing import ClassVar
 from cogseedc.ir import Call, Constant, Graph, Merge, Node, NodeId, Ops, Value, output_types
 from cogseedc.passes.base import Context, Pass
 
-_Key = tuple[Node, tuple[Value | None, ...]]
+_Key = tuple[Node, tuple[Value | None, ...], str | None]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class CommonSeeds(Pass):
 
     Weights are told apart by their node, so instances with weights of their own stay apart. Operations that
     differ in training (dropout draws anew, batch norm keeps statistics) are left alone, and so are gates, whose names
-    are keys of the trace. The first one stays, with its origin.
+    are keys of the trace, and calls whose forced precisions (`@bits`) differ. The first one stays, with its origin.
     """
 
     name: ClassVar[str] = "common-seeds"
@@ -31,7 +31,7 @@ class CommonSeeds(Pass):
             if not _shareable(node, context.ops):
                 continue
             operands = tuple(v and Value(same.get(v.node, v.node), v.port) for v in wiring.operands(id))
-            kept = first.setdefault((node, operands), id)
+            kept = first.setdefault((node, operands, node.origin.forced_bits), id)
             if kept != id:
                 same[id] = kept
         for id, kept in same.items():

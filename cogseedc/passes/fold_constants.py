@@ -150,7 +150,9 @@ def _array(node: Constant) -> Array:
     """The elements as every backend holds them: rounded to the dtype, then as the reference computes."""
     shape = tuple(size.evaluate({}) for size in node.type.shape)
     array = np.asarray(node.values).astype(_NUMPY[node.type.dtype])
-    return _wide(np.broadcast_to(array.reshape(()), shape) if array.size == 1 else array.reshape(shape), node.type.dtype)
+    return _wide(
+        np.broadcast_to(array.reshape(()), shape) if array.size == 1 else array.reshape(shape), node.type.dtype
+    )
 
 
 def _wide(array: Array, dtype: Dtype) -> Array:
@@ -162,7 +164,7 @@ def _evaluate(spec: OpSpec, call: _Folding) -> tuple[Array, ...] | None:
     with np.errstate(all="ignore"):
         made = spec.reference(call)
         results = made if isinstance(made, tuple) else (made,)
-        rounded = list[Array]()
+        rounded: list[Array] = []
         for result, type in zip(results, call.types, strict=True):
             exact = np.asarray(result)
             value = _wide(exact.astype(_NUMPY[type.dtype]), type.dtype)

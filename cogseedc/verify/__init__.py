@@ -6,7 +6,7 @@ from cogseedc.verify.compare import Mismatch, Tolerance
 from cogseedc.verify.forcing import ROTATE, Force
 from cogseedc.verify.report import Report
 from cogseedc.verify.runners import OnnxRunner, Run, Runner, TorchRunner
-from cogseedc.verify.verify import Settings, verify
+from cogseedc.verify.verification import Settings, verify
 
 __all__ = [
     "Force",

@@ -21,7 +21,7 @@ from cogseedc.verify.census import RowSpace, row_spaces
 from cogseedc.verify.compare import Tolerance
 from cogseedc.verify.report import Report
 from cogseedc.verify.runners import OnnxRunner, Runner, TorchRunner
-from cogseedc.verify.verify import Settings, verify
+from cogseedc.verify.verification import Settings, verify
 
 if TYPE_CHECKING:
     import numpy as np

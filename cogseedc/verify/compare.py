@@ -86,11 +86,11 @@ def compare_decisions(node: Gate | Exit, trace: Array, own: Array, margin: Array
         return f"the trace has shape {trace.shape}, expected {own.shape}"
     if ((trace < -1) | (trace >= arms_of(node))).any():
         return f"the trace has an arm outside -1 .. {arms_of(node) - 1}"
-    reached = trace >= 0
-    different = np.asarray(trace != own)
-    if many:
-        reached = np.asarray(reached.any(axis=-1))
+    if many:  # the same arms in another order are the same decision
+        reached = np.asarray((trace >= 0).any(axis=-1))
         different = np.asarray((mask_of(trace, arms_of(node)) != mask_of(own, arms_of(node))).any(axis=-1))
+    else:
+        reached, different = np.asarray(trace >= 0), np.asarray(trace != own)
     wrong = reached & different & (margin > near)
     if not wrong.any():
         return None

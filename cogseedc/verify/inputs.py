@@ -21,6 +21,8 @@ else:
     np = lazy("numpy")
 
 _CANDIDATES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, 96, 128, 224)
+_ROWS = 16
+"""Every batch up to this one is cut from it."""
 _PASS_ON = frozenset({"permute", "unsqueeze", "squeeze", "expand", "reshape", "flatten", "select", "slice", "cast"})
 """Operations behind which an integer is still the same number."""
 _LARGEST = {Dtype.U8: 256, Dtype.I8: 128}
@@ -57,15 +59,18 @@ def choose_sizes(
 
 
 def random_inputs(graph: Graph, batch: int, sizes: Mapping[str, int], rng: int, scale: float = 1.0) -> dict[str, Array]:
-    """A batch of random inputs: normal with standard deviation `scale`, integers within what they index."""
-    bound = {**sizes, BATCH: batch}
-    return {
-        node.name: _random(
-            node, tuple(s.evaluate(bound) for s in node.type.shape), rng, scale, _limit(graph, id, bound)
-        )
-        for id, node in graph.nodes()
-        if isinstance(node, Input)
-    }
+    """A batch of random inputs: normal with standard deviation `scale`, integers within what they index.
+
+    A smaller batch is the beginning of a larger one, so that the reference need not evaluate its samples again.
+    """
+    bound = {**sizes, BATCH: max(batch, _ROWS)}
+    result: dict[str, Array] = {}
+    for id, node in graph.nodes():
+        if isinstance(node, Input):
+            shape = tuple(s.evaluate(bound) for s in node.type.shape)
+            rows = tuple(slice(batch if i == node.type.batch else None) for i in range(len(shape)))
+            result[node.name] = _random(node, shape, rng, scale, _limit(graph, id, bound))[rows]
+    return result
 
 
 def _symbols(graph: Graph) -> list[str]:

@@ -97,8 +97,11 @@ class OnnxRunner:
     session: Session
     model: bytes
     plan: Schedule
-    rotates: bool = False
     _forced: tuple[frozenset[str], Session] | None = None
+
+    @property
+    def rotates(self) -> bool:
+        return not self.session.batch_one
 
     def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Any]) -> Run:
         return _call(self.session, inputs, knobs)
@@ -122,7 +125,9 @@ class OnnxRunner:
         return self._forced[1]
 
     def _inputs(self, name: str, force: Force) -> dict[str, Array]:
-        """`(raw and keep) or value`, of an index `raw * keep + value`."""
+        """`(raw and keep) or value`, of an index `raw * keep + value`; `turn` for ROTATE."""
+        if force == ROTATE:
+            return {f"force.{name}.turn": np.asarray(True)}
         node = self.plan.decider(name)
         arms = arms_of(node)
         match kind_of(node):

@@ -109,14 +109,6 @@ OPS: Mapping[str, OpSpec] = {
             lambda x: np.argsort(-x, -1, kind="stable")[..., :2],
             lambda c: c.nodes("TopK", [c.args[0], c.constant(np.array([2]))], 2, axis=-1)[1],
         ),
-        *(
-            spec(
-                f"column{i}",
-                lambda x, i=i: x[..., i],
-                lambda c, i=i: c.node("Gather", [c.args[0], c.constant(np.array(i))], axis=-1),
-            )
-            for i in range(4)
-        ),
         spec("mean_all", lambda x: np.float64(x.mean()), lambda c: c.node("ReduceMean", c.args, keepdims=0)),
         spec(
             "flat",

@@ -178,7 +178,8 @@ def module_of(builder: Builder, folder: Path, gates: Gates = "compact", target: 
     file = folder / f"net_{len(list(folder.iterdir()))}.py"
     file.write_text(text_of(builder, gates, target), encoding="ascii")
     spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     net = module.Net()

@@ -276,26 +276,18 @@ def test_experts(mode: MergeMode, wrap: Wrap, otherwise: bool) -> None:
         [(a, gate, i) for i, a in enumerate(arms)], x if otherwise else None, mode, scores if weights else None
     )
     writes = []
-    if weights:
-        columns = [weight_column(net, scores, i) for i in range(4)]
-        net.block(ROOT, Wrap.NONE, *columns)
-    for i, (arm, space) in enumerate(zip(arms, spaces, strict=True)):
+    for arm, space in zip(arms, spaces, strict=True):
         steps: list[object] = [Take(Slot(x.node, 0, ROOT), Slot(x.node, 0, space)), arm]
         weight = None
         if weights:
-            weight = Slot(columns[i].node, 0, space)
-            steps.append(Take(Slot(columns[i].node, 0, ROOT), weight))
+            weight = Slot(scores.node, 0, space)
+            steps.append(Take(Slot(scores.node, 0, ROOT), weight))
         net.block(space, wrap, *steps)
         writes.append(Write(Slot(arm.node, 0, space), weight))
     base = Slot(x.node, 0, ROOT) if otherwise else None
     net.block(ROOT, Wrap.NONE, Accumulate(y.node, tuple(writes), base, tuple(choices), Slot(y.node, 0, ROOT)))
     net.output("y", y)
     check(net, vectors)
-
-
-def weight_column(net: Net, scores: Value, arm: int) -> Value:
-    have = net.graph.type(scores)
-    return net.call(f"column{arm}", [scores], have.with_axes(have.axes[:1]))
 
 
 @pytest.mark.parametrize("mode", list(MergeMode))

@@ -1,6 +1,6 @@
 """Single-value cuts and the placing of exits against exhaustive search."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,7 +52,7 @@ def test_cuts_are_what_every_path_goes_through(network):
 
 def _largest(before, total, chosen):
     ends = [0, *(before[i] for i in chosen), total]
-    return max(b - a for a, b in zip(ends, ends[1:], strict=False))
+    return max(b - a for a, b in pairwise(ends))
 
 
 @settings(max_examples=300, deadline=None)

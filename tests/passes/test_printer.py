@@ -2,7 +2,7 @@
 
 from cogseedc.diagnostics import Diagnostics
 from cogseedc.frontend.parser import parse
-from cogseedc.ir import Axis, Dtype, GateKind, Gate, Knob, MergeMode, Size, TensorType, Value, print_graph
+from cogseedc.ir import Axis, Dtype, Gate, GateKind, Knob, MergeMode, Size, TensorType, Value, print_graph
 from cogseedc.limits import Limits
 from cogseedc.passes import Context, EliminateDeadSeeds
 from cogseedc.source import Source
@@ -21,7 +21,9 @@ def test_early_exit():
     toy, *_ = early_exit()
     EliminateDeadSeeds().run(toy.graph, Context(OPS))
     text = print_graph(toy.graph, "Early", OPS)
-    assert text == """\
+    assert (
+        text
+        == """\
 export seed Early {
     category ir
     in  x: f32[N, C=4]
@@ -52,6 +54,7 @@ export seed Early {
     y = v8
 }
 """
+    )
     assert text == print_graph(toy.graph.copy(), "Early", OPS)
     assert parses(text)
 

@@ -104,13 +104,6 @@ class Joins:
         current = region.node("Gather", [total, index], axis=type.batch)
         return self.overwrite(region, total, region.node("Add", [current, value]), type, source, target)
 
-    def weighted(self, region: Region, value: str, type: TensorType, weight: str, have: TensorType) -> str:
-        """A value times a weight that lies along its leftmost axes."""
-        if have.rank < type.rank:
-            axes = region.constant(np.arange(have.rank, type.rank))
-            weight = region.node("Unsqueeze", [weight, axes])
-        return region.node("Mul", [value, weight])
-
 
 def runs_whole(rows: Rows, lower: SpaceId, upper: SpaceId) -> bool:
     """Whether only BRANCH spaces lie between: a value there has all rows, or none."""

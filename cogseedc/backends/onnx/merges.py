@@ -30,7 +30,7 @@ def merge(
 ) -> str:
     """The merge of all arms' values, each at all rows; its result may still want broadcasting to the merge's type."""
     chosen = [
-        aligned(region, node, i, gate, arm_mask(region, gate, decision, node.arms[i]))
+        aligned(region, node, i, arm_mask(region, gate, decision, node.arms[i]))
         for i, (gate, decision) in enumerate(zip(gates, decisions, strict=True))
     ]
     if node.mode is MergeMode.SELECT:
@@ -39,7 +39,7 @@ def merge(
         for i in reversed(range(last)):
             result = where(region, chosen[i], values[i], result, node.type.dtype)
         return result
-    terms = [_term(region, node, i, chosen[i], value, gates[i], weights) for i, value in enumerate(values)]
+    terms = [_term(region, node, i, chosen[i], value, weights) for i, value in enumerate(values)]
     result = _combined(region, node, terms, chosen)
     if node.mode is MergeMode.MAX or otherwise:
         taken = any_of(region, chosen)
@@ -72,7 +72,7 @@ def aligned_choice(region: Region, type: TensorType, mask: str) -> str:
     return region.node("Unsqueeze", [mask, region.constant(axes)])
 
 
-def aligned(region: Region, node: Merge, arm: int, gate: Gate, mask: str) -> str:
+def aligned(region: Region, node: Merge, arm: int, mask: str) -> str:
     """A decision over the gate's axes, laid along the value's axes `node.axes[arm]` for right-aligned broadcasting."""
     axes = node.axes[arm]
     order = sorted(range(len(axes)), key=lambda i: axes[i])
@@ -85,7 +85,13 @@ def aligned(region: Region, node: Merge, arm: int, gate: Gate, mask: str) -> str
     return region.node("Unsqueeze", [mask, region.constant(np.array(missing, np.int64))])
 
 
-def _term(region: Region, node: Merge, arm: int, chosen: str, value: str, gate: Gate, weights: str | None) -> str:
+def weighted(region: Region, node: Merge, arm: int, value: str, weights: str) -> str:
+    """The value of an arm times its column of the dense weights."""
+    own = region.node("Gather", [weights, region.constant(np.array(node.arms[arm], np.int64))], axis=-1)
+    return region.node("Mul", [value, aligned(region, node, arm, own)])
+
+
+def _term(region: Region, node: Merge, arm: int, chosen: str, value: str, weights: str | None) -> str:
     """The arm's contribution: its value where it is chosen, the neutral element elsewhere."""
     dtype = node.type.dtype
     if node.mode is MergeMode.MAX:
@@ -93,8 +99,7 @@ def _term(region: Region, node: Merge, arm: int, chosen: str, value: str, gate: 
         return where(region, chosen, value, _literal(region, dtype, lowest), dtype)
     if node.mode is MergeMode.WEIGHTED_SUM:
         assert weights is not None
-        own = region.node("Gather", [weights, region.constant(np.array(node.arms[arm], np.int64))], axis=-1)
-        value = region.node("Mul", [value, aligned(region, node, arm, gate, own)])
+        value = weighted(region, node, arm, value, weights)
     return where(region, chosen, value, _literal(region, dtype, 0), dtype)
 
 

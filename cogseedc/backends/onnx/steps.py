@@ -9,7 +9,7 @@ from cogseedc.backends.onnx.builder import Place, Region
 from cogseedc.backends.onnx.calls import CallSite, literal
 from cogseedc.backends.onnx.fusion import Fusion
 from cogseedc.backends.onnx.joins import Joins, runs_whole
-from cogseedc.backends.onnx.merges import aligned_choice, any_of, merge, where
+from cogseedc.backends.onnx.merges import aligned_choice, any_of, merge, weighted, where
 from cogseedc.backends.onnx.rows import Rows
 from cogseedc.backends.onnx.sizes import Sizes
 from cogseedc.backends.onnx.tensors import Dimension
@@ -228,10 +228,7 @@ class Steps:
     def arm(self, region: Region, write: Write, type: TensorType) -> str:
         """A write's value, broadcast to the join's type at the rows of its own space."""
         have, space = self.type(write.value), write.value.space
-        value = self.joins.expand(region, self.value(region, write.value), have, type, space)
-        if write.weight is None:
-            return value
-        return self.joins.weighted(region, value, type, self.value(region, write.weight), self.type(write.weight))
+        return self.joins.expand(region, self.value(region, write.value), have, type, space)
 
     def _accumulate(self, region: Region, step: Accumulate) -> str:
         target = step.output.space
@@ -239,8 +236,10 @@ class Steps:
         node = self.plan.graph[step.node]
         assert isinstance(node, Merge)
         total = self.joins.full(region, type, target)
-        for write in step.writes:
+        for arm, write in enumerate(step.writes):
             value = self.arm(region, write, type)
+            if write.weight is not None:
+                value = weighted(region, node, arm, value, self.value(region, write.weight))
             total = self.joins.add(region, total, value, type, self.dims(type, target), write.value.space, target)
         if step.otherwise is None:
             return total

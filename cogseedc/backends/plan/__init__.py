@@ -30,13 +30,14 @@ from cogseedc.backends.plan.model import (
     Write,
 )
 from cogseedc.backends.plan.schedule import blocks, schedule
-from cogseedc.backends.plan.spaces import Spaces
+from cogseedc.backends.plan.spaces import Condition, Spaces
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import (
     TRUE,
     Call,
     Exit,
     Gate,
+    GateKind,
     Graph,
     Guard,
     Input,
@@ -182,10 +183,27 @@ def _report(items: Items, step: Run, chosen: Chosen, guard: Guard) -> GateReport
     assert isinstance(gate, Gate)
     indices = step.inputs[1] if len(step.inputs) > 1 else None
     space = items.home[step.node]
-    reached = items.spaces.beyond(guard, space)
+    reached = ((),) if items.spaces.guard(space) == guard else _asked(items.graph, step.node)
     return GateReport(
         step.node, gate.name, chosen.strategy, step.outputs[0], indices, reached=reached, predicted=chosen.predicted
     )
+
+
+def _asked(graph: Graph, id: NodeId) -> tuple[tuple[Condition, ...], ...]:
+    """What the control edges into a gate say of other gates, each reached itself."""
+    terms: dict[int, list[Condition]] = {}
+    for edge in graph.wiring().controls[id]:
+        gate = graph[edge.src]
+        assert isinstance(gate, Gate)
+        term = terms.setdefault(edge.term, [])
+        arm = edge.arm if edge.arm >= 0 else ~edge.arm
+        if gate.kind is GateKind.MANY:
+            term.append((edge.src, (arm,), edge.arm < 0))
+        elif edge.arm >= 0:
+            term.append((edge.src, (arm,), False))
+        else:
+            term.append((edge.src, tuple(a for a in range(gate.arms) if a != arm), False))
+    return tuple(tuple(term) for _, term in sorted(terms.items()))
 
 
 def _unsafe(items: Items, steps: Sequence[tuple[SpaceId, Sequence[Step]]]) -> set[SpaceId]:

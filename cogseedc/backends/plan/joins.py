@@ -65,7 +65,7 @@ def _select(items: Items, literals: Literals, id: NodeId, node: Merge, given: li
         elif _covered(items, literals, arm, arms[:i]):
             kept.append(arm)
         else:
-            exact = items.spaces.of(literals.and_(items.spaces.guard(at), Guard((arm.chosen,))))
+            exact = items.spaces.below(at, arm.chosen)
             moved.append(replace(arm, space=exact))
     item = items.add(id, at)
     start = None if base is None else items.want(item, base)
@@ -118,10 +118,9 @@ def _reachable(items: Items, literals: Literals, node: Merge, given: list[Value]
 
 def _accumulate(items: Items, literals: Literals, id: NodeId, node: Merge, given: list[Value], at: SpaceId) -> None:
     count = len(node.arms)
-    guard = items.spaces.guard(at)
     weights = given[-1] if node.mode is MergeMode.WEIGHTED_SUM else None
     gates = [v.node for v in given[count : 2 * count]]
-    exact = [items.spaces.of(literals.and_(guard, literals.taken(g, a))) for g, a in zip(gates, node.arms, strict=True)]
+    exact = [items.spaces.below(at, _taken(literals, g, a)) for g, a in zip(gates, node.arms, strict=True)]
     item = items.add(id, at)
     writes = tuple(
         Write(items.below(item, value, space), None if weights is None else _weight(items, item, weights, space))

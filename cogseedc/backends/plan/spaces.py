@@ -38,11 +38,24 @@ class Spaces:
         self._known: dict[Guard, SpaceId] = {TRUE: ROOT}
         self._latest: dict[NodeId, list[SpaceId]] = {}
         self._support: dict[SpaceId, int] = {}
+        self._under: dict[tuple[SpaceId, Guard], SpaceId] = {}
 
     def of(self, guard: Guard) -> SpaceId:
         """The space that holds exactly the rows of a guard."""
         known = self._known.get(guard)
         return known if known is not None else self._make(guard)
+
+    def below(self, at: SpaceId, bits: int) -> SpaceId:
+        """The space of the rows of `at` where a conjunction holds: `at`, or one below it."""
+        found = self.of(self._literals.and_(self.guard(at), Guard((bits,))))
+        if self.common(found, at) == at:
+            return found
+        for run in self._runs(bits & ~_shared(self.guard(at))):
+            guard = self._literals.and_(self.guard(at), Guard((run,)))
+            if (at, guard) not in self._under:
+                self._under[at, guard] = self._new(at, guard, (run,))
+            at = self._under[at, guard]
+        return at
 
     def guard(self, space: SpaceId) -> Guard:
         return self.drafts[space].guard
@@ -65,12 +78,6 @@ class Spaces:
             a = above
         return a
 
-    def beyond(self, guard: Guard, space: SpaceId) -> tuple[tuple[Condition, ...], ...]:
-        """What `guard` asks for beyond the guard of a space."""
-        if self.guard(space) == guard:
-            return ((),)
-        return tuple(tuple(self._conditions(bits)) for bits in self._residual(guard, space))
-
     def _make(self, guard: Guard) -> SpaceId:
         assert guard.terms, "a node that nobody demands has no space"
         parent = self._parent(guard)
@@ -84,17 +91,19 @@ class Spaces:
 
     def _add(self, parent: SpaceId, guard: Guard, residual: tuple[int, ...]) -> SpaceId:
         known = self._known.get(guard)
-        if known is not None:
-            return known
+        if known is None:
+            known = self._known[guard] = self._new(parent, guard, residual)
+            self._support[known] = self._gates(guard)
+            for gate in dict.fromkeys(self._literals.owners[term.bit_length() - 1] for term in guard.terms):
+                self._latest.setdefault(gate, []).append(known)
+        return known
+
+    def _new(self, parent: SpaceId, guard: Guard, residual: tuple[int, ...]) -> SpaceId:
         terms = tuple(tuple(self._conditions(bits)) for bits in residual)
         ways = {self._strategies[gate] for term in terms for gate, _, _ in term}
         strategy = Strategy.COMPACT if Strategy.COMPACT in ways else Strategy.BRANCH
         id = SpaceId(len(self.drafts))
         self.drafts.append(Draft(id, parent, strategy, guard, terms, self.drafts[parent].depth + 1))
-        self._known[guard] = id
-        self._support[id] = self._gates(guard)
-        for gate in dict.fromkeys(self._literals.owners[term.bit_length() - 1] for term in guard.terms):
-            self._latest.setdefault(gate, []).append(id)
         return id
 
     def _parent(self, guard: Guard) -> SpaceId:

@@ -206,10 +206,23 @@ def _call(program: Program, main: Main, block: Block, method: Method) -> None:
     main.say(f"if {condition}:")
     main.lines += _indented(call)
     main.say("else:")
-    for value, kind in (("None", Slot), (nothing, Rows), ("False", Taken)):
-        same = [n for n, key in zip(names, method.results, strict=True) if isinstance(key, kind)]
-        if same:
-            main.say(f"    {' = '.join(same)} = {value}")
+    absent: dict[str, list[str]] = {}
+    for name, key in zip(names, method.results, strict=True):
+        absent.setdefault(_absent(program, key, nothing), []).append(name)
+    for value, same in absent.items():
+        main.say(f"    {' = '.join(same)} = {value}")
+
+
+def _absent(program: Program, key: Key, nothing: str) -> str:
+    """What stands for the result of a block that is not run; nobody computes with it."""
+    match key:
+        case Rows():
+            return nothing
+        case Taken():
+            return "False"
+        case Slot() if key in program.uniform:  # asked beside decisions over the batch: it must be a tensor
+            return f"torch.zeros((), dtype={DTYPES[program.type(key).dtype]})"
+    return "None"
 
 
 def _above(program: Program, space: SpaceId) -> SpaceId:

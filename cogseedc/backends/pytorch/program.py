@@ -63,6 +63,15 @@ class Program:
         self.graph: Graph = plan.graph
         self.wanted: dict[Key, str] = {}
         self.composed = self._composed()
+        self.uniform = frozenset(
+            choice.decision
+            for space in plan.spaces
+            if space.strategy is Strategy.COMPACT
+            for term in space.terms
+            for choice in term
+            if self.type(choice.decision).batch is None
+        )
+        """Decisions without batch axis that COMPACT spaces ask."""
 
     def space(self, id: SpaceId) -> Space:
         return self.plan.spaces[id]

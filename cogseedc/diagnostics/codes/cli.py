@@ -22,8 +22,8 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0903",
         "a file of arrays does not fit",
-        "`run` and `--calibration` read an .npz file with one array per input, named as the input is, all with the same batch. "
-        "Arrays of Python objects are refused: reading them would run code.",
+        "`run` and `--calibration` read an .npz file with one array per input, named as the input is, all with the "
+        "same batch. Arrays of Python objects are refused: reading them would run code.",
         "cogseedc run build/net images.txt",
         'numpy.savez("in.npz", image=images); cogseedc run build/net in.npz',
     ),
@@ -37,8 +37,8 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0905",
         "an output cannot be written",
-        "The place is a link, a file where a folder is wanted (or the reverse), a folder with other things in it, or the disk "
-        "refuses. What was there before is whole.",
+        "The place is a link, a file where a folder is wanted (or the reverse), a folder with other things in it, or "
+        "the disk refuses. What was there before is whole.",
         "cogseedc build net.seed --output /etc",
         "cogseedc build net.seed --output build/net",
     ),
@@ -66,7 +66,8 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0909",
         "not one static value",
-        "`--set name=value` takes a value in the syntax of the language: a number, true or false, a string, a name, a tuple.",
+        "`--set name=value` takes a value in the syntax of the language: a number, true or false, a string, a name, "
+        "a tuple.",
         'cogseedc build net.seed --set "width=16 const x = 3"',
         'cogseedc build net.seed --set width=16 --set "widths=(16, 32)"',
     ),
@@ -80,7 +81,8 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0911",
         "the weights are initial ones",
-        "Neither weights nor a number for initial ones was given, so the artifact is of a network that was never trained. A note.",
+        "Neither weights nor a number for initial ones was given, so the artifact is of a network "
+        "that was never trained. A note.",
         "cogseedc build net.seed",
         "cogseedc build net.seed --weights net.safetensors",
     ),

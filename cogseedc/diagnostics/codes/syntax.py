@@ -113,7 +113,7 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0116",
         "a number is out of range",
-        "Integers are those of 64 bits, fractional numbers those of double precision; infinity and NaN cannot be written.",
+        "Integers have 64 bits, fractional numbers double precision; infinity and NaN cannot be written.",
         "c = 9999999999999999999 * x",
         "c = 1e19 * x",
     ),
@@ -155,7 +155,7 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0123",
         "the name of an axis begins with a lower-case letter",
-        "Upper-case names are axes, lower-case ones values: `linear[E=5]` makes an axis, `conv2d[8, kernel=3]` sets a parameter.",
+        "Upper-case names are axes, lower-case ones values: `f[E=5]` makes an axis, `f[kernel=3]` sets a parameter.",
         "gate keep over n = score > 0",
         "gate keep over N = score > 0",
     ),

@@ -1,6 +1,8 @@
 """Equal work is done once; weights, gates and dropout stay apart."""
 
-from cogseedc.ir import Call, Gate
+from dataclasses import replace
+
+from cogseedc.ir import Call, Gate, Origin
 from cogseedc.passes import CommonSeeds, Context
 from tests.passes.toy import OPS, Toy
 
@@ -37,6 +39,15 @@ def test_attributes_and_training_keep_calls_apart():
     toy.output(toy.call("g", toy.call("f", x, k=1), toy.call("f", x, k=2), toy.call("drop", x), toy.call("drop", x)))
     assert not run(toy)
     assert len(calls(toy, "drop")) == 2
+
+
+def test_forced_precisions_keep_calls_apart():
+    toy = Toy()
+    x = toy.input()
+    a, b = toy.call("f", x), toy.call("f", x)
+    toy.graph.update(b.node, replace(toy.graph[b.node], origin=Origin(forced_bits="int8")))
+    toy.output(toy.call("g", a, b))
+    assert not run(toy)
 
 
 def test_gates_keep_their_names():

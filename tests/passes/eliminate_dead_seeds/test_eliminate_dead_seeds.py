@@ -3,7 +3,19 @@
 from hypothesis import given, settings
 
 from cogseedc.analysis import demand, guards
-from cogseedc.ir import Constant, ControlEdge, Input, Literals, Merge, MergeMode, Phase, Weight, phase, print_graph, verify
+from cogseedc.ir import (
+    Constant,
+    ControlEdge,
+    Input,
+    Literals,
+    Merge,
+    MergeMode,
+    Phase,
+    Weight,
+    phase,
+    print_graph,
+    verify,
+)
 from cogseedc.passes import Context, EliminateDeadSeeds, InsertExitPoints, run_pipeline
 from tests.passes.programs import programs, satisfied, worlds
 from tests.passes.toy import OPS, Toy, needed

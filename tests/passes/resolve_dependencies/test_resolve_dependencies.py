@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cogseedc.diagnostics import InternalError
-from cogseedc.ir import Knob, Origin, TensorType, Weight
-from cogseedc.ir import Dtype
+from cogseedc.ir import Dtype, Knob, Origin, TensorType, Weight
 from cogseedc.passes import Context, ResolveDependencies
 from tests.passes.toy import OPS, Toy
 

@@ -2,7 +2,7 @@
 
 from hypothesis import given, settings
 
-from cogseedc.ir import Constant, Dtype, Gate, Merge, Output, Value, Weight, verify
+from cogseedc.ir import Constant, Dtype, Gate, GateKind, Merge, Output, Value, Weight, verify
 from cogseedc.passes import Context, EliminateDeadSeeds, SimplifyGates, run_pipeline
 from tests.passes.programs import programs, worlds
 from tests.passes.toy import OPS, YES, Toy, took
@@ -56,7 +56,7 @@ def test_equal_gates_become_one():
     toy = Toy()
     x = toy.input()
     c = toy.call("decide", x, type=YES)
-    gates = [Value(toy.graph.add(Gate(n, toy.graph[toy.gate("t", x).node].kind, 2, ("N",), YES), [c])) for n in "ab"]
+    gates = [Value(toy.graph.add(Gate(n, GateKind.BOOL, 2, ("N",), YES), [c])) for n in "ab"]
     y = toy.when(gates[0], toy.layer(x, "p"), x)
     toy.output(toy.when(gates[1], y, toy.layer(x, "q")))
     assert simplify(toy)
@@ -84,7 +84,9 @@ def test_a_constant_decision_is_taken():
     for value, kept in ((True, "p0"), (False, "q1")):
         i = int(kept[1])
         yes = toy.graph.add(Constant(YES.with_axes(()), (value,)))
-        gate = toy.graph.add(Gate(f"g{i}", toy.graph[toy.gate(f"t{i}", x).node].kind, 2, (), YES.with_axes(())), [Value(yes)])
+        gate = toy.graph.add(
+            Gate(f"g{i}", toy.graph[toy.gate(f"t{i}", x).node].kind, 2, (), YES.with_axes(())), [Value(yes)]
+        )
         join = toy.when(Value(gate), toy.layer(x, f"p{i}"), toy.layer(x, f"q{i}"), axes=())
         toy.output(join, f"y{i}")
     assert simplify(toy)
@@ -98,7 +100,7 @@ def test_not_exchanges_the_arms():
     x = toy.input()
     gate = toy.gate("g", x)
     no = toy.call("logical_not", gate, type=YES)
-    other = Value(toy.graph.add(Gate("when", toy.graph[gate.node].kind, 2, ("N",), YES), [no]))
+    other = Value(toy.graph.add(Gate("when", GateKind.BOOL, 2, ("N",), YES), [no]))
     y = toy.when(other, toy.layer(x, "p"), x)
     toy.output(y)
     assert simplify(toy)

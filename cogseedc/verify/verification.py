@@ -33,8 +33,8 @@ NEAR = 1e-3
 FORCED_BATCH = 7
 MANY_SCENARIOS = 96
 """Past so many forced runs the batch of each is two."""
-SCALES = (1.0, 8.0)
-"""Standard deviations of natural inputs: ordinary, and large enough to saturate what saturates."""
+SCALE = 8.0
+"""Standard deviation of large inputs."""
 MOST_MISMATCHES = 200
 
 
@@ -95,7 +95,7 @@ class _Verification:
         self.plan = self.meaning.plan
         self.groups = groups(self.plan)
         self.mismatches: list[Mismatch] = []
-        self.dropped = self.natural = self.forced = 0
+        self.dropped = self.natural_runs = self.forced_runs = 0
         self.census = Census()
         self.distances: dict[str, float] = {}
         self.unrounded: dict[str, float] = {}
@@ -103,16 +103,17 @@ class _Verification:
 
     def report(self, inputs: Iterable[Mapping[str, Array]]) -> Report:
         sizes = choose_sizes(self.graph, self.settings.sizes, self.settings.equal)
-        for name, batch in self._natural_batches(sizes):
-            self._compare(Scenario(name), batch)
+        for choice in reversed(sizes):
+            self._natural(choice)
+        if self.settings.force:  # on samples of the last batch: the reference has them evaluated
+            self._force(sizes[0])
+        self._scaled(sizes[0])
         for i, given in enumerate(inputs):
             self._compare(Scenario(f"given inputs {i}"), dict(given))
-        if self.settings.force:
-            self._force(sizes[0])
         return Report(
             subject=self.subject,
-            natural=self.natural,
-            forced=self.forced,
+            natural=self.natural_runs,
+            forced=self.forced_runs,
             tolerance=self.settings.tolerance,
             near=self.settings.near,
             mismatches=tuple(self.mismatches),
@@ -125,21 +126,24 @@ class _Verification:
             notes=tuple(self.notes),
         )
 
-    def _natural_batches(self, sizes: Sequence[Mapping[str, int]]) -> Iterable[tuple[str, dict[str, Array]]]:
+    def _natural(self, choice: Mapping[str, int]) -> None:
+        """Runs with the program's own decisions, for one choice of sizes."""
         batches = [b for b in self.settings.batches if b or not self.plan.batch_coupled]
         if not any(n.type.batch is not None for _, n in self.graph.nodes() if isinstance(n, Input)):
             batches = [1]
-        for choice in sizes:
-            for batch in batches:
-                for scale in SCALES if batch == max(batches) else SCALES[:1]:
-                    given = ", ".join(f"{name}={size}" for name, size in {BATCH: batch, **choice}.items())
-                    name = given if scale == 1.0 else f"{given}, inputs times {scale:g}"
-                    yield name, random_inputs(self.graph, batch, choice, self.settings.rng, scale)
+        for batch in batches:
+            name = ", ".join(f"{name}={size}" for name, size in {BATCH: batch, **choice}.items())
+            self._compare(Scenario(name), random_inputs(self.graph, batch, choice, self.settings.rng))
+
+    def _scaled(self, choice: Mapping[str, int]) -> None:
+        """A run with large inputs: they saturate what saturates."""
+        inputs = random_inputs(self.graph, FORCED_BATCH, choice, self.settings.rng, SCALE)
+        self._compare(Scenario(f"inputs times {SCALE:g}"), inputs)
 
     def _force(self, sizes: Mapping[str, int]) -> None:
         wanted = scenarios(self.plan, self.runner.rotates)
         batch = FORCED_BATCH if len(wanted) <= MANY_SCENARIOS else 2
-        inputs = random_inputs(self.graph, batch, sizes, self.settings.rng + 1)
+        inputs = random_inputs(self.graph, batch, sizes, self.settings.rng)
         for scenario in wanted:
             known = {name: force for name, force in scenario.forces if name in self.census.traced}
             if known:
@@ -148,7 +152,7 @@ class _Verification:
     def _compare(self, scenario: Scenario, inputs: Mapping[str, Array]) -> None:
         """Runs the artifact, replays its decisions in the reference, and notes every difference."""
         forces = dict(scenario.forces)
-        self.natural, self.forced = self.natural + (not forces), self.forced + bool(forces)
+        self.natural_runs, self.forced_runs = self.natural_runs + (not forces), self.forced_runs + bool(forces)
         run = self._run(scenario.name, inputs, forces)
         if run is None:
             return
