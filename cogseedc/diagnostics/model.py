@@ -69,7 +69,11 @@ class Diagnostics:
         self.add(Diagnostic(code, message, tuple(Label(s) for s in spans if s) + labels, help))
 
     def __iter__(self) -> Iterator[Diagnostic]:
-        return iter(sorted(self._items, key=_position))
+        yield from sorted(self._items, key=_position)
+        if self.dropped:
+            message = f"there is more to tell than these {self.limit} messages"
+            fix = "mend these first, or raise the limit: --limit diagnostics=N"
+            yield Diagnostic("CS0610", message, help=fix, severity=Severity.NOTE)
 
     def __len__(self) -> int:
         return len(self._items)

@@ -411,6 +411,7 @@ ACTIONS: dict[str, Action] = {
 """What each rule builds. Rules that begin with `_` or `?` pass their children on."""
 
 DEEP = words(
-    "pipe logical_or logical_and logical_not compare binary negate configure apply attribute tuple when route for repeat scan"
+    "pipe logical_or logical_and logical_not compare binary negate configure apply attribute tuple when route for "
+    "repeat scan"
 )
 """Rules that make a tree a level deeper."""

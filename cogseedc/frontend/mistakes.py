@@ -88,7 +88,7 @@ def fill(text: str, groups: dict[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: groups.get(match[1], match[0]), text)
 
 
-_FOREIGN = re.compile(r"\b(?:if|let|va[rl]|return|def|fn|func|class|model|while|switch|match)\b")
+FOREIGN = re.compile(r"\b(?:if|let|va[rl]|return|def|fn|func|class|model|while|switch|match)\b")
 """The words of the table, so that it need not be read for a text that holds none; a test compares them."""
 _STATEMENT_CONTINUES = ("=", ",", "in", "=>")
 """What stands after a name that begins a statement or an arm."""
@@ -100,7 +100,7 @@ def replace_foreign_words(tokens: Tokens, diagnostics: Diagnostics) -> None:
 
     Only where it is certain: before a name or number on the same line that begins no statement of its own.
     """
-    for match in reversed(list(_FOREIGN.finditer(tokens.source.text))):
+    for match in reversed(list(FOREIGN.finditer(tokens.source.text))):
         index = bisect_left(tokens.starts, match.start())
         if tokens.starts[index] != match.start() or tokens.kinds[index] != "NAME":
             continue

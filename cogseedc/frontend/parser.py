@@ -32,7 +32,8 @@ def parse(source: Source, diagnostics: Diagnostics, limits: Limits) -> ast.File 
     found = Diagnostics(limits.diagnostics)
     file = _parse(source, found, limits)
     for diagnostic in found:
-        diagnostics.add(diagnostic)
+        if diagnostic.code != Limits.code("diagnostics"):
+            diagnostics.add(diagnostic)
     diagnostics.dropped += found.dropped
     return None if found.failed else file
 
@@ -118,13 +119,17 @@ def _order(states: Mapping[_State, Mapping[str, tuple[Any, ...]]], start: _State
 
 def _rules(rules: list[lark.grammar.Rule]) -> tuple[Rule, ...]:
     """What becomes of each symbol's value, by lark's own conventions for trees."""
-    transparent = {rule.origin.name for rule in rules if rule.origin.name.startswith("_")}
-    for rule in rules:
-        if len(rule.expansion) != 1 or rule.expansion[0].is_term:
-            transparent.discard(rule.origin.name)
-    while collecting := {r.origin.name for r in rules if _inlines(r.expansion[0], transparent)} & transparent:
+    hidden = [rule for rule in rules if rule.origin.name.startswith("_")]
+    transparent = {rule.origin.name for rule in hidden}
+    while collecting := {rule.origin.name for rule in hidden if not _is_single(rule, transparent)} & transparent:
         transparent -= collecting
     return tuple(_rule(rule, transparent) for rule in rules)
+
+
+def _is_single(rule: lark.grammar.Rule, transparent: set[str]) -> bool:
+    """Whether a rule is another name for one symbol whose value is one value."""
+    symbols = rule.expansion
+    return len(symbols) == 1 and not symbols[0].is_term and not _inlines(symbols[0], transparent)
 
 
 def _inlines(symbol: lark.grammar.Symbol, transparent: set[str]) -> bool:

@@ -60,6 +60,7 @@ class Recovery:
         machine = self.machine
         self.rounds += 1
         if len(self.diagnostics) >= self.diagnostics.limit or self.rounds > _ROUNDS * self.diagnostics.limit:
+            self.diagnostics.dropped += 1
             return False
         height = self._list()
         first = machine.begins[height - 1] if height <= len(machine.begins) else machine.position

@@ -25,7 +25,8 @@ FOREIGN = "FOREIGN"
 NAME_LENGTH = 63
 
 RESERVED = words(
-    "in out knob param state gate exit exits next loss share yield when route for repeat scan not and or true false else"
+    "in out knob param state gate exit exits next loss share yield when route for repeat scan not and or true false "
+    "else"
 )
 """Words that are never names."""
 WORDS_IN_PLACE = words("import from as const export seed over at with until via merge")

@@ -123,7 +123,9 @@ class Site:
     def given(self, operand: int) -> bool:
         return operand < len(self.operands) and self.operands[operand] is not None
 
-    def fail(self, code: str, message: str, help: str = "", operand: int | None = None, static: str | None = None) -> NoReturn:
+    def fail(
+        self, code: str, message: str, help: str = "", operand: int | None = None, static: str | None = None
+    ) -> NoReturn:
         """Refuses the call."""
         raise RuleError(code, message, help, operand, static)
 

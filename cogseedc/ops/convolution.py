@@ -1,4 +1,4 @@
-"""Convolutions over one and two spatial axes, their transposes, and per-index kernels.
+"""Convolutions over one and two spatial axes, also with kernels for each index.
 
 The channel axis stands directly left of the spatial ones; axes left of it are all batch axes.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogseedc.ir.nodes import Attrs
 from cogseedc.ir.opspec import (
@@ -67,12 +67,12 @@ else:
     np = lazy("numpy")
 
 GROUP = "convolution"
-_OPERANDS = (
+OPERANDS = (
     Operand("x"),
     Operand("weight", optional=True, weight=True),
     Operand("bias", optional=True, weight=True),
 )
-_PARAMETERS = (
+PARAMETERS = (
     Parameter("channels", Kind.SIZE, None),
     Parameter("kernel", Kind.INTS, None),
     Parameter("stride", Kind.INTS, 1),
@@ -88,7 +88,7 @@ def convolved(size: Size, kernel: int, stride: int, padding: int, dilation: int)
     return (size + (2 * padding - dilation * (kernel - 1) - 1)) // stride + 1
 
 
-def _kernel(site: Site, count: int) -> tuple[int, ...]:
+def kernel_of(site: Site, count: int) -> tuple[int, ...]:
     """The kernel's extent: as written, or as the given weight has it."""
     written = None if site.statics["kernel"] is None else integers(site, "kernel", count, 1)
     if not site.given(1):
@@ -108,7 +108,7 @@ def _kernel(site: Site, count: int) -> tuple[int, ...]:
     return found
 
 
-def _grouped(site: Site, size: Size, groups: int, what: str) -> Size:
+def grouped(site: Site, size: Size, groups: int, what: str) -> Size:
     """`size / groups`. Refuses with CS0342 what does not divide."""
     found = quotient(size, Size.of(groups))
     if found is None or found.known == 0:
@@ -117,7 +117,7 @@ def _grouped(site: Site, size: Size, groups: int, what: str) -> Size:
     return found
 
 
-def _bias(
+def bias_of(
     site: Site, x: TensorType, among: range, channels: Size, fan_in: Size, owned: bool
 ) -> tuple[bool, tuple[WeightSpec, ...]]:
     """Whether there is a bias, and the weight to create for it."""
@@ -136,10 +136,10 @@ def _rule(count: int) -> Callable[[Site], Resolution]:
     def rule(site: Site) -> Resolution:
         x = at_least(site, 0, count + 1, f"channels and {count} spatial axes")
         lead = x.rank - count - 1
-        channel, kernel = x.axes[lead], _kernel(site, count)
+        channel, kernel = x.axes[lead], kernel_of(site, count)
         stride, dilation = integers(site, "stride", count, 1), integers(site, "dilation", count, 1)
         padding, groups = integers(site, "padding", count, 0), integer(site, "groups", 1)
-        inner = _grouped(site, channel.size, groups, "input")
+        inner = grouped(site, channel.size, groups, "input")
         wanted = sized_axis(site, "channels", x)
         weights: tuple[WeightSpec, ...] = ()
         if site.given(1):
@@ -155,9 +155,9 @@ def _rule(count: int) -> Callable[[Site], Resolution]:
             channels = wanted.size
             kind = TensorType(x.dtype, unnamed(channels, inner, *kernel))
             weights = (WeightSpec(1, kind, kaiming(inner * prod(kernel))),)
-        _grouped(site, channels, groups, "output")
+        grouped(site, channels, groups, "output")
         fan_in = inner * prod(kernel)
-        bias, more = _bias(site, x, range(lead), channels, fan_in, bool(weights))
+        bias, more = bias_of(site, x, range(lead), channels, fan_in, bool(weights))
         spatial = _spatial(site, x.axes[lead + 1 :], kernel, stride, padding, dilation)
         attrs = Attrs.of(
             channels=size_attr(channels),
@@ -226,12 +226,12 @@ def _places(site: str, operand: TensorType, own: int, x: TensorType, lead: int) 
     return placed(Site(site, (x, operand), {}), operand.axes[: operand.rank - own], x, range(lead), 1)
 
 
-def _lead(attrs: Attrs, inputs: Types) -> int:
+def lead_of(attrs: Attrs, inputs: Types) -> int:
     return take(inputs, 0).rank - len(attrs.integers("kernel")) - 1
 
 
 def _flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
-    x, lead = take(inputs, 0), _lead(attrs, inputs)
+    x, lead = take(inputs, 0), lead_of(attrs, inputs)
     depthwise = x.axes[lead].size == Size.of(attrs.integer("groups")) == types[0].axes[lead].size
     windows = [
         Window(lead + 1 + i, k, s, p, d)
@@ -241,10 +241,10 @@ def _flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
     ]
     channel: Flow = Pointwise(lead) if depthwise else Mixing()
     flows: list[tuple[Flow, ...]] = [(*(Pointwise(i) for i in range(lead)), channel, *windows)]
-    return tuple(flows) + _weight_flows(attrs, inputs, lead, 0)
+    return tuple(flows) + weight_flows(attrs, inputs, lead, 0)
 
 
-def _weight_flows(attrs: Attrs, inputs: Types, lead: int, outer: int) -> Flows:
+def weight_flows(attrs: Attrs, inputs: Types, lead: int, outer: int) -> Flows:
     """Demand on weight and bias; `outer` is the place of the output channels among a weight's own axes."""
     flows: list[tuple[Flow, ...]] = []
     x, own = take(inputs, 0), len(attrs.integers("kernel")) + 2
@@ -261,7 +261,7 @@ def _weight_flows(attrs: Attrs, inputs: Types, lead: int, outer: int) -> Flows:
 
 
 def _macs(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Size:
-    inner = take(inputs, 0).axes[_lead(attrs, inputs)].size.divided(attrs.integer("groups"))
+    inner = take(inputs, 0).axes[lead_of(attrs, inputs)].size.divided(attrs.integer("groups"))
     return types[0].elements * inner * prod(attrs.integers("kernel"))
 
 
@@ -269,7 +269,7 @@ def _macs(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Size:
 
 
 def _reference(c: ReferenceCall) -> Array:
-    count, lead, groups = len(c.attrs.integers("kernel")), _lead(c.attrs, c.inputs), c.attrs.integer("groups")
+    count, lead, groups = len(c.attrs.integers("kernel")), lead_of(c.attrs, c.inputs), c.attrs.integer("groups")
     x, weight = array(c, 0), array(c, 1)
     padding = c.attrs.integers("padding")
     rows = padded(flat_rows(x, count + 1), padding, padding)
@@ -305,29 +305,6 @@ def _reference_bias(c: ReferenceCall, count: int, lead: int) -> Array:
     return near.reshape(*near.shape, *(1,) * count)
 
 
-def _transpose_reference(c: ReferenceCall) -> Array:
-    """Every input index adds its kernel to the result, at its stride."""
-    count, groups = len(c.attrs.integers("kernel")), c.attrs.integer("groups")
-    kernel, stride, dilation = (c.attrs.integers(n) for n in ("kernel", "stride", "dilation"))
-    padding = c.attrs.integers("padding")
-    x, weight, out = array(c, 0), array(c, 1), c.sizes(c.types[0].shape)
-    rows = flat_rows(x, count + 1)
-    inner, outer, spatial = rows.shape[1] // groups, weight.shape[1], out[-count:]
-    full = np.zeros((rows.shape[0], groups, outer, *(s + 2 * p for s, p in zip(spatial, padding, strict=True))))
-    for offset in np.ndindex(*kernel):
-        slices = tuple(
-            slice(o * d, o * d + (size - 1) * s + 1, s)
-            for o, d, s, size in zip(offset, dilation, stride, rows.shape[2:], strict=True)
-        )
-        for g in range(groups):
-            part = weight[(slice(g * inner, (g + 1) * inner), slice(None), *offset)]
-            place: tuple[Any, ...] = (slice(None), g, slice(None), *slices)
-            full[place] += np.moveaxis(np.tensordot(rows[:, g * inner : (g + 1) * inner], part, axes=([1], [0])), -1, 1)
-    middle = tuple(slice(p, p + s) for p, s in zip(padding, spatial, strict=True))
-    y = full[(slice(None), slice(None), slice(None), *middle)].reshape(out)
-    return y + array(c, 2).reshape(-1, *(1,) * count) if present(c.args, 2) else y
-
-
 # ---- torch
 
 
@@ -342,7 +319,7 @@ def _options(attrs: Attrs, **defaults: int) -> str:
     return text
 
 
-def _torch(function: str, **defaults: int) -> Callable[[TorchCall], str]:
+def torch_conv(function: str, **defaults: int) -> Callable[[TorchCall], str]:
     def spell(c: TorchCall) -> str:
         count = len(c.attrs.integers("kernel"))
         bias = c.args[2] if present(c.args, 2) else None
@@ -350,7 +327,7 @@ def _torch(function: str, **defaults: int) -> Callable[[TorchCall], str]:
         if take(c.inputs, 1).rank == count + 2 and (bias is None or take(c.inputs, 2).rank == 1):
             near = f", {bias}" if bias else ""
             return torch_flat(c, count + 1, lambda x: f"F.{function}({x}, {c.args[1]}{near}{options})")
-        lead = _lead(c.attrs, c.inputs)
+        lead = lead_of(c.attrs, c.inputs)
         weight = _torch_aligned(c, 1, count + 2, lead)
         near = f", bias={_torch_aligned(c, 2, 1, lead)}" if bias else ""
         return f"{c.support('conv_per_index')}({c.args[0]}, {weight}, {count}{near}{options})"
@@ -369,7 +346,7 @@ def _torch_aligned(c: TorchCall, operand: int, own: int, lead: int) -> str:
 # ---- ONNX
 
 
-def _onnx_conv(c: OnnxCall, op: str, x: str, weight: str, bias: str, **more: object) -> str:
+def onnx_conv(c: OnnxCall, op: str, x: str, weight: str, bias: str, **more: object) -> str:
     padding = c.attrs.integers("padding")
     return c.node(
         op,
@@ -387,8 +364,8 @@ def _onnx(c: OnnxCall) -> str:
     bias = c.args[2] if present(c.args, 2) else ""
     plain = not bias or take(c.inputs, 2).rank == 1
     if take(c.inputs, 1).rank == count + 2 and plain:
-        return onnx_flat(c, count + 1, lambda x: _onnx_conv(c, "Conv", x, c.args[1], bias, group=groups))
-    lead = _lead(c.attrs, c.inputs)
+        return onnx_flat(c, count + 1, lambda x: onnx_conv(c, "Conv", x, c.args[1], bias, group=groups))
+    lead = lead_of(c.attrs, c.inputs)
     y = _onnx_per_index(c, count, lead)
     if not bias:
         return y
@@ -414,7 +391,7 @@ def _onnx_per_index(c: OnnxCall, count: int, lead: int) -> str:
     dtype = np.float16 if x.dtype.bits == 16 else np.float32
     units = np.tile(np.eye(area, dtype=dtype).reshape(area, 1, *kernel), (channels, 1, *(1,) * count))
     flat = onnx_reshape(c, c.args[0], (Size.of(-1), *x.shape[lead:]), 0) if lead != 1 else c.args[0]
-    columns = _onnx_conv(c, "Conv", flat, c.constant(units), "", group=channels)
+    columns = onnx_conv(c, "Conv", flat, c.constant(units), "", group=channels)
     places = Size.of(1)
     for axis in c.types[0].axes[lead + 1 :]:
         places = places * axis.size
@@ -426,91 +403,16 @@ def _onnx_per_index(c: OnnxCall, count: int, lead: int) -> str:
     return onnx_reshape(c, product, c.types[0].shape)
 
 
-# ---- transposed
-
-
-def _transpose_rule(site: Site) -> Resolution:
-    x = at_least(site, 0, 3, "channels and 2 spatial axes")
-    lead = x.rank - 3
-    channel, kernel = x.axes[lead], _kernel(site, 2)
-    stride, dilation = integers(site, "stride", 2, 1), integers(site, "dilation", 2, 1)
-    padding, extra = integers(site, "padding", 2, 0), integers(site, "output_padding", 2, 0)
-    groups, wanted = integer(site, "groups", 1), sized_axis(site, "channels", x)
-    _grouped(site, channel.size, groups, "input")
-    weights: tuple[WeightSpec, ...] = ()
-    if site.given(1):
-        weight = site.type(1)
-        if weight.rank != 4 or weight.axes[0].size != channel.size:
-            help = "a transposed convolution's weight has the axes (input, output / groups, kernel)"
-            site.fail("CS0341", f"{site.op}: the weight {show(weight)} does not fit {show(x)}", help, operand=1)
-        channels = weight.axes[1].size * groups
-        if wanted is not None and wanted.size != channels:
-            site.fail("CS0344", f"{site.op}: {wanted.size} channels, but the weight is {show(weight)}", operand=1)
-        outer = weight.axes[1].size
-    elif wanted is None:
-        site.fail(
-            "CS0345", f"{site.op} needs its channels, or a weight", f"`{site.op}[16, kernel=3](x)`", static="channels"
-        )
-    else:
-        channels, outer = wanted.size, _grouped(site, wanted.size, groups, "output")
-        kind = TensorType(x.dtype, unnamed(channel.size, outer, *kernel))
-        weights = (WeightSpec(1, kind, kaiming(outer * prod(kernel))),)
-    bias, more = _bias(site, x, range(0), channels, outer * prod(kernel), bool(weights))
-    spatial: list[Axis] = []
-    for axis, k, s, p, d, e in zip(x.axes[-2:], kernel, stride, padding, dilation, extra, strict=True):
-        if e >= max(s, d):
-            help = "torch's rule: smaller than the stride or the dilation"
-            site.fail("CS0355", f"{site.op}: output_padding {e} with stride {s}", help, static="output_padding")
-        size = (axis.size - 1) * s + (d * (k - 1) + e + 1 - 2 * p)
-        if size.known is not None and size.known < 1:
-            site.fail(
-                "CS0343", f"{site.op}: padding {p} leaves nothing of axis {axis}", "use less padding", static="padding"
-            )
-        spatial.append(Axis(axis.name, size))
-    attrs = Attrs.of(
-        channels=size_attr(channels),
-        kernel=kernel,
-        stride=stride,
-        padding=padding,
-        output_padding=extra,
-        dilation=dilation,
-        groups=groups,
-        bias=bias,
-    )
-    result = x.with_axes((*x.axes[:lead], Axis(channel.name, channels), *spatial))
-    return Resolution(attrs, (result,), weights + more)
-
-
-def _transpose_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
-    lead = _lead(attrs, inputs)
-    near: list[Flow] = [*(Pointwise(i) for i in range(lead)), Mixing()]
-    names = ("kernel", "stride", "padding", "dilation")
-    for i, (k, s, p, d) in enumerate(zip(*(attrs.integers(n) for n in names), strict=True)):
-        near.append(Window(lead + 1 + i, k, 1, d * (k - 1) - p, d) if s == 1 else Mixing())
-    return (tuple(near), *_weight_flows(attrs, inputs, lead, 1))
-
-
-def _transpose_macs(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Size:
-    outer = types[0].axes[_lead(attrs, inputs)].size.divided(attrs.integer("groups"))
-    return take(inputs, 0).elements * outer * prod(attrs.integers("kernel"))
-
-
-def _transpose_onnx(c: OnnxCall) -> str:
-    bias = c.args[2] if present(c.args, 2) else ""
-    more = {"group": c.attrs.integer("groups"), "output_padding": list(c.attrs.integers("output_padding"))}
-    return onnx_flat(c, 3, lambda x: _onnx_conv(c, "ConvTranspose", x, c.args[1], bias, **more))
-
-
 def _conv(count: int, summary: str, examples: tuple[Example, ...]) -> OpSpec:
     return OpSpec(
         name=f"conv{count}d",
         summary=summary,
-        operands=_OPERANDS,
-        parameters=_PARAMETERS,
+        operands=OPERANDS,
+        parameters=PARAMETERS,
         rule=_rule(count),
         flow=_flow,
         reference=_reference,
-        torch=_torch(f"conv{count}d"),
+        torch=torch_conv(f"conv{count}d"),
         onnx=_onnx,
         examples=examples,
         macs=_macs,
@@ -547,29 +449,5 @@ OPS: tuple[OpSpec, ...] = (
             ),
             Example("x: f32[N, T=2, C=3, H=6, W=5], w: f32[T=2, 4, 3, 3, 3]", "conv2d(x, weight=w)"),
         ),
-    ),
-    OpSpec(
-        name="conv_transpose2d",
-        summary="the gradient of conv2d with respect to its input: grows the last two axes by the stride",
-        operands=_OPERANDS,
-        parameters=(*_PARAMETERS[:4], Parameter("output_padding", Kind.INTS, 0), *_PARAMETERS[4:]),
-        rule=_transpose_rule,
-        flow=_transpose_flow,
-        reference=_transpose_reference,
-        torch=_torch("conv_transpose2d", output_padding=0),
-        onnx=_transpose_onnx,
-        examples=(
-            Example("x: f32[N, C=3, H=4, W=5]", "conv_transpose2d[4, kernel=2, stride=2](x)"),
-            Example(
-                "x: f32[N, C=4, H, W]",
-                "conv_transpose2d[6, kernel=3, stride=2, padding=1, output_padding=1, groups=2](x)",
-            ),
-            Example(
-                "x: f32[N, T=2, C=2, H=4, W=5]", "conv_transpose2d[3, kernel=3, padding=1, dilation=2, bias=false](x)"
-            ),
-        ),
-        macs=_transpose_macs,
-        widths=NARROW - {"int8"},
-        group=GROUP,
     ),
 )

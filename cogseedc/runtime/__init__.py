@@ -80,6 +80,7 @@ def _torch(
         [port.name for port in interface.outputs],
         device or text(target, "device"),
         path,
+        [knob.name for knob in interface.knobs],
     )
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.abc import SourceLoader
 from importlib.util import module_from_spec, spec_from_loader
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,19 +46,21 @@ class TorchBackend:
         outputs: Sequence[str],
         device: str = "cpu",
         label: str = "model.py",
+        knobs: Sequence[str] = (),
     ) -> None:
         if device != "cpu" and not torch.cuda.is_available():
             help = 'open the artifact with device="cpu"'
             raise UserError(Diagnostic("CS0836", f"torch has no device {device!r} here", help=help))
         self._inputs, self._outputs, self._device = tuple(inputs), tuple(outputs), device
         self.module = module_of(source, name, label)
+        self._keywords = dict(zip(knobs, _keywords(self.module), strict=False))
         _load(self.module, weights)
         self.module.eval().requires_grad_(False).to(device)
 
     def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Array], trace: bool) -> Raw:
         """One run; see `Backend`. Raises UserError CS0837."""
         operands = [self._tensor(inputs[name]) for name in self._inputs]
-        settings = {name.replace(".", "_"): self._tensor(value) for name, value in knobs.items()}
+        settings = {self._keywords[name]: self._tensor(value) for name, value in knobs.items()}
         try:
             with torch.inference_mode():
                 found = self.module(*operands, **settings, **({"trace": True} if trace else {}))
@@ -91,6 +94,12 @@ def module_of(source: bytes, name: str, label: str = "model.py") -> torch.nn.Mod
     if not isinstance(made, torch.nn.Module):
         raise UserError(Diagnostic("CS0835", f"`{name}` in {label} is no torch.nn.Module", help="build it again"))
     return made
+
+
+def _keywords(module: torch.nn.Module) -> list[str]:
+    """What `forward` calls the knobs, in declared order."""
+    parameters = signature(module.forward).parameters.values()
+    return [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY and p.name != "trace"]
 
 
 def _load(module: torch.nn.Module, weights: bytes) -> None:

@@ -122,7 +122,7 @@ def test_equals_the_reference(tmp_path: Path, program: str, target: str, strateg
         one_way = all(kind != "many" for kind, _ in kinds.values())
         for mode in (None, 0, 1):
             raw = steered.run({**inputs, **forces(kinds, mode)}, {}, True)
-            if one_way:
+            if one_way and rows:  # the reference forces nothing on an empty batch
                 compare(raw, reference.run(inputs, {}, dict(raw.trace)))
 
 

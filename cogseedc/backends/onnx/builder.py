@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 _FILE = re.compile(r"[A-Za-z0-9_.-]+")
-_BY_HAND = (GraphProto, TensorProto)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ ALLOWED: tuple[type[ast.AST], ...] = (
     ast.Attribute, ast.Subscript, ast.Slice, ast.Starred, ast.Call, ast.keyword, ast.Constant, ast.Tuple, ast.List,
     ast.Dict, ast.ListComp, ast.GeneratorExp, ast.comprehension, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp,
     ast.Lambda, ast.JoinedStr, ast.FormattedValue, ast.expr_context, ast.operator, ast.unaryop, ast.boolop,
-    ast.cmpop, ast.Assert, ast.With, ast.withitem,
+    ast.cmpop, ast.Assert, ast.Pass, ast.With, ast.withitem,
 )  # fmt: skip
 """Kinds of syntax that a generated file may have."""
 

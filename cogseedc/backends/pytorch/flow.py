@@ -268,10 +268,19 @@ def trace_method(program: Program, name: str) -> Method:
     found: dict[NodeId, str] = {}
     for report in program.plan.gates:
         found[report.gate] = _laid_out(program, body, report, found)
-    parts = [f"{literal(report.name)}: {found[report.gate]}" for report in program.plan.gates]
+    parts = [f"{literal(report.name)}: {_shown(program, report, found)}" for report in program.plan.gates]
     end = spread_out("return {", parts, "}")
     start = spread_out(f"def {name}(", ["self", *(body.read(k) for k in body.parameters)], "):")
     return Method(name, (*start, *_indented([*body.lines, *end])), tuple(body.parameters))
+
+
+_UNREACHED = "-2"
+"""Where a k-of-n gate was not reached, while the trace is made: to tell it from a dropped slot, -1."""
+
+
+def _shown(program: Program, report: GateReport, found: dict[NodeId, str]) -> str:
+    many = report.indices is not None and (report.decision.space != ROOT or report.reached != ((),))
+    return found[report.gate] + (".clamp(min=-1)" if many else "")
 
 
 def _laid_out(program: Program, body: Body, report: GateReport, earlier: dict[NodeId, str]) -> str:
@@ -284,7 +293,8 @@ def _laid_out(program: Program, body: Body, report: GateReport, earlier: dict[No
     rows = None if type.batch is None else program.rows(space, ROOT)
     index = None if rows is None else body.read(rows)
     text = _arms(program, body, report)
-    unreached = None if condition is None else program.filled(body, type, ROOT, "-1")
+    absent = _UNREACHED if gate.kind is GateKind.MANY else "-1"
+    unreached = None if condition is None else program.filled(body, type, ROOT, absent)
     name = body.scope.free(f"{program.wanted[report.decision]}_arm")
     if unreached is None:
         body.say(f"{name} = {text}", gate.origin)
@@ -294,7 +304,7 @@ def _laid_out(program: Program, body: Body, report: GateReport, earlier: dict[No
         body.say(f"    {name} = " + (text if index is None else f"{name}.index_copy({type.batch}, {index}, {text})"))
     if report.reached != ((),):
         terms = [" & ".join(_held(program, earlier, c, gate) for c in term) for term in report.reached]
-        body.say(f"{name} = torch.where({_either(terms)}, {name}, -1)")
+        body.say(f"{name} = torch.where({_either(terms)}, {name}, {absent})")
     return name
 
 
@@ -320,7 +330,11 @@ def _held(
     asked = program.graph[id]
     assert isinstance(asked, Gate)
     if asked.kind is GateKind.MANY:
-        text = f"({trace} != {arms[0]}).all(-1)" if negated else f"({trace} == {arms[0]}).any(-1)"
+        text = (
+            f"(({trace} != {arms[0]}) & ({trace} != {_UNREACHED})).all(-1)"
+            if negated
+            else f"({trace} == {arms[0]}).any(-1)"
+        )
     else:
         text = " | ".join(f"({trace} == {arm})" for arm in arms)
         text = f"({text})" if len(arms) > 1 else text

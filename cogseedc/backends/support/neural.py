@@ -61,7 +61,11 @@ def attend(
     for near in masks:
         seen = near if seen is None else seen & near
     q, k, v = (x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads).transpose(-3, -2) for x in (q, k, v))
-    y = F.scaled_dot_product_attention(q, k, v, None if seen is None else seen.unsqueeze(-3), scale=scale)
+    seen = None if seen is None else seen.unsqueeze(-3)
+    y = F.scaled_dot_product_attention(q, k, v, seen, scale=scale)
+    lost = 0.0 * k.sum(-1).unsqueeze(-2)  # the fused kernel forgets NaN in q and k: it is put back
+    lost = (lost if seen is None else torch.where(seen, lost, 0.0)).sum(-1, keepdim=True)
+    y = y + (0.0 * q.sum(-1, keepdim=True) + lost)
     y = y.transpose(-3, -2).flatten(-2)
     return y.squeeze(-2) if single else y
 
@@ -117,7 +121,7 @@ def pad_inside(
 
 
 def crop(x: torch.Tensor, at: torch.Tensor, dims: tuple[int, ...], size: tuple[int, ...], zeros: bool) -> torch.Tensor:
-    """Cuts `size` around the centre at[..., i] of dimension dims[i]; -1 and 1 are the ends. Outside are zeros or edges."""
+    """Cuts `size` around the centre at[..., i], in -1 .. 1, of dimension dims[i]. Outside are zeros or the edge."""
     for i, (dim, count) in enumerate(zip(dims, size, strict=True)):
         length, far = x.shape[dim], x.shape[dim] + count + 1.0
         centre = 0.5 * ((at[..., i].float() + 1.0) * length)

@@ -1,0 +1,185 @@
+"""Plans: blocks, spaces, joins and strategies of small programs; linear time on large ones."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from cogseedc.backends.plan import (
+    ROOT,
+    Accumulate,
+    Enter,
+    Join,
+    Plan,
+    Run,
+    Slot,
+    Step,
+    Strategy,
+    Take,
+    Wrap,
+    plan,
+)
+from cogseedc.backends.plan.schedule import reads, writes
+from cogseedc.diagnostics import InternalError
+from cogseedc.ir import Constant, Exit, Input, Knob, MergeMode, Value, Weight
+from cogseedc.target import load
+
+from .programs import CPU, EDGE, Builder, planned, typed
+from .test_pytorch import CASES, exits, experts, images, nested, random_program, route, uniform
+
+
+def spaces_of(plan: Plan) -> list[str]:
+    return [plan.spaces[b.space].name for b in plan.blocks]
+
+
+def steps_of(plan: Plan, kind: type[Step]) -> list[Step]:
+    return [step for block in plan.blocks for step in block.steps if isinstance(step, kind)]
+
+
+def well_formed(found: Plan) -> None:
+    """Everything is computed before it is read, in the space where it is read."""
+    there = {Slot(id, 0, ROOT) for id, node in found.graph.nodes() if isinstance(node, (Input, Weight, Knob, Constant))}
+    entered = {ROOT}
+    for block in found.blocks:
+        before = set(there)
+        assert block.space in entered
+        for step in block.steps:
+            asked = (
+                [c.decision for term in found.spaces[step.space].terms for c in term]
+                if isinstance(step, Enter)
+                else reads(step)
+            )
+            for slot in asked:
+                assert slot in there, (block.id, step, slot)
+            if isinstance(step, Enter):
+                assert found.spaces[step.space].parent == block.space
+                entered.add(step.space)
+            if isinstance(step, Run):
+                batched = [s for s in step.inputs if s and found.graph.type(Value(s.node, s.port)).batch is not None]
+                assert all(s.space == block.space for s in batched)
+            for slot in writes(step):
+                assert slot not in there
+                there.add(slot)
+        assert set(block.reads) <= before
+    for block in found.blocks:
+        for other in found.blocks:
+            if other.id != block.id:
+                assert not {s for s in other.reads if any(s in writes(t) for t in block.steps)} - set(block.gives)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_plans_are_well_formed(case: str) -> None:
+    for gates, target in (("compact", CPU), ("auto", CPU), ("dense", CPU), ("branch", EDGE)):
+        well_formed(planned(CASES[case](), gates, target))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_plans_are_well_formed(seed: int) -> None:
+    for gates, target in (("compact", CPU), ("branch", EDGE)):
+        well_formed(planned(random_program(seed), gates, target))  # type: ignore[arg-type]
+
+
+def test_exits_give_one_block_each() -> None:
+    found = planned(exits())
+    assert spaces_of(found) == ["all", "not_exit0", "not_exit1", "all"]
+    (join,) = steps_of(found, Join)
+    assert isinstance(join, Join)
+    assert join.base is not None and join.base.space == ROOT
+    assert [found.spaces[w.value.space].name for w in join.writes] == ["not_exit0", "not_exit1"]
+    takes = [s for s in steps_of(found, Take) if isinstance(s, Take)]
+    assert len(takes) == 2  # only the trunk's value moves down
+
+
+def test_a_skipped_layer_is_written_over_its_input() -> None:
+    found = planned(images())
+    joins = steps_of(found, Join)
+    assert len(joins) == 3
+    assert all(isinstance(j, Join) and j.base is not None and len(j.writes) == 1 for j in joins)
+
+
+def test_experts_are_added() -> None:
+    found = planned(experts())
+    assert len(steps_of(found, Accumulate)) == 2
+    assert not steps_of(planned(experts(MergeMode.MEAN)), Accumulate)
+
+
+def test_arms_that_are_chosen_never_wait_for_each_other() -> None:
+    found = planned(route())
+    assert spaces_of(found)[0] == "all" and spaces_of(found)[-1] == "all"
+    assert set(spaces_of(found)[1:-1]) == {"pick_0", "pick_2"}
+
+
+def test_dense_plans_have_one_block() -> None:
+    for gates in ("dense",):
+        found = planned(nested(), gates)
+        assert len(found.blocks) == 1 and len(found.spaces) == 1
+    trained = plan(exits().ready(True), CPU, training=True)
+    assert len(trained.blocks) == 1
+    assert [name for name, _ in trained.exits] == ["exit0", "exit1"]
+    assert [name for name, _ in trained.exits[0][1]] == ["logits"]
+
+
+def test_strategies() -> None:
+    assert {r.strategy for r in planned(uniform(), "compact").gates} == {"branch", "compact"}
+    assert {r.strategy for r in planned(nested(), "branch", EDGE).gates} == {"branch"}
+    tiny = planned(nested(), "auto")
+    assert {r.strategy for r in tiny.gates} == {"dense"}
+    assert all(dict(r.predicted)["dense"] < dict(r.predicted)["compact"] for r in tiny.gates)
+    assert {r.strategy for r in planned(nested(), "auto", EDGE).gates} == {"branch"}
+
+
+def test_heavy_arms_are_compacted() -> None:
+    b = Builder()
+    x = b.input("image", "N", 64, 32, 32)
+    g = b.gate("g", b.call("gt", b.score(b.call("mean", x, over=(2, 3))), b.constant(0.0)))
+    body = b.call("conv2d", x, b.weight("w", 64, 64, 3, 3), b.weight("b", 64), kernel=3, padding=1)
+    b.output(b.when(g, body, x))
+    (report,) = planned(b, "auto").gates
+    assert report.strategy == "compact"
+    assert dict(report.predicted)["compact"] < dict(report.predicted)["dense"]
+
+
+def test_wraps() -> None:
+    cpu, cuda = load("onnx-cpu"), load("onnx-cuda")
+    assert {b.wrap for b in planned(exits(), "compact", cpu).blocks} == {Wrap.NONE}
+    assert [b.wrap for b in planned(exits(), "compact", cuda).blocks] == [Wrap.NONE, Wrap.ANY, Wrap.ANY, Wrap.NONE]
+    branches = planned(exits(), "branch", EDGE)
+    assert {s.strategy for s in branches.spaces[1:]} == {Strategy.BRANCH}
+    assert [b.wrap for b in branches.blocks] == [Wrap.NONE, Wrap.CONDITION, Wrap.CONDITION, Wrap.NONE]
+
+
+def test_space_names_are_unique_identifiers() -> None:
+    for case in CASES.values():
+        names = [s.name for s in planned(case()).spaces]
+        assert len(set(names)) == len(names)
+        assert all(f"_{n}".isidentifier() for n in names)
+
+
+def test_exit_markers_are_refused() -> None:
+    b = Builder()
+    x = b.input()
+    b.output(x)
+    b.graph.add(Exit("e", "", 0, ("N",), typed("N")))
+    with pytest.raises(InternalError):
+        plan(b.graph, CPU)
+
+
+def test_plans_are_equal_for_equal_graphs() -> None:
+    assert planned(random_program(3)).blocks == planned(random_program(3)).blocks
+
+
+def test_long_chains_take_linear_time() -> None:
+    def seconds(count: int) -> float:
+        b = Builder()
+        x = b.input()
+        for i in range(count):
+            x = b.when(b.above(f"g{i}", x), b.layer(x, f"a{i}"), x)
+        b.output(x)
+        graph = b.ready()
+        start = time.process_time()
+        plan(graph, CPU, "compact")
+        return time.process_time() - start
+
+    seconds(10)
+    assert seconds(800) < 25 * max(seconds(100), 0.02)
