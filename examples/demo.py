@@ -1,8 +1,8 @@
-"""Trains an early-exit classifier of handwritten digits in plain PyTorch, compiles it for two runtimes, verifies both, and
-measures what leaving early saves. `make demo` runs it.
+"""Trains an early-exit classifier of handwritten digits in plain PyTorch, compiles it for two runtimes, verifies both,
+and measures what leaving early saves. `make demo` runs it.
 
-The images are scikit-learn's bundled digits: 1,797 of 8x8 pixels, no download. Thresholds are chosen on a validation split, and
-all figures are from a test split that neither training nor that choice has seen.
+The images are scikit-learn's bundled digits: 1,797 of 8x8 pixels, no download. The threshold is chosen on a validation
+split, and all figures are from a test split that neither training nor that choice has seen.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def main() -> None:
     """Everything, in the order in which a user would do it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("build/demo"))
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=25)
     chosen = parser.parse_args()
     console, start = Console(), time.perf_counter()
     torch.manual_seed(0)
@@ -161,9 +161,8 @@ def main() -> None:
     module = cogseedc.build(program)
     train(module, training, chosen.epochs)
     tau = choose_threshold(module, validation)
-    console.print(
-        f"  trained in {time.perf_counter() - start:.0f} s; threshold {tau}, chosen on {len(validation.digits)} others"
-    )
+    seconds = time.perf_counter() - start
+    console.print(f"  trained in {seconds:.0f} s; threshold {tau}, chosen on {len(validation.digits)} others")
 
     console.print("[bold]2[/] compiled for PyTorch and for ONNX")
     state = module.state_dict()

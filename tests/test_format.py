@@ -30,8 +30,8 @@ CASES = [
         "seed A {\n    y = when a {\n        t = x\n        yield t\n    } else { x }\n}\n",
     ),
     (
-        "seed A {\n@bits(int8)\ny = x\n|> f\n|> g[\n1,\n2\n]\n}",
-        "seed A {\n    @bits(int8)\n    y = x\n        |> f\n        |> g[\n            1,\n            2\n        ]\n}\n",
+        "seed A {\n@bits(int8)\ny = x\n|> f\n|> g[\n1\n]\n}",
+        "seed A {\n    @bits(int8)\n    y = x\n        |> f\n        |> g[\n            1\n        ]\n}\n",
     ),
     (
         "seed A {\n    a = 1     # one\n    bcd = 2   # two\n}\n",

@@ -1,6 +1,6 @@
 """Error texts: each `golden/errors/CSnnnn_name.seed` gives exactly the `.err` beside it.
 
-The first line of a file is a comment with the command that it tests, as a user would type it. `--bless` writes the texts.
+The first line of a file is a comment with the command that it tests, as a user would type it. `--bless` writes them.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def draw(program: Program, format: str) -> bytes:
         size = node_cost(graph, OPS, id).macs
         return size.evaluate({**dict.fromkeys(size.symbols(), ASSUMED), **known})
 
-    data = viz.document(graph, program.name, program.elaborated.doc, macs, program.files)
+    data = viz.document(graph, program.name, program.elaborated.doc, macs, program.files, lambda op: OPS[op].group)
     for node in data["nodes"]:
         if node["span"] is not None and node["span"]["file"] == program.source.name:
             node["span"]["file"] = next(iter(program.files))  # its base name: an artifact carries no paths

@@ -236,7 +236,7 @@ class Recovery:
         """Gives up the statement that begins at `first`; moves to where one can read on. False at the end."""
         machine, tokens, layout = self.machine, self.tokens, self.layout
         position = machine.position
-        if tokens.text(first) in _ITEM_STARTS and position == first + 1:
+        if position == first + 1 and not machine.shifts(height, _ITEM) and tokens.text(first) in _ITEM_STARTS:
             position = first
         if position - 1 > first and tokens.kinds[position] in ("=", ",", ":") and layout.leads(position - 1):
             position -= 1

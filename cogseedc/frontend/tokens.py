@@ -59,7 +59,7 @@ _TOKEN = re.compile(
     | (\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[kMG]?(?![A-Za-z0-9_]|[^\x00-\x7f]))                  # 5 number
     | ("[^"\n]*")                                                                         # 6 string
     | (\#[^\n]*)                                                                          # 7 comment
-    | ("[^\n]*|'[^'\n]*'?)                                                                # 8 broken string
+    | ("[^\s,)\]}]*|'[^'\n]*'?)                                                                # 8 broken string
     | (\d+(?:\.\d+)?(?:[A-Za-z0-9_]|[^\x00-\x7f])*)                                       # 9 broken number
     | ((?:[A-Za-z0-9_]|[^\x00-\x7f])+)                                                    # 10 word or sign beyond ASCII
     | ([^ \t\r\n])                                                                       # 11 anything else

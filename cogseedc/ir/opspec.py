@@ -80,8 +80,6 @@ class Operand:
     """Takes any number of operands (a tuple given there is its elements); only the last may be."""
     weight: bool = False
     """When absent, the type rule may ask for a weight of its own. A weight operand is given by name."""
-    gradient: bool = True
-    """Whether a differentiable operation passes a gradient to it (not to the centre of a crop)."""
 
 
 @dataclass(frozen=True, slots=True)

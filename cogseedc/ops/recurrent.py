@@ -245,6 +245,18 @@ def _onnx_gates(c: OnnxCall, weight: str, order: tuple[int, ...]) -> str:
     return c.node("Unsqueeze", [c.node("Concat", [parts[i] for i in order], axis=0), onnx_ints(c, 0)])
 
 
+def _onnx_filled(c: OnnxCall, value: str, batch: str) -> str:
+    """A value with one row more on axis 1 when it has none: ONNX Runtime's LSTM and GRU end the process on none."""
+    extra = c.node("Cast", [c.node("Equal", [batch, onnx_ints(c, 0)])], to=7)
+    pads = c.node("Concat", [onnx_ints(c, 0), extra], axis=0)
+    return c.node("Pad", [value, pads, "", onnx_ints(c, 1)])
+
+
+def _onnx_first(c: OnnxCall, value: str, count: str, axis: int) -> str:
+    """The first `count` indices of an axis."""
+    return c.node("Slice", [value, onnx_ints(c, 0), count, onnx_ints(c, axis)])
+
+
 def _layer_onnx(op: str, states: int) -> Callable[[OnnxCall], tuple[str, ...]]:
     def spell(c: OnnxCall) -> tuple[str, ...]:
         x, lead, first, order = take(c.inputs, 0), take(c.inputs, 0).rank - 2, 1 + states, _ONNX_ORDER[op]
@@ -263,7 +275,10 @@ def _layer_onnx(op: str, states: int) -> Callable[[OnnxCall], tuple[str, ...]]:
             for i in range(1, first)
         ]
         more: dict[str, int] = {"linear_before_reset": 1} if op == "gru" else {}
-        found = c.nodes(op.upper(), [rows, *weights, "", *state], first, hidden_size=hidden.value, **more)
+        batch = c.node("Shape", [rows], start=1, end=2)
+        near = [_onnx_filled(c, value, batch) if value else "" for value in (rows, *state)]
+        found = c.nodes(op.upper(), [near[0], *weights, "", *near[1:]], first, hidden_size=hidden.value, **more)
+        found = tuple(_onnx_first(c, value, batch, 2 if i == 0 else 1) for i, value in enumerate(found))
         sequence = c.node("Squeeze", [found[0], onnx_ints(c, 1)])
         if lead != 1:
             sequence = onnx_reshape(c, sequence, [steps, *x.shape[:lead], hidden])
@@ -341,7 +356,6 @@ def _layer(name: str, states: int, summary: str, source: str) -> OpSpec:
             Example("x: f32[N, L=2, T, D=3]", f"{name}[4](x)"),
         ),
         macs=_macs(_GATES[name]),
-        zero_rows=False,
         widths=HALVES,
         source=source,
         group=GROUP,

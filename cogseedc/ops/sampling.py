@@ -336,7 +336,7 @@ OPS: tuple[OpSpec, ...] = (
         name="crop",
         summary="cuts a box of a static size around a centre in -1 .. 1 for each axis of `over`, in that order: "
         "start = int(0.5 * (at + 1) * length) - size / 2; outside are zeros or the edge",
-        operands=(Operand("x"), Operand("at", gradient=False)),
+        operands=(Operand("x"), Operand("at")),
         parameters=(Parameter("size", Kind.INTS), _OVER, Parameter("padding", Kind.STR, "zeros")),
         rule=_crop_rule,
         flow=_crop_flow,

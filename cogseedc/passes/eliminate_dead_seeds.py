@@ -15,7 +15,7 @@ class EliminateDeadSeeds(Pass):
     """Backward demand along the batch axis: a node that no output can read goes, with its weights and constants; a node
     that is read only for some decisions gets control edges that say so. Losses are read in training only.
 
-    Inputs and knobs stay, as they are the interface. Running it again changes nothing.
+    Inputs and knobs stay, as they are the interface; in training weights too, as they are the state dict's. Running it again changes nothing.
     """
 
     name: ClassVar[str] = "eliminate-dead-seeds"
@@ -28,7 +28,7 @@ class EliminateDeadSeeds(Pass):
         found = demand(graph, context.ops, literals, training=context.training)
         wanted = {edge for id, guard in found.items() if not guard.never for edge in literals.edges(guard, id, found)}
         had = {edge for edge in graph.edges() if isinstance(edge, ControlEdge)}
-        dead = _dead(graph, found)
+        dead = _dead(graph, found, keep_weights=context.training)
         for edge in had - wanted:
             graph.disconnect(edge)
         graph.remove(dead)
@@ -37,13 +37,14 @@ class EliminateDeadSeeds(Pass):
         return bool(dead) or had != wanted
 
 
-def _dead(graph: Graph, found: dict[NodeId, Guard]) -> list[NodeId]:
+def _dead(graph: Graph, found: dict[NodeId, Guard], keep_weights: bool) -> list[NodeId]:
+    kinds = Constant if keep_weights else (Weight, Constant)
     dead = [id for id, guard in found.items() if guard.never]
     gone = frozenset(dead)
     outs = graph.wiring().outs
     leaves = [
         id
         for id, node in graph.nodes()
-        if isinstance(node, (Weight, Constant)) and all(edge.dst in gone for edge in outs[id])
+        if isinstance(node, kinds) and all(edge.dst in gone for edge in outs[id])
     ]
     return sorted(dead + leaves)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cogseedc.diagnostics import InternalError
-from cogseedc.ir import Exit, Graph, Input, Knob, Loss, NodeId, Origin, Output
+from cogseedc.ir import Exit, Graph, Input, Knob, Loss, NodeId, Origin, Output, Weight
 from cogseedc.passes.base import Context, Pass
 
 
@@ -16,7 +16,7 @@ class ResolveDependencies(Pass):
     """Imports, versions and cycles are settled while the graph is built; what is left is to prove that the
     record of it holds. Every instance path names one seed, lies in one parent, and a seed's level is not
     below that of a seed that it uses. Then whatever reaches no output, loss or exit goes, with the weights
-    that only it read.
+    that only it read; in training weights stay, as they are the state dict's.
 
     Raises InternalError when the record is inconsistent: the frontend lets no such program pass.
     """
@@ -25,7 +25,7 @@ class ResolveDependencies(Pass):
 
     def run(self, graph: Graph, context: Context) -> bool:
         _check_instances(graph)
-        unused = _unused(graph)
+        unused = _unused(graph, keep_weights=context.training)
         graph.remove(unused)
         return bool(unused)
 
@@ -59,9 +59,10 @@ def _instances(id: NodeId, origin: Origin) -> Iterator[tuple[str, str, str]]:
         parent = path
 
 
-def _unused(graph: Graph) -> list[NodeId]:
+def _unused(graph: Graph, keep_weights: bool) -> list[NodeId]:
+    roots = (Output, Loss, Exit, Input, Knob, *((Weight,) if keep_weights else ()))
     ins = graph.wiring().ins
-    used = {id for id, node in graph.nodes() if isinstance(node, (Output, Loss, Exit, Input, Knob))}
+    used = {id for id, node in graph.nodes() if isinstance(node, roots)}
     for id in reversed(graph.wiring().order):
         if id in used:
             used.update(edge.src for edge in ins[id])

@@ -40,10 +40,11 @@ class SpanJson(TypedDict):
 
 
 class NodeJson(TypedDict):
-    """One node. `macs` are per sample, of the dense meaning; `parameters` are of a weight."""
+    """One node. `macs` are per sample, of the dense meaning; `parameters` are of a weight; `family` is of an operation."""
 
     id: int
     kind: str
+    family: str
     label: str
     path: str
     container: str
@@ -96,14 +97,24 @@ class GraphJson(TypedDict):
 
 
 Macs = Callable[[NodeId], int]
+Family = Callable[[str], str]
 
 
 def document(
-    graph: Graph, name: str, doc: str = "", macs: Macs = lambda _: 0, sources: Mapping[str, str] | None = None
+    graph: Graph,
+    name: str,
+    doc: str = "",
+    macs: Macs = lambda _: 0,
+    sources: Mapping[str, str] | None = None,
+    family: Family = lambda _: "",
 ) -> GraphJson:
-    """The graph as data. `macs` gives MACs per sample of a node; `sources` are texts by file name."""
+    """The graph as data.
+
+    `macs` gives MACs per sample of a node, `family` the group that an operation belongs to in the catalogue,
+    `sources` texts by file name.
+    """
     containers: dict[str, ContainerJson] = {}
-    nodes = [_node(id, node, macs, containers) for id, node in graph.nodes()]
+    nodes = [_node(id, node, macs, family, containers) for id, node in graph.nodes()]
     data = sorted((e for e in graph.edges() if isinstance(e, DataEdge)), key=lambda e: (e.dst, e.dst_port))
     controls = sorted((e for e in graph.edges() if isinstance(e, ControlEdge)), key=lambda e: (e.dst, e.term, e.src, e.arm))
     return GraphJson(
@@ -115,12 +126,13 @@ def document(
     )
 
 
-def _node(id: NodeId, node: Node, macs: Macs, containers: dict[str, ContainerJson]) -> NodeJson:
+def _node(id: NodeId, node: Node, macs: Macs, family: Family, containers: dict[str, ContainerJson]) -> NodeJson:
     origin = node.origin
     span = origin.span
     types = output_types(node)
     return NodeJson(
-        id=id, kind=type(node).__name__.lower(), label=label(node), path=origin.path,
+        id=id, kind=type(node).__name__.lower(), family=family(node.op) if isinstance(node, Call) else "",
+        label=label(node), path=origin.path,
         container=_container(origin, containers), types=[str(t) for t in types],
         attributes=dict(_attributes(node)), macs=macs(id),
         parameters=(node.type.elements.value or 0) if isinstance(node, Weight) else 0,

@@ -15,7 +15,7 @@ def dot(graph: GraphJson) -> str:
     """Graphviz DOT: seeds as clusters, control edges dashed and labelled."""
     lines = [f"digraph {_dot(graph['name'])} {{", '  graph [rankdir=TB, fontname="sans-serif", compound=true];',
              '  node [shape=box, style=rounded, fontname="sans-serif", fontsize=10];', '  edge [fontname="sans-serif", fontsize=9];']
-    lines += _clusters(graph, "", 1)
+    lines += _clusters(graph)
     visible = {n["id"] for n in graph["nodes"] if n["kind"] not in HIDDEN}
     for edge in graph["edges"]:
         if edge["source"] in visible and edge["target"] in visible:
@@ -25,19 +25,44 @@ def dot(graph: GraphJson) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _clusters(graph: GraphJson, parent: str, depth: int) -> Iterator[str]:
-    indent = "  " * depth
-    for node in graph["nodes"]:
-        if node["container"] == parent and node["kind"] not in HIDDEN:
-            shape = _SHAPES.get(node["kind"])
-            extra = f", shape={shape}" if shape else ""
-            yield f"{indent}n{node['id']} [label={_dot(caption(node))}{extra}];"
-    for number, container in enumerate(graph["containers"]):
-        if container["parent"] == parent and container["id"] != parent:
-            yield f"{indent}subgraph cluster_{number}_{depth} {{"
-            yield f"{indent}  label={_dot(title(container))}; color=\"#94a3b8\"; style=rounded;"
-            yield from _clusters(graph, container["id"], depth + 1)
+def _clusters(graph: GraphJson) -> Iterator[str]:
+    for depth, number, item in _outline(graph):
+        indent = "  " * depth
+        if item is None:
             yield f"{indent}}}"
+        elif "kind" in item:
+            shape = _SHAPES.get(item["kind"])
+            extra = f", shape={shape}" if shape else ""
+            yield f"{indent}n{item['id']} [label={_dot(caption(item))}{extra}];"
+        else:
+            yield f"{indent}subgraph cluster_{number} {{"
+            yield f"{indent}  label={_dot(title(item))}; color=\"#94a3b8\"; style=rounded;"
+
+
+def _outline(graph: GraphJson) -> Iterator[tuple[int, int, NodeJson | ContainerJson | None]]:
+    """Depth, number and item in nesting order: the nodes of a container, then the containers inside it, then None
+    where it ends. Linear in the size of the graph."""
+    nodes: dict[str, list[NodeJson]] = {}
+    inside: dict[str, list[tuple[int, ContainerJson]]] = {}
+    for node in graph["nodes"]:
+        if node["kind"] not in HIDDEN:
+            nodes.setdefault(node["container"], []).append(node)
+    for number, container in enumerate(graph["containers"]):
+        inside.setdefault(container["parent"], []).append((number, container))
+    yield from ((1, node["id"], node) for node in nodes.get("", ()))
+    open_containers = [iter(inside.get("", ()))]
+    while open_containers:
+        depth = len(open_containers)
+        found = next(open_containers[-1], None)
+        if found is None:
+            open_containers.pop()
+            if open_containers:
+                yield depth - 1, 0, None
+            continue
+        number, container = found
+        yield depth, number, container
+        yield from ((depth + 1, node["id"], node) for node in nodes.get(container["id"], ()))
+        open_containers.append(iter(inside.get(container["id"], ())))
 
 
 def title(container: ContainerJson) -> str:
@@ -74,7 +99,7 @@ def _dot(text: str) -> str:
 def mermaid(graph: GraphJson) -> str:
     """A Mermaid flowchart, as GitHub renders it."""
     lines = ["flowchart TB"]
-    lines += _subgraphs(graph, "", 1)
+    lines += _subgraphs(graph)
     visible = {n["id"] for n in graph["nodes"] if n["kind"] not in HIDDEN}
     for edge in graph["edges"]:
         if edge["source"] in visible and edge["target"] in visible:
@@ -84,17 +109,16 @@ def mermaid(graph: GraphJson) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _subgraphs(graph: GraphJson, parent: str, depth: int) -> Iterator[str]:
-    indent = "  " * depth
-    for node in graph["nodes"]:
-        if node["container"] == parent and node["kind"] not in HIDDEN:
-            left, right = ("{", "}") if node["kind"] in ("gate", "exit") else ("[", "]")
-            yield f'{indent}n{node["id"]}{left}"{_mermaid(node["label"])}"{right}'
-    for number, container in enumerate(graph["containers"]):
-        if container["parent"] == parent and container["id"] != parent:
-            yield f'{indent}subgraph c{number} ["{_mermaid(title(container))}"]'
-            yield from _subgraphs(graph, container["id"], depth + 1)
+def _subgraphs(graph: GraphJson) -> Iterator[str]:
+    for depth, number, item in _outline(graph):
+        indent = "  " * depth
+        if item is None:
             yield f"{indent}end"
+        elif "kind" in item:
+            left, right = ("{", "}") if item["kind"] in ("gate", "exit") else ("[", "]")
+            yield f'{indent}n{item["id"]}{left}"{_mermaid(item["label"])}"{right}'
+        else:
+            yield f'{indent}subgraph c{number} ["{_mermaid(title(item))}"]'
 
 
 def _mermaid(text: str) -> str:
