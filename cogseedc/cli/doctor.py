@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 
@@ -19,7 +20,7 @@ from cogseedc.publish import canonical_json
 def doctor(as_json: bool) -> int:
     """Versions of everything, and which parts work on this machine. Status 1 when a needed part does not."""
     rows = [("cogseedc", cogseedc.__version__, "ok"), ("python", platform.python_version(), _python())]
-    rows += [(name, *_package(name)) for name in _needed()]
+    rows += [(name, *_package(name, requirement)) for name, requirement in _needed()]
     rows += [(name, "", state) for name, state in attempts()]
     failed = any(state.startswith("fails") for _, _, state in rows)
     if as_json:
@@ -33,17 +34,13 @@ def _python() -> str:
     return "ok" if sys.version_info >= (3, 11) else "fails: Python 3.11 or newer is needed"
 
 
-def _needed() -> list[str]:
-    """Names of the packages that the core depends on, as its own metadata lists them."""
-    found = requires("cogseedc") or []
-    names = [line for line in found if "extra ==" not in line]
-    return sorted("".join(c for c in line if c.isalnum() or c in "-_.,<>=!~ ;").split(";")[0] for line in names)
+def _needed() -> list[tuple[str, str]]:
+    """Name and requirement of each package that the core depends on, as its own metadata lists them."""
+    lines = [line.split(";")[0].strip() for line in requires("cogseedc") or [] if "extra ==" not in line]
+    return sorted((re.split(r"[^A-Za-z0-9_.-]", line)[0], line) for line in lines)
 
 
-def _package(requirement: str) -> tuple[str, str]:
-    name = requirement
-    for mark in "<>=!~, ":
-        name = name.split(mark)[0]
+def _package(name: str, requirement: str) -> tuple[str, str]:
     try:
         return version(name), "ok"
     except PackageNotFoundError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from cogseedc.ir import Operand, OpSpec, Parameter
-from cogseedc.ir.opspec import REQUIRED
+if TYPE_CHECKING:
+    from cogseedc.ir import Operand, OpSpec, Parameter
 
 
 def show(header: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
@@ -47,6 +48,8 @@ def operation(spec: OpSpec) -> dict[str, str | list[str]]:
 
 
 def _parameter(parameter: Parameter) -> str:
+    from cogseedc.ir.opspec import REQUIRED
+
     return parameter.name if parameter.default is REQUIRED else f"{parameter.name}={literal(parameter.default)}"
 
 

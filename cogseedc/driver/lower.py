@@ -11,6 +11,7 @@ from cogseedc.backends.plan import Gates, Plan, plan
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.driver.costs import hold_budgets
 from cogseedc.driver.program import Program
+from cogseedc.driver.structure import passed
 from cogseedc.driver.timing import Timing
 from cogseedc.ir import Graph
 from cogseedc.ir.printer import print_graph
@@ -42,11 +43,6 @@ class Lowering:
     """Reduced precisions that some node got."""
 
 
-def structured(program: Program) -> Graph:
-    """The graph with exits as gates and gates as control edges, as no target changes it."""
-    return _passed(program, PIPELINES["training"], None, False, Timing())
-
-
 def lower(
     program: Program,
     target: Target,
@@ -63,14 +59,14 @@ def lower(
     """
     clock = clock or Timing()
     chosen = bits or target.default_bits
-    graph = _passed(program, PIPELINES[_PIPELINE[target.backend]], target, verify_each, clock)
+    graph = passed(program, PIPELINES[_PIPELINE[target.backend]], target, verify_each, clock)
     with clock.step("budgets"):
         hold_budgets(graph, program.elaborated.budgets, dict(program.settings.sizes))
     with clock.step(f"plan {target.name}"):
         planned = plan(graph, target, cast(Gates, gates))
     training = None
     if target.backend == "torch":
-        dense = _passed(program, PIPELINES["training"], target, verify_each, clock, training=True)
+        dense = passed(program, PIPELINES["training"], target, verify_each, clock, training=True)
         with clock.step(f"plan {target.name}"):
             training = plan(dense, target, "dense", training=True)
     return Lowering(target, planned, training, gates, chosen, frozenset())
@@ -98,22 +94,6 @@ def optimise(
     with clock.step("passes and printing"):
         run_pipeline(graph, chosen, Context(OPS, target=target, limits=program.settings.limits), observe, verify_each)
     return dumps
-
-
-def _passed(
-    program: Program,
-    pipeline: Sequence[Pass],
-    target: Target | None,
-    verify_each: bool,
-    clock: Timing,
-    training: bool = False,
-) -> Graph:
-    graph = program.elaborated.graph.copy()
-    context = Context(OPS, target=target, limits=program.settings.limits, training=training)
-    for step in pipeline:
-        with clock.step(step.name):
-            run_pipeline(graph, (step,), context, verify_each=verify_each)
-    return graph
 
 
 def _steps(name: str) -> tuple[Pass, ...]:

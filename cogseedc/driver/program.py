@@ -61,7 +61,7 @@ class Program:
     @cached_property
     def structure(self) -> Graph:
         """The graph with exits inserted and gates as control edges: what does not depend on a target."""
-        from cogseedc.driver.lower import structured
+        from cogseedc.driver.structure import structured
 
         return structured(self)
 

@@ -98,9 +98,12 @@ def read_weights(path: str) -> dict[str, Array]:
 def read_arrays(path: str) -> dict[str, Array]:
     """Arrays of an .npz file. Raises UserError: CS0901 not readable, CS0903 no .npz, or with Python objects in it."""
     data = read_bytes(path)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except Exception as error:  # numpy, zipfile and zlib raise what they like for a damaged file
-        message = f"{path!r} is no .npz file of plain arrays: {error}"
-        raise UserError(Diagnostic("CS0903", message, help="write it with numpy.savez(path, input=array)")) from None
+    problem = "is no .npz file"
+    if data.startswith(b"PK"):
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except Exception as error:  # numpy, zipfile and zlib raise what they like for a damaged file
+            problem = f"is damaged, or holds Python objects ({type(error).__name__})"
+    help = "write it with numpy.savez(path, input=array)"
+    raise UserError(Diagnostic("CS0903", f"{path!r} {problem}", help=help))

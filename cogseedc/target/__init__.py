@@ -86,7 +86,7 @@ def load(name: str) -> Target:
     """
     known = names()
     if name not in known:
-        close = get_close_matches(name, known, 1, 0.4)
+        close = get_close_matches(name.lower().replace("gpu", "cuda"), known, 1, 0.4)
         hint = f"did you mean `{close[0]}`?" if close else ""
         raise UserError(
             Diagnostic("CS0801", f"there is no target `{name}`", help=f"{hint} targets: {', '.join(known)}".strip())

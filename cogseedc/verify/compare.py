@@ -146,7 +146,9 @@ def compare_run(
             if wrong is not None:
                 yield Mismatch("decision", scenario, name, wrong)
                 continue
-        elif kind_of(node) is not GateKind.MANY and not _obeyed(decisions, forced[name]):
+        elif kind_of(node) is GateKind.MANY:
+            continue  # its trace lists what the scores choose, so a forced mask shows in values only
+        elif not _obeyed(decisions, forced[name]):
             yield Mismatch("force", scenario, name, f"was forced to {forced[name]} and did not take it")
         lost = compare_reach(node, decisions, own, reference.demanded[name])
         if lost is not None:

@@ -40,7 +40,7 @@ class SpanJson(TypedDict):
 
 
 class NodeJson(TypedDict):
-    """One node. `macs` are per sample, of the dense meaning; `parameters` are of a weight; `family` is of an operation."""
+    """One node. `macs` are per sample, of the dense meaning; `parameters` are of a weight, `family` of an operation."""
 
     id: int
     kind: str
@@ -116,9 +116,14 @@ def document(
     containers: dict[str, ContainerJson] = {}
     nodes = [_node(id, node, macs, family, containers) for id, node in graph.nodes()]
     data = sorted((e for e in graph.edges() if isinstance(e, DataEdge)), key=lambda e: (e.dst, e.dst_port))
-    controls = sorted((e for e in graph.edges() if isinstance(e, ControlEdge)), key=lambda e: (e.dst, e.term, e.src, e.arm))
+    controls = sorted(
+        (e for e in graph.edges() if isinstance(e, ControlEdge)), key=lambda e: (e.dst, e.term, e.src, e.arm)
+    )
     return GraphJson(
-        schema=SCHEMA, name=name, doc=doc, nodes=nodes,
+        schema=SCHEMA,
+        name=name,
+        doc=doc,
+        nodes=nodes,
         containers=[containers[key] for key in sorted(containers)],
         edges=[EdgeJson(source=e.src, source_port=e.src_port, target=e.dst, target_port=e.dst_port) for e in data],
         controls=[_control(graph, e) for e in controls],
@@ -131,10 +136,15 @@ def _node(id: NodeId, node: Node, macs: Macs, family: Family, containers: dict[s
     span = origin.span
     types = output_types(node)
     return NodeJson(
-        id=id, kind=type(node).__name__.lower(), family=family(node.op) if isinstance(node, Call) else "",
-        label=label(node), path=origin.path,
-        container=_container(origin, containers), types=[str(t) for t in types],
-        attributes=dict(_attributes(node)), macs=macs(id),
+        id=id,
+        kind=type(node).__name__.lower(),
+        family=family(node.op) if isinstance(node, Call) else "",
+        label=label(node),
+        path=origin.path,
+        container=_container(origin, containers),
+        types=[str(t) for t in types],
+        attributes=dict(_attributes(node)),
+        macs=macs(id),
         parameters=(node.type.elements.value or 0) if isinstance(node, Weight) else 0,
         bits=precision(node),
         span=SpanJson(file=span.source.name, line=span.line, column=span.column) if span is not None else None,
@@ -163,7 +173,8 @@ def label(node: Node) -> str:
         case Merge(mode=mode):
             return f"merge {mode.value}"
         case Constant(values=values):
-            return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values[:4]) + ("..." if len(values) > 4 else "")
+            spelled = [f"{v:g}" if isinstance(v, float) else str(v) for v in values[:4]]
+            return ", ".join(spelled) + ("..." if len(values) > 4 else "")
         case Input() | Knob() | Output():
             return node.name
         case _:

@@ -12,6 +12,10 @@ from cogseedc.viz.document import GraphJson
 from cogseedc.viz.text import HIDDEN, controls, dot
 
 _WIDTH, _HEIGHT = 150.0, 70.0
+_ARROW = (
+    '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
+    '<path d="M0 0L8 4L0 8z"/></marker></defs>'
+)
 
 
 def svg(graph: GraphJson) -> bytes:
@@ -19,8 +23,10 @@ def svg(graph: GraphJson) -> bytes:
     program = shutil.which("dot")
     if program is not None:
         try:
-            made = subprocess.run([program, "-Tsvg"], input=dot(graph).encode(), capture_output=True, check=True, timeout=60)
-            return made.stdout
+            drawn = subprocess.run(
+                [program, "-Tsvg"], input=dot(graph).encode(), capture_output=True, check=True, timeout=60
+            )
+            return drawn.stdout
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError):
             pass  # a broken or slow Graphviz: the plain layout below is always there
     return _layered(graph)
@@ -30,17 +36,18 @@ def _layered(graph: GraphJson) -> bytes:
     nodes = {n["id"]: n for n in graph["nodes"] if n["kind"] not in HIDDEN}
     layout: networkx.DiGraph[int] = networkx.DiGraph()
     layout.add_nodes_from(sorted(nodes))
-    layout.add_edges_from((e["source"], e["target"]) for e in graph["edges"] if e["source"] in nodes and e["target"] in nodes)
+    edges = ((e["source"], e["target"]) for e in graph["edges"])
+    layout.add_edges_from((source, target) for source, target in edges if source in nodes and target in nodes)
     places: dict[int, tuple[float, float]] = {}
     for row, generation in enumerate(networkx.topological_generations(layout)):
         for column, id in enumerate(sorted(generation)):
             places[id] = ((column + 0.5) * _WIDTH, (row + 0.5) * _HEIGHT)
     width = max((x for x, _ in places.values()), default=0.0) + _WIDTH / 2
     height = max((y for _, y in places.values()), default=0.0) + _HEIGHT / 2
+    view = f'viewBox="0 0 {width:g} {height:g}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" font-family="sans-serif" font-size="10">',
-        '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
-        '<path d="M0 0L8 4L0 8z"/></marker></defs>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {view} font-family="sans-serif" font-size="10">',
+        _ARROW,
     ]
     for source, target in layout.edges:
         parts.append(_line(places[source], places[target], "#475569", ""))
@@ -50,7 +57,8 @@ def _layered(graph: GraphJson) -> bytes:
     for id, (x, y) in places.items():
         text = escape(nodes[id]["label"])
         parts.append(
-            f'<g><title>{escape(nodes[id]["path"])}</title><rect x="{x - 60:g}" y="{y - 14:g}" width="120" height="28" rx="6" '
+            f"<g><title>{escape(nodes[id]['path'])}</title>"
+            f'<rect x="{x - 60:g}" y="{y - 14:g}" width="120" height="28" rx="6" '
             f'fill="#f8fafc" stroke="#475569"/><text x="{x:g}" y="{y + 4:g}" text-anchor="middle">{text}</text></g>'
         )
     return "\n".join([*parts, "</svg>", ""]).encode()

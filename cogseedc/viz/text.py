@@ -6,42 +6,54 @@ from collections.abc import Iterator
 
 from cogseedc.viz.document import ContainerJson, GraphJson, NodeJson
 
-_SHAPES = {"input": "invhouse", "output": "house", "gate": "diamond", "merge": "trapezium", "knob": "cds", "exit": "diamond"}
+_SHAPES = {
+    "input": "invhouse",
+    "output": "house",
+    "gate": "diamond",
+    "merge": "trapezium",
+    "knob": "cds",
+    "exit": "diamond",
+}
+_CONTROL = 'style=dashed, color="#b45309", fontcolor="#b45309", constraint=false'
 HIDDEN = frozenset(("weight", "constant"))
 """Left out of drawings: they would bury the network."""
 
 
 def dot(graph: GraphJson) -> str:
     """Graphviz DOT: seeds as clusters, control edges dashed and labelled."""
-    lines = [f"digraph {_dot(graph['name'])} {{", '  graph [rankdir=TB, fontname="sans-serif", compound=true];',
-             '  node [shape=box, style=rounded, fontname="sans-serif", fontsize=10];', '  edge [fontname="sans-serif", fontsize=9];']
+    lines = [
+        f"digraph {_dot(graph['name'])} {{",
+        '  graph [rankdir=TB, fontname="sans-serif", compound=true];',
+        '  node [shape=box, style=rounded, fontname="sans-serif", fontsize=10];',
+        '  edge [fontname="sans-serif", fontsize=9];',
+    ]
     lines += _clusters(graph)
     visible = {n["id"] for n in graph["nodes"] if n["kind"] not in HIDDEN}
     for edge in graph["edges"]:
         if edge["source"] in visible and edge["target"] in visible:
             lines.append(f"  n{edge['source']} -> n{edge['target']};")
     for source, target, label in controls(graph):
-        lines.append(f'  n{source} -> n{target} [style=dashed, color="#b45309", fontcolor="#b45309", constraint=false, label={_dot(label)}];')
+        lines.append(f"  n{source} -> n{target} [{_CONTROL}, label={_dot(label)}];")
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def _clusters(graph: GraphJson) -> Iterator[str]:
-    for depth, number, item in _outline(graph):
+    for depth, number, node, container in _outline(graph):
         indent = "  " * depth
-        if item is None:
-            yield f"{indent}}}"
-        elif "kind" in item:
-            shape = _SHAPES.get(item["kind"])
+        if node is not None:
+            shape = _SHAPES.get(node["kind"])
             extra = f", shape={shape}" if shape else ""
-            yield f"{indent}n{item['id']} [label={_dot(caption(item))}{extra}];"
-        else:
+            yield f"{indent}n{number} [label={_dot(caption(node))}{extra}];"
+        elif container is not None:
             yield f"{indent}subgraph cluster_{number} {{"
-            yield f"{indent}  label={_dot(title(item))}; color=\"#94a3b8\"; style=rounded;"
+            yield f'{indent}  label={_dot(title(container))}; color="#94a3b8"; style=rounded;'
+        else:
+            yield f"{indent}}}"
 
 
-def _outline(graph: GraphJson) -> Iterator[tuple[int, int, NodeJson | ContainerJson | None]]:
-    """Depth, number and item in nesting order: the nodes of a container, then the containers inside it, then None
-    where it ends. Linear in the size of the graph."""
+def _outline(graph: GraphJson) -> Iterator[tuple[int, int, NodeJson | None, ContainerJson | None]]:
+    """Depth, number, node or container in nesting order: the nodes of a container, the containers inside it, then
+    neither, where it ends. Takes time linear in the size of the graph."""
     nodes: dict[str, list[NodeJson]] = {}
     inside: dict[str, list[tuple[int, ContainerJson]]] = {}
     for node in graph["nodes"]:
@@ -49,7 +61,7 @@ def _outline(graph: GraphJson) -> Iterator[tuple[int, int, NodeJson | ContainerJ
             nodes.setdefault(node["container"], []).append(node)
     for number, container in enumerate(graph["containers"]):
         inside.setdefault(container["parent"], []).append((number, container))
-    yield from ((1, node["id"], node) for node in nodes.get("", ()))
+    yield from ((1, node["id"], node, None) for node in nodes.get("", ()))
     open_containers = [iter(inside.get("", ()))]
     while open_containers:
         depth = len(open_containers)
@@ -57,11 +69,11 @@ def _outline(graph: GraphJson) -> Iterator[tuple[int, int, NodeJson | ContainerJ
         if found is None:
             open_containers.pop()
             if open_containers:
-                yield depth - 1, 0, None
+                yield depth - 1, 0, None, None
             continue
         number, container = found
-        yield depth, number, container
-        yield from ((depth + 1, node["id"], node) for node in nodes.get(container["id"], ()))
+        yield depth, number, None, container
+        yield from ((depth + 1, node["id"], node, None) for node in nodes.get(container["id"], ()))
         open_containers.append(iter(inside.get(container["id"], ())))
 
 
@@ -110,15 +122,15 @@ def mermaid(graph: GraphJson) -> str:
 
 
 def _subgraphs(graph: GraphJson) -> Iterator[str]:
-    for depth, number, item in _outline(graph):
+    for depth, number, node, container in _outline(graph):
         indent = "  " * depth
-        if item is None:
-            yield f"{indent}end"
-        elif "kind" in item:
-            left, right = ("{", "}") if item["kind"] in ("gate", "exit") else ("[", "]")
-            yield f'{indent}n{item["id"]}{left}"{_mermaid(item["label"])}"{right}'
+        if node is not None:
+            left, right = ("{", "}") if node["kind"] in ("gate", "exit") else ("[", "]")
+            yield f'{indent}n{number}{left}"{_mermaid(node["label"])}"{right}'
+        elif container is not None:
+            yield f'{indent}subgraph c{number} ["{_mermaid(title(container))}"]'
         else:
-            yield f'{indent}subgraph c{number} ["{_mermaid(title(item))}"]'
+            yield f"{indent}end"
 
 
 def _mermaid(text: str) -> str:

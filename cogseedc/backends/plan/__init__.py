@@ -160,7 +160,7 @@ def _assemble(
         ),
         inputs=tuple(id for id, node in graph.nodes() if isinstance(node, Input)),
         knobs=tuple(id for id, node in graph.nodes() if isinstance(node, Knob)),
-        weights=tuple(id for id in order if isinstance(graph[id], Weight)),
+        weights=tuple(id for id, node in graph.nodes() if isinstance(node, Weight)),
         outputs=outputs,
         gates=reports,
         exits=found,

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 
 from cogseedc.analysis import demand, guards
 from cogseedc.ir import (
+    Call,
     Constant,
     ControlEdge,
     Input,
@@ -72,7 +73,7 @@ def test_exits_get_one_edge_each():
     assert phase(toy.graph) is Phase.SUNK
 
 
-def test_dead_nodes_go_with_their_weights():
+def test_dead_nodes_go_with_their_weights_but_the_state_dict_stays_whole_in_training():
     toy = Toy()
     x = toy.input()
     toy.layer(x, "dead")
@@ -82,7 +83,8 @@ def test_dead_nodes_go_with_their_weights():
     assert eliminate(toy.graph)
     assert [n.path for _, n in toy.graph.nodes() if isinstance(n, Weight)] == ["live.weight"]
     assert eliminate(trained, training=True)
-    assert [n.path for _, n in trained.nodes() if isinstance(n, Weight)] == ["training.weight", "live.weight"]
+    assert [n.path for _, n in trained.nodes() if isinstance(n, Weight)] == ["dead.weight", "training.weight", "live.weight"]
+    assert sum(isinstance(n, Call) for _, n in trained.nodes()) == 2
 
 
 def test_a_route_of_experts():

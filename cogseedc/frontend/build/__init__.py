@@ -1,0 +1,267 @@
+"""Elaboration: a syntax tree becomes one flat, typed program graph; every mistake on the way is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cogseedc.diagnostics import Diagnostics, UserError
+from cogseedc.frontend import ast
+from cogseedc.frontend.build import calls, costs, decisions, expressions, regions, seeds, statements
+from cogseedc.frontend.build.core import Builder, SizeFound
+from cogseedc.frontend.build.model import (
+    BROKEN,
+    BrokenUse,
+    BuildError,
+    Configured,
+    Builtin,
+    Elaborated,
+    Frame,
+    GateRef,
+    Imports,
+    Instance,
+    Item,
+    Module,
+    OpRef,
+    Options,
+    Scope,
+    SeedRef,
+    mistake,
+)
+from cogseedc.frontend.build.irtext import is_ir, read_ir
+from cogseedc.frontend.build.names import suggestion
+from cogseedc.ir import Dtype, Origin
+from cogseedc.limits import Limits
+from cogseedc.ops import OPS
+from cogseedc.source import Span
+
+EVALUATORS: dict[type, Callable[[Builder, Frame, Any], Item]] = {
+    ast.Reference: expressions.reference,
+    ast.Number: expressions.literal,
+    ast.String: expressions.literal,
+    ast.Boolean: expressions.literal,
+    ast.Tuple: expressions.tuple_,
+    ast.Negate: expressions.negate,
+    ast.Not: expressions.not_,
+    ast.Binary: expressions.binary,
+    ast.Compare: expressions.binary,
+    ast.Logical: expressions.binary,
+    ast.Attribute: expressions.attribute,
+    ast.Configure: calls.configure,
+    ast.Apply: calls.apply,
+    ast.Pipe: calls.pipe,
+    ast.When: regions.when,
+    ast.Route: regions.route,
+    ast.For: regions.for_,
+    ast.Repeat: regions.not_compiled,
+    ast.Scan: regions.not_compiled,
+    SeedRef: seeds.instantiate,
+    GateRef: decisions.indexed,
+}
+"""By kind of expression; the last two are forms that several kinds of expression lead to."""
+
+RUNNERS: dict[type, Callable[[Builder, Frame, Any], None]] = {
+    ast.Bind: statements.bind,
+    ast.Share: statements.share,
+    ast.ParamDeclaration: statements.param,
+    ast.StateDeclaration: statements.state,
+    ast.GateDeclaration: statements.gate,
+    ast.ExitDeclaration: statements.exit_,
+    ast.ExitsDeclaration: statements.exits,
+    ast.Next: statements.next_,
+    ast.LossDeclaration: statements.loss,
+}
+
+calls.BUILTINS["cost"] = costs.cost
+BUILTIN_NAMES: dict[str, Item] = {
+    **{name: OpRef(spec) for name, spec in OPS.items()},
+    **{name: Builtin(name) for name in calls.BUILTINS},
+    **{d.value: d for d in Dtype},
+}
+
+
+def elaborate(
+    file: ast.File,
+    imports: Imports,
+    diagnostics: Diagnostics,
+    options: Options = Options(),
+    limits: Limits = Limits(),
+) -> Elaborated | None:
+    """Elaborates the exported seed of a file. None when there are errors, all of them in `diagnostics`."""
+    modules = Modules(imports, diagnostics, limits)
+    module = modules.load(file.span.source.name, file, None)
+    ref = _exported(file, module, options, diagnostics)
+    if ref is None:
+        _check_rest(file, module, diagnostics, limits, set())
+        return None
+    sizes = dict(options.sizes)
+    while True:
+        b = _builder(diagnostics, limits, sizes, dict(options.weight_shapes))
+        try:
+            result = _elaborate(b, ref, options)
+            break
+        except SizeFound as found:
+            sizes[found.symbol] = found.size
+    _check_rest(file, module, diagnostics, limits, b.built | {id(ref.declaration)})
+    return None if diagnostics.failed else result
+
+
+def _builder(diagnostics: Diagnostics, limits: Limits, sizes: dict[str, int], shapes: dict[str, tuple[int, ...]]) -> Builder:
+    return Builder(diagnostics, limits, EVALUATORS, RUNNERS, sizes, shapes)
+
+
+def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
+    declaration = ref.declaration
+    if is_ir(declaration):
+        graph = read_ir(declaration, b.limits, b.report)
+        return Elaborated(graph, declaration.name.text, declaration.doc, None, (), (), (), (), True)
+    try:
+        statics = _set(b, ref, options)
+        instance, budgets = seeds.export(b, ref, statics, Origin())
+    except BuildError as error:
+        b.report(error)
+        return None
+    except BrokenUse:
+        return None
+    version = next((m.values[0].text for m in declaration.members if isinstance(m, ast.Meta) and m.kind == "version"), None)
+    sites = tuple(s for s in instance.exit_scopes)
+    return Elaborated(
+        b.graph, declaration.name.text, declaration.doc, version, sites, budgets, tuple(dict.fromkeys(b.requirements)),
+        tuple((k, str(v)) for k, v in statics.items() if isinstance(v, (bool, int, float, str, tuple))),
+    )
+
+
+def _set(b: Builder, ref: SeedRef, options: Options) -> dict[str, Item]:
+    """Static arguments of the exported seed: `--set`, then defaults."""
+    declaration = ref.declaration
+    scope = seeds.module_scope(ref.module)
+    frame = Frame(scope, Instance(declaration, "", (), None), "", "", {}, Origin())
+    given = tuple((name, b.evaluate(frame, expr)) for name, expr in options.statics)
+    configured = Configured(ref, (), given, (), options.statics[0][1].span if options.statics else declaration.name.span)
+    return dict(seeds.static_arguments(b, frame, ref, configured))
+
+
+def _exported(file: ast.File, module: Module, options: Options, diagnostics: Diagnostics) -> SeedRef | None:
+    own = [i for i in file.items if isinstance(i, ast.SeedDeclaration)]
+    if options.seed is not None:
+        chosen = [s for s in own if s.name.text == options.seed]
+        if not chosen:
+            diagnostics.error("CS0503", f"the file has no seed `{options.seed}`", file.span,
+                              help=suggestion(options.seed, [s.name.text for s in own]))
+            return None
+        return SeedRef(chosen[0], module)
+    exported = [s for s in own if s.exported]
+    if len(exported) == 1:
+        return SeedRef(exported[0], module)
+    if exported:
+        diagnostics.error("CS0503", f"the file exports {len(exported)} seeds", exported[1].name.span, exported[0].name.span,
+                          help="choose one with `--seed NAME`, or export one only")
+    else:
+        diagnostics.error("CS0503", "the file exports no seed", own[-1].name.span if own else file.span,
+                          help="write `export seed ...` before the one that is to be compiled")
+    return None
+
+
+def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits: Limits, done: set[int]) -> None:
+    """Seeds that nothing uses are checked too, each alone, where their static parameters have defaults."""
+    for item in file.items:
+        if not isinstance(item, ast.SeedDeclaration) or id(item) in done or not seeds.unsized(item.parameters):
+            continue
+        inputs = [a.name.text for m in item.members if isinstance(m, ast.Port) and m.direction == "in" for a in m.type.axes if a.name and not a.size]
+        b = _builder(diagnostics, limits, {name: 8 for name in inputs if name != "N"}, {})
+        try:
+            ref = SeedRef(item, module)
+            seeds.export(b, ref, _set(b, ref, Options()), Origin())
+        except BuildError as error:
+            b.report(error)
+        except (BrokenUse, SizeFound):
+            continue
+
+
+class Modules:
+    """Files with their names resolved, each once; imports are followed in order."""
+
+    def __init__(self, imports: Imports, diagnostics: Diagnostics, limits: Limits) -> None:
+        self._imports, self._diagnostics, self._limits = imports, diagnostics, limits
+        self._loaded: dict[str, Module] = {}
+        self._loading: list[str] = []
+
+    def load(self, key: str, file: ast.File, span: Span | None) -> Module:
+        """The module of a file. A cycle of imports is an error that shows it."""
+        if key in self._loaded:
+            return self._loaded[key]
+        if key in self._loading:
+            path = " -> ".join([*self._loading[self._loading.index(key) :], key])
+            raise mistake("CS0504", f"the imports form a cycle: {path}", span or file.span, help="move what both need into a third file")
+        if len(self._loaded) + len(self._loading) >= self._limits.imported_files:
+            raise mistake(Limits.code("imported_files"), f"more than {self._limits.imported_files} files are imported", span or file.span)
+        self._loading.append(key)
+        module = Module(key, dict(BUILTIN_NAMES), {})
+        self._names(module, file)
+        self._loading.pop()
+        self._loaded[key] = module
+        return module
+
+    def _names(self, module: Module, file: ast.File) -> None:
+        for item in file.items:
+            try:
+                if isinstance(item, ast.Import):
+                    self._import(module, item)
+                elif isinstance(item, ast.SeedDeclaration):
+                    self._define(module, item.name, SeedRef(item, module))
+            except BuildError as error:
+                self._report(error)
+                names = [n.alias for n in item.names] if isinstance(item, ast.Import) else [item.name]
+                alias = item.alias if isinstance(item, ast.Import) else None
+                for name in [*names, *([alias] if alias else [])]:
+                    module.names[name.text] = BROKEN
+        for item in file.items:
+            if isinstance(item, ast.Const):
+                self._const(module, item)
+
+    def _report(self, error: BuildError) -> None:
+        self._diagnostics.add(error.diagnostic)
+
+    def _define(self, module: Module, name: ast.Name, item: Item) -> None:
+        if name.text in module.spans:
+            from cogseedc.diagnostics import Label
+
+            raise mistake("CS0202", f"`{name.text}` is defined twice in this file", name.span, Label(module.spans[name.text], "first here"))
+        module.names[name.text] = item
+        module.spans[name.text] = name.span
+
+    def _const(self, module: Module, item: ast.Const) -> None:
+        b = _builder(self._diagnostics, self._limits, {}, {})
+        empty = ast.SeedDeclaration(item.name, (), (), False, "", item.span)
+        frame = Frame(Scope(None, module.names), Instance(empty, "", (), None), "", "", {}, Origin(span=item.span))
+        try:
+            value = b.evaluate(frame, item.value)
+            if len(b.graph):
+                raise mistake("CS0212", "a constant is known at compile time", item.value.span, help="tensors are made in a seed's body")
+            self._define(module, item.name, value)
+        except BuildError as error:
+            self._report(error)
+            module.names[item.name.text] = BROKEN
+        except BrokenUse:
+            module.names[item.name.text] = BROKEN
+
+    def _import(self, module: Module, item: ast.Import) -> None:
+        try:
+            key, file = self._imports.module(item, module.name)
+        except UserError as error:
+            for diagnostic in error.diagnostics:
+                self._diagnostics.add(diagnostic)
+            for name in [*(n.alias for n in item.names), *([item.alias] if item.alias else [])]:
+                module.names[name.text] = BROKEN
+            return
+        imported = self.load(key, file, item.span)
+        if item.alias is not None:
+            self._define(module, item.alias, imported)
+        for wanted in item.names:
+            text = wanted.name.text
+            if text not in imported.spans:
+                raise mistake("CS0505", f"`{item.path}` has no `{text}`", wanted.span, help=suggestion(text, imported.spans))
+            self._define(module, wanted.alias, imported.names[text])
+
+
+__all__ = ["BUILTIN_NAMES", "Elaborated", "Imports", "Options", "elaborate"]

@@ -1,0 +1,410 @@
+"""The builder: adds typed nodes to the graph, makes weights and paths, and turns items into tensors.
+
+How each form of the language is elaborated is in the tables that `build/__init__` hands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cogseedc.diagnostics import Diagnostics, Label
+from cogseedc.frontend import ast
+from cogseedc.frontend.build.model import (
+    BROKEN,
+    BrokenUse,
+    BuildError,
+    Frame,
+    GateRef,
+    Item,
+    Requirement,
+    Tensor,
+    Top,
+    mistake,
+)
+from cogseedc.ir import (
+    Attrs,
+    Axis,
+    AxisArg,
+    Call,
+    Constant,
+    Dtype,
+    GateKind,
+    Graph,
+    Init,
+    InitKind,
+    Node,
+    NodeId,
+    OpSpec,
+    Origin,
+    Pointwise,
+    RuleError,
+    Site,
+    Size,
+    Static,
+    TensorType,
+    Value,
+    Weight,
+    WeightSpec,
+)
+from cogseedc.limits import Limits
+from cogseedc.ops import OPS
+from cogseedc.source import Span
+
+Evaluator = Callable[["Builder", Frame, Any], Item]
+Runner = Callable[["Builder", Frame, Any], None]
+
+
+@dataclass(eq=False)
+class Builder:
+    """State of one elaboration."""
+
+    diagnostics: Diagnostics
+    limits: Limits
+    evaluators: Mapping[type, Evaluator]
+    runners: Mapping[type, Runner]
+    sizes: Mapping[str, int]
+    """`--size`: sizes of axes of the exported seed."""
+    weight_shapes: Mapping[str, tuple[int, ...]]
+    graph: Graph = field(default_factory=Graph)
+    weights: dict[str, NodeId] = field(default_factory=dict)
+    call_names: dict[str, int] = field(default_factory=dict)
+    requirements: list[Requirement] = field(default_factory=list)
+    stack: list[tuple[ast.SeedDeclaration, tuple[Item, ...]]] = field(default_factory=list)
+    """Seeds being elaborated, with their static arguments."""
+    arms: dict[NodeId, tuple[tuple[NodeId, int], ...]] = field(default_factory=dict)
+    """For nodes inside arms: the (gate, arm) pairs around them."""
+    frames: dict[NodeId, Frame] = field(default_factory=dict)
+    gates: dict[Value, GateRef] = field(default_factory=dict)
+    """Anonymous gates, by the boolean that they decide on."""
+    gate_refs: dict[NodeId, GateRef] = field(default_factory=dict)
+    taken: dict[tuple[NodeId, int], Tensor] = field(default_factory=dict)
+    coupled: set[NodeId] = field(default_factory=set)
+    """Nodes whose values may depend on other samples of the batch."""
+    built: set[int] = field(default_factory=set)
+    """Ids of the seed declarations that were instantiated."""
+
+    # Evaluation
+
+    def evaluate(self, frame: Frame, expr: ast.Expr) -> Item:
+        """What an expression is. Raises BuildError, or BrokenUse when it reads a broken value."""
+        item = self.evaluators[type(expr)](self, frame, expr)
+        if item is BROKEN:
+            raise BrokenUse
+        return item
+
+    def run(self, frame: Frame, statement: ast.Statement) -> None:
+        self.runners[type(statement)](self, frame, statement)
+
+    def report(self, error: BuildError) -> None:
+        """Records a mistake, once per code and place."""
+        new = error.diagnostic
+        for known in self.diagnostics:
+            if known.code == new.code and known.labels[:1] == new.labels[:1]:
+                return
+            if known.code == new.code and known.labels and new.labels and known.labels[0].span == new.labels[0].span:
+                return
+        self.diagnostics.add(new)
+
+    # Nodes
+
+    def add(self, node: Node, operands: Sequence[Value | None], frame: Frame) -> NodeId:
+        """Adds a node made in `frame`. Raises BuildError past the limit of nodes."""
+        if len(self.graph) >= self.limits.nodes:
+            raise mistake(
+                Limits.code("nodes"), f"the program expands to more than {self.limits.nodes} nodes",
+                node.origin.span or frame.instance.declaration.span,
+                help="make static loops shorter, or raise the limit with `--limit nodes=...`",
+            )
+        id = self.graph.add(node, operands)
+        if frame.arms:
+            self.arms[id] = tuple((a.gate.node, a.arm) for a in frame.arms)
+        return id
+
+    def origin(self, frame: Frame, span: Span, name: str = "") -> Origin:
+        return replace(frame.origin, path=join(frame.calls, name), span=span)
+
+    def constant(self, frame: Frame, value: bool | int | float, dtype: Dtype, span: Span) -> Tensor:
+        """A literal without axes."""
+        if dtype is Dtype.BOOL:
+            value = bool(value)
+        type_ = TensorType(dtype)
+        shown = float(value) if dtype.floating else value
+        id = self.add(Constant(type_, (shown,), self.origin(frame, span, "constant")), (), frame)
+        return Tensor(Value(id), type_)
+
+    def call(
+        self,
+        frame: Frame,
+        name: str,
+        operands: Sequence[Tensor | None],
+        span: Span,
+        statics: Mapping[str, Static] | None = None,
+        spans: Sequence[Span] = (),
+    ) -> tuple[Tensor, ...]:
+        """Calls an operation with aligned operands and bound static arguments; its outputs."""
+        spec = OPS[name]
+        given = statics if statics is not None else {}
+        types = tuple(t.type if t else None for t in operands)
+        try:
+            resolution = spec.rule(Site(name, types, given, frame.scope.all_axes()))
+        except RuleError as error:
+            raise self.refused(error, span, spans) from None
+        self._check_types(resolution.types, span)
+        values: list[Value | None] = [t.value if t else None for t in operands]
+        if resolution.weights:
+            path = self.weight_path(frame, name)
+            for weight in resolution.weights:
+                values += [None] * (weight.operand + 1 - len(values))
+                values[weight.operand] = self.weight(frame, f"{path}.{spec.operands[weight.operand].name}", weight, span)
+        node = Call(name, resolution.attrs, resolution.types, self.origin(frame, span, name))
+        geometry = self._geometry(spec, operands, span)
+        mixing = self._mixes_batch(spec, values, node)
+        if mixing:
+            self._no_batch_region(frame, name, span)
+        id = self.add(node, values, frame)
+        if mixing or any(v is not None and v.node in self.coupled for v in values):
+            self.coupled.add(id)
+        return tuple(Tensor(Value(id, port), t, geometry) for port, t in enumerate(resolution.types))
+
+    def one(self, frame: Frame, name: str, *operands: Tensor, span: Span, **statics: Static) -> Tensor:
+        """A call with one output and the given static arguments; the rest are defaults."""
+        from cogseedc.ops import bind
+
+        bound = bind(OPS[name], (), statics, ())
+        return self.call(frame, name, operands, span, bound)[0]
+
+    def _mixes_batch(self, spec: OpSpec, values: Sequence[Value | None], node: Call) -> bool:
+        """Whether a result of the call may depend on other samples."""
+        inputs = [self.graph.type(v) if v is not None else None for v in values]
+        if all(t is None or t.batch is None for t in inputs):
+            return False
+        flows = spec.flow(node.attrs, inputs, node.types)
+        return any(
+            t is not None and t.batch is not None and t.batch < len(flow) and not isinstance(flow[t.batch], Pointwise)
+            for t, flow in zip(inputs, flows, strict=False)
+        )
+
+    def _no_batch_region(self, frame: Frame, name: str, span: Span) -> None:
+        outer = next((a.gate for a in frame.arms if a.gate.decision.type.batch is not None), None)
+        if outer is not None:
+            where = self.graph[outer.node].origin.span
+            raise mistake(
+                "CS0404", f"`{name}` mixes samples of the batch inside a region gated per sample", span,
+                *([Label(where, "this gate is over N")] if where else []), help="compute it before the region",
+            )
+
+    def refused(self, error: RuleError, span: Span, spans: Sequence[Span]) -> BuildError:
+        """A type rule's refusal, with spans."""
+        where = span
+        if error.operand is not None and error.operand < len(spans):
+            where = spans[error.operand]
+        return mistake(error.code, error.message, where, *([Label(span, "in this call")] if where != span else []), help=error.help)
+
+    def _check_types(self, types: Sequence[TensorType], span: Span) -> None:
+        for type_ in types:
+            if type_.rank > self.limits.rank:
+                raise mistake(Limits.code("rank"), f"`{type_}` has more than {self.limits.rank} axes", span)
+            for axis in type_.axes:
+                value = axis.size.value
+                if value is not None and value < 0:
+                    raise mistake("CS0230", f"the result `{type_}` has an axis of negative size", span,
+                                  help="the input is too small for this kernel, stride or slice")
+                if value is not None and value > self.limits.dimension:
+                    raise mistake(Limits.code("dimension"), f"`{type_}` has an axis above {self.limits.dimension}", span)
+            total = type_.elements.value
+            if total is not None and total > self.limits.elements:
+                raise mistake(Limits.code("elements"), f"`{type_}` has more elements than 64 bits count", span)
+
+    def _geometry(self, spec: OpSpec, operands: Sequence[Tensor | None], span: Span) -> str:
+        made = {"exp_map": "hyperbolic", "log_map": "euclidean", "to_sphere": "spherical", "to_euclidean": "euclidean"}
+        if spec.name in made:
+            return made[spec.name]
+        found = [t.geometry for t, o in zip(operands, spec.operands) if t and not o.weight and t.type.dtype.floating and t.type.rank]
+        for geometry in found[1:]:
+            if geometry != found[0]:
+                raise mistake(
+                    "CS0238", f"`{spec.name}` mixes a {found[0]} value with a {geometry} one", span,
+                    help="convert one first: `exp_map`, `log_map`, `to_sphere`, `to_euclidean`",
+                )
+        return found[0] if found else "euclidean"
+
+    # Weights and paths
+
+    def weight_path(self, frame: Frame, name: str) -> str:
+        """The next free instance path for a call of `name`: repeats get `_2`, `_3`."""
+        path = join(frame.weights, name)
+        count = frame.counts.get(path, 0) + 1
+        frame.counts[path] = count
+        return path if count == 1 else f"{path}_{count}"
+
+    def call_path(self, frame: Frame, name: str) -> str:
+        """The next free call path."""
+        path = join(frame.calls, name)
+        count = self.call_names.get(path, 0) + 1
+        self.call_names[path] = count
+        return path if count == 1 else f"{path}_{count}"
+
+    def weight(self, frame: Frame, path: str, spec: WeightSpec, span: Span) -> Value:
+        """The weight at a path: made once, or, for a shared instance, found again."""
+        type_ = self._known_shape(path, spec.type, span)
+        if path in self.weights:
+            first = self.graph[self.weights[path]]
+            assert isinstance(first, Weight)
+            if first.type.shape != type_.shape:
+                raise mistake(
+                    "CS0240", f"the shared weight `{path}` is {first.type}, but this call needs {type_}", span,
+                    *([Label(first.origin.span, "its sizes come from the first call")] if first.origin.span else []),
+                    help="call a shared instance with the same sizes, or give this call weights of its own",
+                )
+            return Value(self.weights[path])
+        known = spec.init.fan_in or spec.init.kind is not InitKind.KAIMING
+        init = spec.init if known else replace(spec.init, fan_in=fan_in(type_))
+        node = Weight(path, type_, init, spec.trainable, replace(frame.origin, path=path, span=span))
+        self.weights[path] = self.add(node, (), replace(frame, arms=()))
+        return Value(self.weights[path])
+
+    def _known_shape(self, path: str, type_: TensorType, span: Span) -> TensorType:
+        given = self.weight_shapes.get(path)
+        for i, axis in enumerate(type_.axes):
+            if axis.size.value is not None:
+                continue
+            symbols = sorted(axis.size.symbols())
+            if given is not None and i < len(given) and axis.size == Size.symbol(symbols[0]):
+                raise SizeFound(symbols[0], given[i])
+            raise mistake(
+                "CS0239", f"the weight `{path}` needs the size `{axis.size}`, which is not known", span,
+                help=f"give it: `--size {symbols[0]}=32`, or write it in the port's type: `{symbols[0]}=32`",
+            )
+        return type_
+
+    # Tensors from items
+
+    def tensor(self, frame: Frame, item: Item, span: Span, dtype: Dtype | None = None) -> Tensor:
+        """An item as a value. A literal takes `dtype`; a fraction never becomes an integer."""
+        match item:
+            case Tensor():
+                return item
+            case GateRef():
+                return self.gate_value(frame, item, span)
+            case bool():
+                return self.constant(frame, item, Dtype.BOOL if dtype is None else dtype, span)
+            case int():
+                return self.constant(frame, item, dtype or Dtype.I64, span)
+            case float():
+                return self.constant(frame, item, dtype if dtype is not None and dtype.floating else Dtype.F32, span)
+            case Size():
+                return self._size_value(frame, item, span)
+            case AxisArg(size=Size() as size):
+                return self._size_value(frame, size, span)
+            case AxisArg(name=name):
+                raise mistake("CS0201", f"`{name}` is not known here", span, help="an axis without a size is no value")
+            case Top():
+                raise mistake("CS0402", "`top` is a decision, not a value", span,
+                              help="name it with `gate g over ... = top[k](...)` and read `g.weights` or `g.mask`")
+            case tuple():
+                raise mistake("CS0231", "one value is expected here, not a tuple", span, help="select an element: `xs[0]`")
+        raise mistake("CS0231", f"a value is expected here, not {described(item)}", span)
+
+    def _size_value(self, frame: Frame, size: Size, span: Span) -> Tensor:
+        if size.value is not None:
+            return self.constant(frame, size.value, Dtype.I64, span)
+        return self.one(frame, "size_value", span=span, size=size)
+
+    def gate_value(self, frame: Frame, gate: GateRef, span: Span) -> Tensor:
+        """A gate in arithmetic: 0/1 in f32 for bool, the index for one-of-n."""
+        if gate.kind is GateKind.MANY:
+            raise mistake("CS0402", f"the gate `{gate.name}` takes several of {gate.arms}; it has no one value", span,
+                          help="read `.weights`, `.mask` or `.scores` of it")
+        if gate.kind is GateKind.ONE:
+            return gate.decision
+        return self.cast(frame, gate.decision, Dtype.F32, span)
+
+    def boolean(self, frame: Frame, item: Item, span: Span) -> Tensor:
+        """An item as a boolean value: a bool gate is its decision. Raises BuildError for another type."""
+        if isinstance(item, GateRef) and item.kind is GateKind.BOOL:
+            return item.decision
+        tensor = self.tensor(frame, item, span)
+        if tensor.type.dtype is not Dtype.BOOL:
+            raise mistake("CS0232", f"a condition must be bool, but this is {tensor.type}", span,
+                          help="compare it: `... > 0`")
+        return tensor
+
+    def cast(self, frame: Frame, tensor: Tensor, dtype: Dtype, span: Span) -> Tensor:
+        if tensor.type.dtype is dtype:
+            return tensor
+        result = self.one(frame, "cast", tensor, span=span, dtype=dtype)
+        return replace(result, type=tensor.type.with_dtype(dtype), geometry=tensor.geometry)
+
+    def require_equal(self, left: Size, right: Size, span: Span) -> bool:
+        """Whether two sizes are, or at run time must be, equal. False when they never are."""
+        difference = (left - right).known
+        if difference is not None:
+            return difference == 0
+        self.requirements.append(Requirement(left, right, span))
+        return True
+
+
+class SizeFound(Exception):
+    """The weights file gives a size that the source leaves open; elaboration starts again with it."""
+
+    def __init__(self, symbol: str, size: int) -> None:
+        super().__init__(symbol)
+        self.symbol, self.size = symbol, size
+
+
+def join(prefix: str, name: str) -> str:
+    """A dotted path."""
+    return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+def fan_in(type_: TensorType) -> int:
+    """Inputs that one output reads: I*k*k of a (.., O, I, k, k) weight, the last axis of a smaller one."""
+    shape = [s.value or 1 for s in type_.shape]
+    if not shape:
+        return 1
+    count = shape[-1]
+    for size in shape[-3:-1] if len(shape) >= 4 else shape[1:-1] if len(shape) == 3 else ():
+        count *= size
+    return max(count, 1)
+
+
+def named(type_: TensorType, names: Sequence[str | None]) -> TensorType:
+    """The type with other axis names."""
+    return type_.with_axes(tuple(Axis(n, a.size) for n, a in zip(names, type_.axes, strict=True)))
+
+
+def described(item: Item) -> str:
+    """What an item is, for messages."""
+    from cogseedc.frontend.build.model import Builtin, Bundle, Configured, Module, OpRef, SeedRef, Shared
+
+    match item:
+        case Tensor(type=type_):
+            return f"a value {type_}"
+        case GateRef(name=name):
+            return f"the gate `{name}`"
+        case OpRef(spec=spec):
+            return f"the operation `{spec.name}`"
+        case SeedRef(declaration=declaration):
+            return f"the seed `{declaration.name.text}`"
+        case Builtin(name=name):
+            return f"`{name}`"
+        case Configured(target=target):
+            return described(target)
+        case Shared(name=name):
+            return f"the shared instance `{name}`"
+        case Module(name=name):
+            return f"the file `{name}`"
+        case Bundle(names=names):
+            return f"several outputs ({', '.join(names)})"
+        case tuple():
+            return f"a tuple of {len(item)}"
+        case Dtype():
+            return f"the dtype {item.value}"
+        case AxisArg(name=name):
+            return f"the axis {name}"
+    return f"`{item}`"
+
+
+__all__ = ["Attrs", "Builder", "Init", "SizeFound", "described", "fan_in", "join", "named"]

@@ -1,0 +1,329 @@
+"""What an expression of the language can be while a program is elaborated, and where it is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from cogseedc.diagnostics import Diagnostic, Label
+from cogseedc.frontend import ast
+from cogseedc.ir import (
+    AxisArg,
+    Dtype,
+    GateKind,
+    Graph,
+    NodeId,
+    OpSpec,
+    Origin,
+    Size,
+    TensorType,
+    Value,
+)
+from cogseedc.source import Span
+
+
+class BuildError(Exception):
+    """One mistake in the program; caught at the statement, which goes on with broken names."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+def mistake(code: str, message: str, span: Span, *more: Label, help: str = "", label: str = "") -> BuildError:
+    """A BuildError at `span`; `more` are other places that matter."""
+    return BuildError(Diagnostic(code, message, (Label(span, label), *more), help))
+
+
+class Broken(Enum):
+    """A value that could not be made; what reads it is silently broken too, so one mistake gives one error."""
+
+    BROKEN = "broken"
+
+
+BROKEN = Broken.BROKEN
+
+
+class BrokenUse(Exception):
+    """A broken value was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A value of the graph as seen in one scope: `type` has the axis names of that scope."""
+
+    value: Value
+    type: TensorType
+    geometry: str = "euclidean"
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """The answer of `top[k]`: a k-of-n decision that is not yet a gate. Its last axis is the classes."""
+
+    indices: Tensor
+    mask: Tensor
+    weights: Tensor
+    scores: Tensor
+    classes: int
+    renormalize: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GateRef:
+    """A gate. `decision` is the output of its node."""
+
+    node: NodeId
+    name: str
+    kind: GateKind
+    arms: int
+    decision: Tensor
+    over: tuple[str, ...]
+    top: Top | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpRef:
+    """An operation of the catalogue, by name."""
+
+    spec: OpSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A name that the language itself gives a meaning to: `len`, `cost`, `top`, `capacity`, ..."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRef:
+    """A seed, unapplied."""
+
+    declaration: ast.SeedDeclaration
+    module: Module
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """An operation or a seed with static arguments: `Block[16]`."""
+
+    target: OpRef | SeedRef | Builtin
+    positional: tuple[Item, ...]
+    keywords: tuple[tuple[str, Item], ...]
+    named: tuple[AxisArg, ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """One instance with weights of its own (`share`); calls use them. `prefix` is its weight path."""
+
+    target: OpRef | SeedRef | Configured
+    prefix: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Several outputs of one call, by name."""
+
+    names: tuple[str, ...]
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Module:
+    """One file with its names resolved."""
+
+    name: str
+    names: dict[str, Item]
+    spans: dict[str, Span]
+    package: str = ""
+
+
+Item = (
+    bool | int | float | str | Size | Dtype | AxisArg | Tensor | Top | GateRef | OpRef | Builtin | SeedRef
+    | Configured | Shared | Bundle | Module | Broken | tuple["Item", ...]
+)
+"""Everything that an expression can be. A Python tuple is a tuple of the language."""
+
+
+@dataclass(eq=False)
+class Scope:
+    """The names of one block; inner blocks may shadow."""
+
+    parent: Scope | None = None
+    names: dict[str, Item] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    axes: dict[str, Size] = field(default_factory=dict)
+    regions: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Node-id range [first, last) that computes a bound name; for `cost`."""
+
+    def find(self, name: str) -> Item | None:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                return scope.names[name]
+            scope = scope.parent
+        return None
+
+    def axis(self, name: str) -> Size | None:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.axes:
+                return scope.axes[name]
+            scope = scope.parent
+        return None
+
+    def all_axes(self) -> dict[str, Size]:
+        found: dict[str, Size] = {}
+        scope: Scope | None = self
+        while scope is not None:
+            found = {**scope.axes, **found}
+            scope = scope.parent
+        return found
+
+    def region(self, name: str) -> tuple[int, int] | None:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.regions:
+                return scope.regions[name]
+            scope = scope.parent
+        return None
+
+    def visible(self) -> list[str]:
+        """All names that can be read here, for did-you-mean."""
+        found: list[str] = []
+        scope: Scope | None = self
+        while scope is not None:
+            found += scope.names
+            scope = scope.parent
+        return found
+
+    def bind(self, name: str, item: Item, span: Span, again: bool = False) -> None:
+        """Binds a name of this block. Raises BuildError when it is bound already and may not be bound `again`."""
+        if not again and name in self.names and name in self.spans:
+            raise mistake(
+                "CS0202", f"`{name}` is bound twice in one block", span, Label(self.spans[name], "first bound here"),
+                help="give the second value a name of its own",
+            )
+        self.names[name] = item
+        self.spans[name] = span
+
+
+@dataclass(frozen=True, slots=True)
+class ArmOf:
+    """Inside this arm of a region: where the gate took it. `taken` is the boolean per index."""
+
+    gate: GateRef
+    arm: int
+    taken: Tensor
+
+
+@dataclass(eq=False)
+class Instance:
+    """One seed instance while its body runs."""
+
+    declaration: ast.SeedDeclaration
+    path: str
+    """Call path; empty for the exported seed."""
+    outputs: tuple[str, ...]
+    level: int | None
+    highest: int = 0
+    """Highest level among the seeds that it uses."""
+    exits: list[NodeId] = field(default_factory=list)
+    exit_scopes: list[ExitSite] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where an expression is evaluated."""
+
+    scope: Scope
+    instance: Instance
+    weights: str
+    """Prefix of weight paths."""
+    calls: str
+    """Prefix of call paths."""
+    counts: dict[str, int]
+    """How often a weight path was used; a new one for each call of a shared instance."""
+    origin: Origin
+    arms: tuple[ArmOf, ...] = ()
+    turn: tuple[str, ...] = ()
+    """Turns of the `for`s around, inside the seed."""
+    carries: dict[str, Item] | None = None
+    """Set inside a loop body: what `next` has set so far."""
+
+
+@dataclass(frozen=True)
+class ExitSite:
+    """`exits n at x {..} when c`, to be placed by `insert-exit-points`."""
+
+    count: int
+    scope: str
+    span: Span
+    insert: Callable[[Value, int], NodeId]
+    """Builds exit number i of the site at a value of the graph; its Exit node. Raises BuildError."""
+    fits: Callable[[Value], bool]
+    """Whether the block type-checks for that value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Two sizes that must be equal, but are known only when inputs come."""
+
+    left: Size
+    right: Size
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetBound:
+    """`budget macs mean <= 2M`."""
+
+    quantity: str
+    measure: str
+    operator: str
+    value: float
+    span: Span
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may set for the exported seed."""
+
+    seed: str | None = None
+    statics: tuple[tuple[str, ast.Expr], ...] = ()
+    """`--set name=value`, parsed."""
+    sizes: tuple[tuple[str, int], ...] = ()
+    """`--size D=32`."""
+    weight_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Shapes in the weights file: they give sizes that a weight needs."""
+
+
+@dataclass(frozen=True)
+class Elaborated:
+    """A program as one flat graph, before any pass."""
+
+    graph: Graph
+    name: str
+    doc: str
+    version: str | None
+    sites: tuple[ExitSite, ...]
+    budgets: tuple[BudgetBound, ...]
+    requirements: tuple[Requirement, ...]
+    statics: tuple[tuple[str, str], ...]
+    """Static parameters of the exported seed, as text."""
+    positional: bool = False
+    """Whether it was IR text (`category ir`)."""
+
+
+class Imports(Protocol):
+    """Finds what an import names. Implemented by `cogseedc.seeds` over the parser."""
+
+    def module(self, item: ast.Import, importer: str) -> tuple[str, ast.File]:
+        """Key and syntax tree of the imported file. Raises UserError."""
+        ...

@@ -1,0 +1,484 @@
+"""Seed instances: static arguments, ports, body, outputs; and the exported seed, whose ports are the program's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cogseedc.diagnostics import Label
+from cogseedc.frontend import ast
+from cogseedc.frontend.build.calls import CALLABLE, Given
+from cogseedc.frontend.build.core import Builder, described, join
+from cogseedc.frontend.build.model import (
+    BROKEN,
+    Broken,
+    BrokenUse,
+    BudgetBound,
+    BuildError,
+    Bundle,
+    Builtin,
+    Configured,
+    Frame,
+    Instance,
+    Item,
+    Module,
+    OpRef,
+    Scope,
+    SeedRef,
+    Shared,
+    Tensor,
+    mistake,
+)
+from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.ports import Binding, bind_input, bind_output, count_of, declared_axes, dtype_of, size_of
+from cogseedc.frontend.build.statics import integer, number
+from cogseedc.ir import (
+    BATCH,
+    Axis,
+    AxisArg,
+    Dtype,
+    Input,
+    Knob,
+    Origin,
+    Output,
+    Return,
+    Size,
+    TensorType,
+    Value,
+)
+from cogseedc.limits import Limits
+from cogseedc.source import Span
+
+LEVELS = ("atomic", "molecular", "cellular", "tissue")
+GEOMETRIES = ("euclidean", "hyperbolic", "spherical")
+PRECISIONS = ("int8", "fp8", "fp16", "bf16", "fp32")
+STATEMENTS = (
+    ast.Bind, ast.Share, ast.ParamDeclaration, ast.StateDeclaration, ast.GateDeclaration,
+    ast.ExitDeclaration, ast.ExitsDeclaration, ast.Next, ast.LossDeclaration,
+)
+
+
+def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Given, Span]) -> Item:
+    """One call of a seed: its body is elaborated in place, with weights and paths of its own."""
+    target, given, span = form
+    ref = target.target if isinstance(target, Configured) else target
+    assert isinstance(ref, SeedRef)
+    configured = target if isinstance(target, Configured) else Configured(ref, (), (), (), span)
+    declaration = ref.declaration
+    name = declaration.name.text
+    statics = static_arguments(b, frame, ref, configured)
+    _guard_recursion(b, declaration, statics, span)
+    weights, calls = b.weight_path(frame, name), b.call_path(frame, name)
+    scope = Scope(module_scope(ref.module))
+    scope.names.update(statics)
+    origin = seed_origin(b, frame.origin, declaration, weights)
+    outs = tuple(m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out")
+    instance = Instance(declaration, calls, outs, origin.level)
+    body = Frame(scope, instance, weights, calls, frame.counts, origin, frame.arms)
+    b.stack.append((declaration, tuple(statics.values())))
+    try:
+        binding = _bind_inputs(b, frame, body, declaration, given, span)
+        results = run_body(b, body, declaration, binding)
+    except RecursionError:
+        raise mistake(Limits.code("recursion"), f"the seed `{name}` nests too deeply", span) from None
+    finally:
+        b.stack.pop()
+    _check_level(frame, instance, declaration, span)
+    geometry = _geometry(declaration)
+    if geometry is not None:
+        results = tuple(replace(r, geometry=geometry) if isinstance(r, Tensor) else r for r in results)
+    if results == (BROKEN,):
+        raise BrokenUse
+    return results[0] if len(results) == 1 else Bundle(outs, results)
+
+
+def module_scope(module: Module) -> Scope:
+    """The names that a body sees outside itself."""
+    return Scope(None, module.names)
+
+
+def _guard_recursion(b: Builder, declaration: ast.SeedDeclaration, statics: dict[str, Item], span: Span) -> None:
+    arguments = tuple(statics.values())
+    around = [given for seed, given in b.stack if seed is declaration]
+    if arguments in around:
+        names = [seed.name.text for seed, _ in b.stack]
+        start = next(i for i, entry in enumerate(b.stack) if entry == (declaration, arguments))
+        path = " -> ".join([*names[start:], declaration.name.text])
+        raise mistake("CS0501", f"the seed uses itself with the same static arguments: {path}", span,
+                      Label(declaration.name.span, "declared here"), help="change a static argument at each turn, under a static `when`")
+    if len(around) >= b.limits.recursion:
+        raise mistake(Limits.code("recursion"), f"`{declaration.name.text}` uses itself more than {b.limits.recursion} deep", span)
+
+
+def seed_origin(b: Builder, outer: Origin, declaration: ast.SeedDeclaration, path: str) -> Origin:
+    """What nodes of an instance say of where they are."""
+    level = _level(declaration)
+    return Origin(
+        path, (*outer.seeds, declaration.name.text), (*outer.scope, path), declaration.span,
+        precisions(declaration), outer.forced_bits, level if level is not None else outer.level,
+    )
+
+
+def precisions(declaration: ast.SeedDeclaration) -> tuple[str, ...]:
+    return tuple(v.text for m in declaration.members if isinstance(m, ast.Meta) and m.kind == "bits" for v in m.values)
+
+
+def _level(declaration: ast.SeedDeclaration) -> int | None:
+    for member in declaration.members:
+        if isinstance(member, ast.Meta) and member.kind == "level" and member.values[0].text in LEVELS:
+            return LEVELS.index(member.values[0].text)
+    return None
+
+
+def _geometry(declaration: ast.SeedDeclaration) -> str | None:
+    for member in declaration.members:
+        if isinstance(member, ast.Meta) and member.kind == "geometry" and len(member.values) == 1:
+            return member.values[0].text
+    return None
+
+
+def _check_level(frame: Frame, callee: Instance, declaration: ast.SeedDeclaration, span: Span) -> None:
+    used = callee.level if _level(declaration) is not None else callee.highest
+    assert used is not None
+    frame.instance.highest = max(frame.instance.highest, used)
+    mine = _level(frame.instance.declaration)
+    if mine is not None and used > mine:
+        raise mistake(
+            "CS0502", f"the {LEVELS[mine]} seed `{frame.instance.declaration.name.text}` uses the {LEVELS[used]} seed `{declaration.name.text}`", span,
+            Label(declaration.name.span, "declared here"), help="a seed uses seeds of its own level or lower",
+        )
+
+
+# Static arguments
+
+
+def static_arguments(b: Builder, frame: Frame, ref: SeedRef, configured: Configured) -> dict[str, Item]:
+    """Static parameters with their arguments, checked against their types."""
+    parameters = ref.declaration.parameters
+    given = dict(configured.keywords)
+    span = configured.span
+    if configured.named:
+        raise mistake("CS0222", f"`{ref.declaration.name.text}` has no axis arguments, so no `{configured.named[0].name}=`", span)
+    if len(configured.positional) > len(parameters):
+        raise mistake("CS0223", f"`{ref.declaration.name.text}` takes {len(parameters)} static arguments, not {len(configured.positional)}", span,
+                      Label(ref.declaration.name.span, "declared here"))
+    for parameter, item in zip(parameters, configured.positional, strict=False):
+        if parameter.name.text in given:
+            raise mistake("CS0211", f"`{parameter.name.text}` is given twice", span)
+        given[parameter.name.text] = item
+    names = [p.name.text for p in parameters]
+    for name in given:
+        if name not in names:
+            raise mistake("CS0223", f"`{ref.declaration.name.text}` has no static parameter `{name}`", span,
+                          Label(ref.declaration.name.span, "declared here"), help=suggestion(name, names))
+    scope = Scope(module_scope(ref.module))
+    for parameter in parameters:
+        if parameter.name.text in given:
+            argument = given[parameter.name.text]
+        else:
+            if parameter.default is None:
+                raise mistake("CS0223", f"`{ref.declaration.name.text}` needs the static argument `{parameter.name.text}`", span,
+                              Label(parameter.span, "declared here"), help=f"write `{ref.declaration.name.text}[{parameter.name.text}=...]`")
+            argument = b.evaluate(replace(frame, scope=scope), parameter.default)
+        scope.names[parameter.name.text] = typed(parameter, argument, span)
+    return scope.names
+
+
+def typed(parameter: ast.StaticParameter, item: Item, span: Span) -> Item:
+    """A static argument of the declared type. Raises BuildError."""
+    kind = parameter.type.name.text
+    check = _STATIC.get(kind)
+    if check is None:
+        raise mistake("CS0224", f"`{kind}` is no static type", parameter.type.span, help=suggestion(kind, _STATIC) or f"one of {', '.join(_STATIC)}")
+    if not parameter.type.many:
+        return _typed(parameter, item, kind, span)
+    if not isinstance(item, tuple):
+        raise mistake("CS0225", f"`{parameter.name.text}` is {kind}[], a tuple, but {described(item)} is given", span,
+                      Label(parameter.span, "declared here"), help="write `(16, 32)`, or `(16,)` for one")
+    return tuple(_typed(parameter, i, kind, span) for i in item)
+
+
+def _typed(parameter: ast.StaticParameter, item: Item, kind: str, span: Span) -> Item:
+    if kind == "int" and isinstance(item, AxisArg) and item.size is not None:
+        return item.size.value if item.size.value is not None else item.size
+    if kind == "float" and isinstance(item, int) and not isinstance(item, bool):
+        return float(item)
+    if not _STATIC[kind](item):
+        raise mistake("CS0225", f"`{parameter.name.text}` is {kind}, but {described(item)} is given", span, Label(parameter.span, "declared here"))
+    return item
+
+
+_STATIC = {
+    "int": lambda i: isinstance(i, (int, Size)) and not isinstance(i, bool),
+    "float": lambda i: isinstance(i, float),
+    "bool": lambda i: isinstance(i, bool),
+    "str": lambda i: isinstance(i, str),
+    "dtype": lambda i: isinstance(i, Dtype),
+    "axis": lambda i: isinstance(i, AxisArg),
+    "op": lambda i: isinstance(i, (OpRef, Builtin)) or (isinstance(i, Configured) and isinstance(i.target, (OpRef, Builtin))),
+    "seed": lambda i: isinstance(i, (SeedRef, Shared)) or (isinstance(i, Configured) and isinstance(i.target, SeedRef)) or isinstance(i, CALLABLE),
+}
+
+
+# Ports and body
+
+
+def _bind_inputs(b: Builder, caller: Frame, body: Frame, declaration: ast.SeedDeclaration, given: Given, span: Span) -> Binding:
+    ports = [m for m in declaration.members if isinstance(m, ast.Port) and m.direction == "in"]
+    names = [p.name.text for p in ports]
+    items = dict(zip(names, given.positional, strict=False))
+    spans = dict(zip(names, given.spans, strict=False))
+    if len(given.positional) > len(ports):
+        raise mistake("CS0226", f"`{declaration.name.text}` takes {len(ports)} values, not {len(given.positional)}", span, Label(declaration.name.span, "declared here"))
+    for (name, item), at in zip(given.keywords, given.spans[len(given.positional) :], strict=True):
+        if name not in names or name in items:
+            raise mistake("CS0226", f"`{declaration.name.text}` has no input `{name}` left", at, help=suggestion(name, names))
+        items[name], spans[name] = item, at
+    missing = [p for p in ports if p.name.text not in items]
+    if missing:
+        raise mistake("CS0226", f"`{declaration.name.text}` needs the input `{missing[0].name.text}`", span, Label(missing[0].span, "declared here"))
+    binding = Binding()
+    out_axes(b, body, declaration)
+    inside = replace(body, arms=caller.arms)
+    geometry = _geometry(declaration)
+    for port in ports:
+        item = bind_input(b, inside, port, items[port.name.text], spans[port.name.text], binding)
+        if geometry is not None and isinstance(item, Tensor) and item.geometry != geometry and item.type.dtype.floating:
+            raise mistake("CS0238", f"`{declaration.name.text}` takes {geometry} values, but this one is {item.geometry}", spans[port.name.text],
+                          Label(declaration.name.span, "declared here"), help="convert it first: `exp_map`, `log_map`, `to_sphere`, `to_euclidean`")
+        body.scope.bind(port.name.text, item, port.name.span)
+    return binding
+
+
+def out_axes(b: Builder, frame: Frame, declaration: ast.SeedDeclaration) -> None:
+    """Sizes that out ports declare are names in scope: `out logits: f32[N, K=10]` gives K."""
+    inputs = {a.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "in" for a in m.type.axes if a.name}
+    for member in declaration.members:
+        if isinstance(member, ast.Port) and member.direction == "out" and member.type.count is None:
+            for axis in member.type.axes:
+                if axis.name is not None and axis.size is not None and axis.name.text not in inputs:
+                    try:
+                        frame.scope.axes.setdefault(axis.name.text, size_of(b, frame, axis.size))
+                    except (BuildError, BrokenUse):
+                        continue  # said again, with its place, where the output is bound
+
+
+def run_body(b: Builder, body: Frame, declaration: ast.SeedDeclaration, binding: Binding) -> tuple[Item, ...]:
+    """Knobs, statements, then the outputs, joined with those of the exits."""
+    check_meta(b, declaration)
+    for member in declaration.members:
+        if isinstance(member, ast.KnobDeclaration):
+            _knob(b, body, member)
+        elif isinstance(member, STATEMENTS):
+            b.run(body, member)
+    results: list[Item] = []
+    for port in (m for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out"):
+        results.append(_output(b, body, port, binding))
+    if not results:
+        b.report(mistake("CS0227", f"the seed `{declaration.name.text}` has no output", declaration.name.span, help="declare one: `out y: f32[N, D]`"))
+        return (BROKEN,)
+    return _returned(b, body, results)
+
+
+def _output(b: Builder, body: Frame, port: ast.Port, binding: Binding) -> Item:
+    name = port.name.text
+    item = body.scope.names.get(name)
+    if isinstance(item, Broken):
+        return BROKEN
+    try:
+        if item is None:
+            raise mistake("CS0228", f"the output `{name}` is never bound", port.name.span, help=f"bind it in the body: `{name} = ...`")
+        return bind_output(b, body, port, item, body.scope.spans.get(name, port.span), binding)
+    except BuildError as error:
+        b.report(error)
+        return BROKEN
+
+
+def _returned(b: Builder, body: Frame, results: list[Item]) -> tuple[Item, ...]:
+    instance = body.instance
+    if not instance.exits and not instance.exit_scopes:
+        return tuple(results)
+    flat = [r for r in results if isinstance(r, Tensor)]
+    if len(flat) != len(results):
+        if any(isinstance(r, tuple) for r in results):
+            b.report(mistake("CS0231", "a seed with exits gives single values, not tuples", instance.declaration.name.span))
+        return tuple(BROKEN for _ in results)
+    for id in instance.exits:
+        _exit_types(b, id, flat, instance)
+    node = Return(instance.path, tuple(t.type for t in flat), instance.outputs, body.origin)
+    id = b.add(node, [t.value for t in flat], replace(body, arms=()))
+    return tuple(replace(t, value=Value(id, port)) for port, t in enumerate(flat))
+
+
+def _exit_types(b: Builder, id: int, outputs: list[Tensor], instance: Instance) -> None:
+    from cogseedc.ir import NodeId
+
+    node = b.graph[NodeId(id)]
+    for value, out, name in zip(b.graph.feeds(NodeId(id))[1:], outputs, instance.outputs, strict=True):
+        assert value is not None
+        type_ = b.graph.type(value)
+        same = type_.rank == out.type.rank and type_.dtype is out.type.dtype and all(
+            b.require_equal(x, y, instance.declaration.span) for x, y in zip(type_.shape, out.type.shape, strict=True)
+        )
+        if not same and node.origin.span is not None:
+            b.report(mistake("CS0235", f"the exit gives `{name}` as {type_}, the seed as {out.type}", node.origin.span,
+                             Label(instance.declaration.name.span, "in this seed")))
+
+
+def check_meta(b: Builder, declaration: ast.SeedDeclaration) -> None:
+    """Words of `level`, `bits`, `geometry` and `scale`."""
+    allowed = {"level": LEVELS, "bits": PRECISIONS, "geometry": GEOMETRIES}
+    seen: dict[str, Span] = {}
+    for member in declaration.members:
+        if not isinstance(member, ast.Meta):
+            continue
+        if member.kind in seen:
+            b.report(mistake("CS0229", f"`{member.kind}` stands twice", member.span, Label(seen[member.kind], "first here")))
+        seen[member.kind] = member.span
+        for value in member.values:
+            if member.kind in allowed and value.text not in allowed[member.kind]:
+                b.report(mistake("CS0229", f"`{value.text}` is no {member.kind}", value.span,
+                                 help=suggestion(value.text, allowed[member.kind]) or f"one of {', '.join(allowed[member.kind])}"))
+        if member.kind == "scale" and float(member.values[0].text) > float(member.values[1].text):
+            b.report(mistake("CS0229", "the scale's bounds are in the wrong order", member.span, help="write the smaller one first"))
+
+
+def _knob(b: Builder, frame: Frame, member: ast.KnobDeclaration) -> None:
+    try:
+        _make_knob(b, frame, member)
+    except BuildError as error:
+        b.report(error)
+        frame.scope.names.setdefault(member.name.text, BROKEN)
+    except BrokenUse:
+        frame.scope.names.setdefault(member.name.text, BROKEN)
+
+
+def _make_knob(b: Builder, frame: Frame, member: ast.KnobDeclaration) -> None:
+    def evaluated(expr: ast.Expr) -> int | float:
+        value = number(b.evaluate(frame, expr), expr.span)
+        return integer(value, expr.span) if isinstance(value, Size) else value
+
+    default, low, high = evaluated(member.default), evaluated(member.low), evaluated(member.high)
+    if not low <= default <= high:
+        raise mistake("CS0422", f"the default {default} of the knob `{member.name.text}` is outside {low} .. {high}", member.default.span, help="choose a default inside the range")
+    whole = all(isinstance(v, int) for v in (default, low, high)) and not (low >= 0 and high <= 1)
+    type_ = TensorType(Dtype.I64 if whole else Dtype.F32)
+    if member.type is not None:
+        type_ = declared_axes(b, frame, member.type)
+        if not type_.dtype.floating and any(isinstance(v, float) for v in (default, low, high)):
+            raise mistake("CS0422", f"the knob is {type_.dtype.value}, but its range has fractions", member.span)
+    path = join(frame.instance.path, member.name.text)
+    count = type_.elements.value or 1
+    node = Knob(path, type_, (default,) * count, low, high, replace(frame.origin, path=path, span=member.span))
+    id = b.add(node, (), replace(frame, arms=()))
+    frame.scope.bind(member.name.text, Tensor(Value(id), type_), member.name.span)
+
+
+# The exported seed
+
+
+def export(b: Builder, ref: SeedRef, statics: dict[str, Item], top: Origin) -> tuple[Instance, tuple[BudgetBound, ...]]:
+    """Elaborates the exported seed: its ports become inputs and outputs of the program."""
+    declaration = ref.declaration
+    scope = Scope(module_scope(ref.module))
+    scope.names.update(statics)
+    origin = replace(seed_origin(b, top, declaration, ""), path="")
+    outs = tuple(m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out")
+    instance = Instance(declaration, "", outs, origin.level)
+    frame = Frame(scope, instance, "", "", {}, origin)
+    b.stack.append((declaration, tuple(statics.values())))
+    out_axes(b, frame, declaration)
+    for port in (m for m in declaration.members if isinstance(m, ast.Port) and m.direction == "in"):
+        try:
+            scope.bind(port.name.text, _program_input(b, frame, port), port.name.span)
+        except BuildError as error:
+            b.report(error)
+            scope.names.setdefault(port.name.text, BROKEN)
+        except BrokenUse:
+            scope.names.setdefault(port.name.text, BROKEN)
+    results = run_body(b, frame, declaration, Binding())
+    for name, item in zip(outs, results, strict=False):
+        _program_output(b, frame, name, item)
+    b.stack.pop()
+    return instance, tuple(_budgets(b, frame, declaration))
+
+
+def _program_input(b: Builder, frame: Frame, port: ast.Port) -> Item:
+    count = count_of(b, frame, port.type)
+    if count is None:
+        return _one_input(b, frame, port, port.name.text, frame.scope)
+    parts: list[Item] = []
+    for i in range(count):
+        own = Scope(frame.scope)
+        parts.append(_one_input(b, frame, port, f"{port.name.text}_{i}", own, str(i)))
+        if BATCH in own.axes:
+            frame.scope.axes[BATCH] = own.axes[BATCH]
+    return tuple(parts)
+
+
+def _one_input(b: Builder, frame: Frame, port: ast.Port, name: str, scope: Scope, suffix: str = "") -> Tensor:
+    axes: list[Axis] = []
+    if len(port.type.axes) > b.limits.rank:
+        raise mistake(b.limits.code("rank"), f"a value has at most {b.limits.rank} axes", port.type.span)
+    inner = replace(frame, scope=scope)
+    for axis in port.type.axes:
+        label = axis.name.text if axis.name is not None and frame.scope.find(axis.name.text) is None else None
+        size = size_of(b, inner, axis.size) if axis.size is not None else None
+        if label is None and size is None:
+            assert axis.name is not None
+            size = size_of(b, inner, ast.Reference(axis.name.text, axis.name.span))
+        if label is not None:
+            known = scope.axes.get(label)
+            if known is not None and size is not None and not b.require_equal(known, size, axis.span):
+                raise mistake("CS0242", f"the axis `{label}` has the size {known} already, not {size}", axis.span)
+            if size is None:
+                fixed = b.sizes.get(label)
+                size = known if known is not None else Size.of(fixed) if fixed is not None else Size.symbol(label + (f"_{suffix}" if suffix and label != BATCH else ""))
+            scope.axes.setdefault(label, size)
+        assert size is not None
+        axes.append(Axis(label, size))
+    if port.type.axes and sum(a.name == BATCH for a in axes) > 1:
+        raise mistake("CS0242", "the batch axis N stands twice in one type", port.type.span)
+    type_ = TensorType(dtype_of(port.type.dtype), tuple(axes))
+    node = Input(name, type_, replace(frame.origin, path=name, span=port.span))
+    return Tensor(Value(b.add(node, (), frame)), type_, _geometry(frame.instance.declaration) or "euclidean")
+
+
+def _program_output(b: Builder, frame: Frame, name: str, item: Item) -> None:
+    if isinstance(item, tuple):
+        for i, part in enumerate(item):
+            _program_output(b, frame, f"{name}_{i}", part)
+    elif isinstance(item, Tensor):
+        b.add(Output(name, item.type, replace(frame.origin, path=name)), (item.value,), frame)
+
+
+def _budgets(b: Builder, frame: Frame, declaration: ast.SeedDeclaration) -> list[BudgetBound]:
+    quantities, measures = ("macs", "params", "bytes", "latency_ms"), ("mean", "worst")
+    found: list[BudgetBound] = []
+    for member in declaration.members:
+        if not isinstance(member, ast.Budget):
+            continue
+        if member.quantity.text not in quantities:
+            b.report(mistake("CS0423", f"`{member.quantity.text}` has no budget", member.quantity.span,
+                             help=suggestion(member.quantity.text, quantities) or f"one of {', '.join(quantities)}"))
+            continue
+        for bound in member.bounds:
+            try:
+                value = number(b.evaluate(frame, bound.value), bound.value.span)
+            except BuildError as error:
+                b.report(error)
+                continue
+            except BrokenUse:
+                continue
+            if bound.measure.text not in measures or bound.operator not in ("<=", "<"):
+                b.report(mistake("CS0423", f"a budget bounds `mean` or `worst` from above, not `{bound.measure.text} {bound.operator}`", bound.span,
+                                 help="write `budget macs mean <= 1M, worst <= 2M`"))
+                continue
+            limit = float(integer(value, bound.value.span)) if isinstance(value, Size) else float(value)
+            found.append(BudgetBound(member.quantity.text, bound.measure.text, bound.operator, limit, bound.span))
+    return found
+
+
+def unsized(statics: Sequence[ast.StaticParameter]) -> bool:
+    """Whether a seed can be elaborated alone: every static parameter has a default."""
+    return all(p.default is not None for p in statics)

@@ -1,0 +1,299 @@
+"""What each statement of a body does: bind, share, param, gate, exit, exits, next, loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any, TypeVar
+
+from cogseedc.diagnostics import Diagnostic, Label, Severity
+from cogseedc.frontend import ast
+from cogseedc.frontend.build import decisions
+from cogseedc.frontend.build.core import Builder, described, fan_in, join
+from cogseedc.frontend.build.model import (
+    BROKEN,
+    BrokenUse,
+    BuildError,
+    Bundle,
+    Configured,
+    ExitSite,
+    Frame,
+    Item,
+    OpRef,
+    Scope,
+    SeedRef,
+    Shared,
+    Tensor,
+    mistake,
+)
+from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.ports import declared_axes, dtype_of
+from cogseedc.frontend.build.regions import Results, inner
+from cogseedc.ir import Dtype, Exit, Init, InitKind, Loss, NodeId, TensorType, Value, WeightSpec
+from cogseedc.source import Span
+
+S = TypeVar("S", bound=ast.Statement)
+NamesOf = Callable[[Any], tuple[ast.Name, ...]]
+PRECISIONS = ("int8", "fp8", "fp16", "bf16", "fp32")
+_INERT = ("device", "cache")
+
+
+def recovering(names: NamesOf) -> Callable[[Callable[[Builder, Frame, S], None]], Callable[[Builder, Frame, S], None]]:
+    """A statement with a mistake is reported and leaves its names broken, so that what follows is still checked."""
+
+    def wrap(run: Callable[[Builder, Frame, S], None]) -> Callable[[Builder, Frame, S], None]:
+        @wraps(run)
+        def guarded(b: Builder, frame: Frame, statement: S) -> None:
+            try:
+                run(b, marked(b, frame, statement), statement)
+            except BuildError as error:
+                b.report(error)
+            except BrokenUse:
+                pass
+            else:
+                return
+            for name in names(statement):
+                frame.scope.names.setdefault(name.text, BROKEN)
+
+        return guarded
+
+    return wrap
+
+
+def marked(b: Builder, frame: Frame, statement: ast.Statement) -> Frame:
+    """The frame with the attributes of a statement: `@bits` counts, `@device` and `@cache` are only recorded."""
+    for mark in statement.marks:
+        name = mark.name.text
+        if name in _INERT:
+            b.diagnostics.add(Diagnostic("CS0216", f"`@{name}` is recorded, but has no effect yet", (Label(mark.span),), severity=Severity.NOTE))
+        elif name == "bits":
+            frame = replace(frame, origin=replace(frame.origin, forced_bits=_precision(mark)))
+        else:
+            raise mistake("CS0217", f"there is no attribute `@{name}`", mark.span,
+                          help=suggestion(name, ("bits", *_INERT)) or "the attributes are @bits, @device and @cache")
+    return frame
+
+
+def _precision(mark: ast.Mark) -> str:
+    if len(mark.arguments) == 1 and isinstance(mark.arguments[0], ast.Positional):
+        value = mark.arguments[0].value
+        if isinstance(value, ast.Reference) and value.name in PRECISIONS:
+            return value.name
+    raise mistake("CS0218", "`@bits` takes one precision", mark.span, help=f"one of {', '.join(PRECISIONS)}")
+
+
+@recovering(lambda s: s.names)
+def bind(b: Builder, frame: Frame, statement: ast.Bind) -> None:
+    first = statement.names[0].text
+    name = "" if first in frame.instance.outputs else first
+    start = b.graph.next_id
+    value = b.evaluate(replace(inner(frame, name), scope=frame.scope), statement.value)
+    carried = {c.name.text for c in statement.value.carries} if isinstance(statement.value, (ast.For, ast.Repeat, ast.Scan)) else set()
+    for target, item in _spread(statement.names, value, statement.span):
+        frame.scope.bind(target.text, item, target.span, again=target.text in carried)  # a loop goes on with what it carries
+        frame.scope.regions[target.text] = (start, b.graph.next_id)
+
+
+def _spread(names: tuple[ast.Name, ...], value: Item, span: Span) -> list[tuple[ast.Name, Item]]:
+    """Pairs names with the parts of a value."""
+    if len(names) == 1:
+        if isinstance(value, Results):
+            return [(names[0], value[0])]
+        if isinstance(value, Bundle) and len(value.items) == 1:
+            return [(names[0], value.items[0])]
+        return [(names[0], value)]
+    items = value.items if isinstance(value, Bundle) else value
+    if not isinstance(items, tuple):
+        raise mistake("CS0219", f"{len(names)} names for one value", names[0].span.to(names[-1].span), help="bind one name")
+    if len(items) < len(names) or (len(items) > len(names) and not isinstance(items, Results)):
+        raise mistake("CS0219", f"{len(names)} names for {len(items)} values", names[0].span.to(names[-1].span),
+                      Label(span, f"this gives {len(items)}"))
+    return list(zip(names, items, strict=False))
+
+
+@recovering(lambda s: (s.name,))
+def share(b: Builder, frame: Frame, statement: ast.Share) -> None:
+    target = b.evaluate(frame, statement.value)
+    if not isinstance(target, (OpRef, SeedRef, Configured)):
+        raise mistake("CS0220", f"`share` makes one instance of a seed or an operation, not of {described(target)}", statement.value.span,
+                      help="write `share f = Stage[32]`, without a call")
+    name = statement.name
+    frame.scope.bind(name.text, Shared(target, b.weight_path(frame, name.text), name.text), name.span)
+
+
+@recovering(lambda s: (s.name,))
+def param(b: Builder, frame: Frame, statement: ast.ParamDeclaration) -> None:
+    type_ = declared_axes(b, frame, statement.type)
+    init = initial(b, frame, statement.value, type_)
+    path = b.weight_path(frame, statement.name.text)
+    value = b.weight(frame, path, WeightSpec(0, type_, init), statement.span)
+    frame.scope.bind(statement.name.text, Tensor(value, type_), statement.name.span)
+
+
+def initial(b: Builder, frame: Frame, expr: ast.Expr, type_: TensorType) -> Init:
+    """`kaiming()`, `normal(0.1)`, ...: how a parameter starts."""
+    kinds = {k.value: k for k in InitKind}
+    counts = {InitKind.NORMAL: (1,), InitKind.UNIFORM: (2,), InitKind.FULL: (1,), InitKind.KAIMING: (0, 1)}
+    if not isinstance(expr, ast.Apply) or not isinstance(expr.callee, ast.Reference) or expr.callee.name not in kinds:
+        raise mistake("CS0221", "a parameter starts as kaiming(), normal(std), uniform(low, high), zeros(), ones() or full(value)", expr.span)
+    kind = kinds[expr.callee.name]
+    numbers: list[float] = []
+    for argument in expr.arguments:
+        value = b.evaluate(frame, argument.value) if isinstance(argument, ast.Positional) else None
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise mistake("CS0204", "a static number is expected here", argument.span)
+        numbers.append(float(value))
+    if len(numbers) not in counts.get(kind, (0,)):
+        raise mistake("CS0221", f"`{kind.value}` takes {counts.get(kind, (0,))[0]} numbers, not {len(numbers)}", expr.span)
+    if kind is InitKind.KAIMING:
+        return Init(kind, (), int(numbers[0]) if numbers else fan_in(type_))
+    return Init(kind, tuple(numbers))
+
+
+@recovering(lambda s: (s.name,))
+def state(b: Builder, frame: Frame, statement: ast.StateDeclaration) -> None:
+    raise mistake("CS0451", "`state` is not compiled yet", statement.span)
+
+
+@recovering(lambda s: (s.name,))
+def gate(b: Builder, frame: Frame, statement: ast.GateDeclaration) -> None:
+    name = statement.name.text
+    value = b.evaluate(inner(frame, name, frame.scope), statement.value)
+    estimator = decisions.estimator(b, statement.estimator)
+    made = decisions.gate(b, frame, value, name, statement.value.span, statement.axes, estimator)
+    frame.scope.bind(statement.name.text, made, statement.name.span)
+    b.gates.setdefault(made.decision.value, made)
+
+
+@recovering(lambda s: s.names)
+def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
+    if frame.carries is None:
+        raise mistake("CS0416", "`next` stands outside a loop", statement.span, help="it sets a carry of `for`, `repeat` or `scan`, directly in its body")
+    prefix = statement.names[0].text
+    loop = frame.weights.rsplit(".", 2)
+    name = "" if len(loop) >= 2 and loop[-2] == prefix else prefix
+    value = b.evaluate(replace(inner(frame, name), scope=frame.scope), statement.value)
+    for target, item in _spread(statement.names, value, statement.span):
+        if target.text not in frame.scope.names:
+            raise mistake("CS0416", f"`{target.text}` is no carry of this loop", target.span,
+                          help=suggestion(target.text, frame.scope.names) or f"declare it: `with {target.text} = ...`")
+        if target.text in frame.carries:
+            raise mistake("CS0416", f"`next {target.text}` stands twice in one turn", target.span)
+        frame.carries[target.text] = item
+
+
+@recovering(lambda s: (s.name,))
+def loss(b: Builder, frame: Frame, statement: ast.LossDeclaration) -> None:
+    name = statement.name.text
+    frame = replace(frame, arms=())
+    value = b.tensor(frame, b.evaluate(inner(frame, name, frame.scope), statement.value), statement.value.span)
+    if value.type.rank or not value.type.dtype.floating:
+        raise mistake("CS0417", f"a loss term is one number, but this is {value.type}", statement.value.span,
+                      help="reduce it: `mean[over=N](...)`")
+    path = b.call_path(frame, name)
+    b.add(Loss(path, value.type, b.origin(frame, statement.span, name)), (value.value,), frame)
+
+
+# Exits
+
+
+@recovering(lambda s: ())
+def exit_(b: Builder, frame: Frame, statement: ast.ExitDeclaration) -> None:
+    turn = ".".join(frame.turn)
+    name = join(statement.name.text, turn)
+    make_exit(b, frame, statement, name)
+
+
+def make_exit(b: Builder, frame: Frame, statement: ast.ExitDeclaration | ast.ExitsDeclaration, name: str, at: Tensor | None = None) -> NodeId:
+    """Builds the block and the condition of an exit; its node."""
+    instance = frame.instance
+    scope = Scope(frame.scope)
+    if isinstance(statement, ast.ExitsDeclaration):
+        assert at is not None
+        scope.names[statement.at.text] = at
+    root = _instance_prefix(frame)
+    body = replace(frame, scope=scope, weights=join(join(root[0], "exits"), name), calls=join(join(root[1], "exits"), name), carries=None)
+    for inside in statement.body:
+        b.run(body, inside)
+    values = [_exit_value(b, body, out, statement) for out in instance.outputs]
+    condition = b.boolean(body, b.evaluate(body, statement.condition), statement.condition.span)
+    condition = decisions.nan_never(b, body, condition, statement.condition.span)
+    for around in frame.arms:
+        both = b.call(body, "logical_and", list(_aligned(b, body, around.taken, condition, statement.condition.span)), statement.condition.span)[0]
+        condition = replace(both, type=condition.type if condition.type.rank >= around.taken.type.rank else around.taken.type)
+    axes = tuple(a.name or "_" for a in condition.type.axes)
+    for out, value in zip(instance.outputs, values, strict=True):
+        lacking = [n for n in axes if n not in value.type.names]
+        if lacking:
+            raise mistake("CS0418", f"the exit decides over {lacking[0]}, which the output `{out}` ({value.type}) lacks", statement.condition.span,
+                          help="an exit's axes must be axes of every output")
+    path = join(instance.path, name)
+    node = Exit(path, instance.path, len(instance.exits), axes, condition.type, replace(frame.origin, path=path, span=statement.span))
+    id = b.add(node, (condition.value, *(v.value for v in values)), replace(frame, arms=()))
+    instance.exits.append(id)
+    return id
+
+
+def _aligned(b: Builder, frame: Frame, left: Tensor, right: Tensor, span: Span) -> tuple[Tensor, Tensor]:
+    from cogseedc.frontend.build.align import aligned
+
+    operands, _ = aligned(b, frame, "logical_and", [left, right], [span, span], span)
+    assert operands[0] is not None and operands[1] is not None
+    return operands[0], operands[1]
+
+
+def _instance_prefix(frame: Frame) -> tuple[str, str]:
+    """Weight and call prefix of the seed instance around."""
+    return frame.origin.scope[-1] if frame.origin.scope else "", frame.instance.path
+
+
+def _exit_value(b: Builder, frame: Frame, out: str, statement: ast.ExitDeclaration | ast.ExitsDeclaration) -> Tensor:
+    item = frame.scope.names.get(out)
+    if item is BROKEN:
+        raise BrokenUse
+    if item is None:
+        raise mistake("CS0419", f"the exit does not set the output `{out}`", statement.span,
+                      help=f"bind it in the block: `{out} = ...`; an exit sets every output")
+    tensor = b.tensor(frame, item, frame.scope.spans[out])
+    return b.cast(frame, tensor, Dtype.F32, statement.span) if isinstance(item, (int, float)) else tensor
+
+
+@recovering(lambda s: ())
+def exits(b: Builder, frame: Frame, statement: ast.ExitsDeclaration) -> None:
+    from cogseedc.frontend.build.statics import integer
+
+    if frame.turn or frame.arms:
+        raise mistake("CS0420", "`exits` stands directly in a seed, not in a loop or an arm", statement.span)
+    count = integer(b.evaluate(frame, statement.count), statement.count.span, "the number of exits")
+    if not 1 <= count <= 1024:
+        raise mistake("CS0420", f"the number of exits is {count}", statement.count.span, help="between 1 and 1024")
+    seen = Scope(frame.scope.parent, dict(frame.scope.names), dict(frame.scope.spans), dict(frame.scope.axes))
+    here = replace(frame, scope=seen)
+    first = len(frame.instance.exits)
+
+    def insert(value: Value, index: int) -> NodeId:
+        type_ = b.graph.type(value)
+        return make_exit(b, here, statement, str(first + index), Tensor(value, type_))
+
+    def fits(value: Value) -> bool:
+        start = b.graph.next_id
+        kept = len(b.diagnostics), dict(b.weights), dict(here.counts), dict(b.call_names), list(frame.instance.exits), dict(b.gates), dict(b.taken)
+        quiet, b.diagnostics = b.diagnostics, type(b.diagnostics)(b.diagnostics.limit)
+        try:
+            insert(value, 0)
+            return not b.diagnostics.failed
+        except (BuildError, BrokenUse):
+            return False
+        finally:
+            b.diagnostics = quiet
+            b.graph.remove([NodeId(i) for i in range(start, b.graph.next_id)])
+            b.weights, b.call_names, b.gates, b.taken = kept[1], kept[3], kept[5], kept[6]
+            here.counts.clear()
+            here.counts.update(kept[2])
+            frame.instance.exits[:] = kept[4]
+
+    frame.instance.exit_scopes.append(ExitSite(count, frame.instance.path, statement.span, insert, fits))
+
+
+__all__ = ["bind", "dtype_of", "exit_", "exits", "gate", "loss", "marked", "next_", "param", "share", "state"]
