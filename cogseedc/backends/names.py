@@ -1,7 +1,7 @@
 """The one mangler: instance paths to attribute paths and state-dict keys, and names of emitted variables.
 
-As written where legal and free, `_` appended where reserved or taken. Injective, and the same for any order of asking
-for a path. Imports no torch: what a module reserves is data here.
+As written where legal and free, `_` appended where reserved or taken (`w` put before `_`, `__...`, `_block_...`).
+Injective, and the same for any order of asking for a path. Imports no torch: what a module reserves is data here.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ MODULE = frozenset([
 # fmt: on
 """Attributes of `torch.nn.Module` and its instances, without the double-underscored ones."""
 
-OWN = frozenset({"forward", "decide", "constants", "self"})
+OWN = frozenset({"forward", "decide", "constants", "self", "_plan", "_plan_trace", "_train", "_train_trace"})
 """What a generated class defines for itself."""
 
-_OWN_PREFIXES = ("_block_", "_plan", "_train", "__")
+_OWN_PREFIXES = ("_block_", "__")
 
 LONGEST = 48
 """Length at which the name of a variable is cut."""
@@ -97,7 +97,7 @@ def names(paths: Iterable[str]) -> Names:
             children.setdefault(parts[:depth], {})[parts[depth], depth == len(parts) - 1] = None
     found: dict[str, str] = {}
     for above in sorted(children, key=lambda c: (len(c), c)):
-        for (part, leaf), name in _siblings(children[above]).items():
+        for (part, leaf), name in _siblings(children[above], not above).items():
             full = f"{inner[above]}.{name}" if above else name
             if leaf:
                 found[".".join((*above, part))] = full
@@ -106,14 +106,16 @@ def names(paths: Iterable[str]) -> Names:
     return Names(found)
 
 
-def _siblings(parts: Iterable[tuple[str, bool]]) -> dict[tuple[str, bool], str]:
+def _siblings(parts: Iterable[tuple[str, bool]], top: bool) -> dict[tuple[str, bool], str]:
     """Names for the components of one container: a scope and a weight of the same name get two."""
     ordered = sorted(parts, key=lambda p: (_legal(p[0]) != p[0], p[1], p[0]))
     taken: set[str] = set()
     found: dict[tuple[str, bool], str] = {}
     for part, leaf in ordered:
         name = _legal(part)
-        while name in taken or (leaf and name.isdigit()):
+        if name.isdigit() and (leaf or top):  # only a scope inside a scope can be asked for by number
+            name = f"_{name}"
+        while name in taken:
             name += "_"
         taken.add(name)
         found[part, leaf] = name
@@ -126,7 +128,7 @@ def _legal(part: str) -> str:
         return part
     name = _identifier(part)
     while reserved(name):
-        name += "_"
+        name = f"w{name}" if name == "_" or name.startswith(_OWN_PREFIXES) else f"{name}_"
     return name
 
 

@@ -10,7 +10,8 @@ import click
 from cogseedc.cli import options, report
 from cogseedc.cli.state import State
 from cogseedc.diagnostics import Diagnostic, UserError
-from cogseedc.driver.program import Settings, load, read_source
+from cogseedc.driver.program import Settings, read_source
+from cogseedc.driver.program import check as examine
 from cogseedc.limits import Limits
 from cogseedc.publish import write_file
 
@@ -33,8 +34,7 @@ def check(
     found: list[Diagnostic] = []
     for file in files:
         try:
-            program = load(file, Settings(seed, statics, sizes, limits))
-            found += program.notes
+            found += examine(file, Settings(seed, statics, sizes, limits))
         except UserError as error:
             found += error.diagnostics
     report.show(found, state)

@@ -177,18 +177,47 @@ def elaborate(
     return None if found.failed else result
 
 
+def check(source: str | Path, settings: Settings) -> Diagnostics:
+    """All that is to say of a file: a program, or a library that exports no seed."""
+    found = Diagnostics(settings.limits.diagnostics)
+    text = read_source(source, settings.limits)
+    file = parse(text, settings.limits, found)
+    if file is not None:
+        elaborate(file, _library(text, settings.limits, None), settings, found)
+    return found
+
+
 def _check(source: Source, settings: Settings, kept: Mapping[str, str] | None) -> Program:
     found = Diagnostics(settings.limits.diagnostics)
     file = parse(source, settings.limits, found)
-    if file is None or found.failed:
+    if file is None:
         raise UserError(*found)
     library = _library(source, settings.limits, kept)
     elaborated = elaborate(file, library, settings, found)
     if elaborated is None:
+        _one_export(file, found)
         raise UserError(*found)
     texts = {key: data.decode() for key, data in library.sources.items()}
     notes = tuple(d for d in found if d.severity is not Severity.ERROR)
     return Program(source, file, settings, {Path(source.name).name: source.text, **texts}, elaborated, notes)
+
+
+def _one_export(file: ast.File, found: Diagnostics) -> None:
+    """Says so when it is not clear what to compile."""
+    from cogseedc.frontend import ast
+
+    if found.failed:
+        return
+    seeds = [item for item in file.items if isinstance(item, ast.SeedDeclaration)]
+    exported = [seed for seed in seeds if seed.exported]
+    if exported:
+        message = f"the file exports {len(exported)} seeds"
+        help = "choose one with `--seed NAME`, or export one only"
+        found.error("CS0503", message, exported[1].name.span, exported[0].name.span, help=help)
+    else:
+        where = seeds[-1].name.span if seeds else file.span
+        help = "write `export seed ...` before the one that is to be compiled, or choose one with `--seed NAME`"
+        found.error("CS0503", "the file exports no seed", where, help=help)
 
 
 def _library(source: Source, limits: Limits, kept: Mapping[str, str] | None) -> Library[ast.File]:

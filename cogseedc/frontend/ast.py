@@ -499,3 +499,5 @@ Item = Import | Const | SeedDeclaration
 class File:
     items: tuple[Item, ...]
     span: Span
+    suspects: frozenset[str] = frozenset()
+    """Names in statements that were given up for a syntax mistake: that nothing binds them is no second mistake."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics.model import Diagnostics
@@ -28,14 +29,17 @@ _DEPTH = 4
 
 
 def parse(source: Source, diagnostics: Diagnostics, limits: Limits) -> ast.File | None:
-    """The tree of `source`. Its mistakes go to `diagnostics`; with at least one error there is no tree."""
+    """The tree of `source`. Its mistakes go to `diagnostics`.
+
+    With mistakes that spoil single statements there is a tree of the rest, so that this is checked too; else None.
+    """
     found = Diagnostics(limits.diagnostics)
     file = _parse(source, found, limits)
     for diagnostic in found:
         if diagnostic.code != Limits.code("diagnostics"):
             diagnostics.add(diagnostic)
     diagnostics.dropped += found.dropped
-    return None if found.failed else file
+    return file
 
 
 def _parse(source: Source, diagnostics: Diagnostics, limits: Limits) -> ast.File | None:
@@ -66,8 +70,10 @@ def _run(tokens: Tokens, diagnostics: Diagnostics, limits: Limits) -> ast.File |
     try:
         while True:
             file: ast.File | None = machine.run()
-            if file is not None or not recovery.resume():
-                return file
+            if file is not None:
+                return replace(file, suspects=frozenset(recovery.suspects)) if recovery.local else None
+            if not recovery.resume():
+                return None
     except TooDeepError as deep:
         message = f"this expression is deeper than {_DEPTH * limits.nesting} operators and calls"
         start, end = tokens.starts[deep.first], tokens.ends[deep.last]

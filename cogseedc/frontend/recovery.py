@@ -52,6 +52,10 @@ class Recovery:
         self.reported = -1
         """Start of the first token of the last statement that a message was about."""
         self.rounds = 0
+        self.local = True
+        """Whether every mistake was mended, or given up with its statement alone: the rest of the tree then holds."""
+        self.suspects: set[str] = set()
+        """Names in statements that were given up: what they would bind is not known."""
         self.states: list[int] = []
         """States before the token that cannot stand was looked at."""
 
@@ -72,7 +76,10 @@ class Recovery:
         self.reported = self.tokens.starts[first]
         if self._report(height, first, silent):
             return True
-        return self._skip(height, first)
+        going_on = self._skip(height, first)
+        self.local = self.local and going_on and len(machine.states) == height
+        self.suspects.update(self.tokens.text(i) for i in range(first, machine.position) if self.tokens.kinds[i] in _NAMES)
+        return going_on
 
     def _list(self) -> int:
         """Height of the innermost list of statements or items on the stack that no brace has closed."""

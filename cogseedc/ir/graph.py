@@ -51,6 +51,7 @@ class Graph:
 
     def __init__(self) -> None:
         self._graph: networkx.MultiDiGraph[NodeId] = networkx.MultiDiGraph()
+        self._payloads: dict[NodeId, Node] = {}  # what `_graph` holds too, in order of ids: read far more than written
         self._next = 0
         self._wiring: Wiring | None = None
 
@@ -59,6 +60,7 @@ class Graph:
         id = NodeId(self._next)
         self._next += 1
         self._graph.add_node(id, node=node)
+        self._payloads[id] = node
         for port, value in enumerate(operands):
             if value is not None:
                 self._add_edge(DataEdge(value.node, value.port, id, port))
@@ -77,10 +79,14 @@ class Graph:
     def update(self, id: NodeId, node: Node) -> None:
         """Swaps a payload; the wiring stays."""
         self._graph.nodes[id]["node"] = node
+        self._payloads[id] = node
 
     def remove(self, ids: Iterable[NodeId]) -> None:
         """Removes nodes and all their edges."""
-        self._graph.remove_nodes_from(list(ids))
+        gone = list(ids)
+        self._graph.remove_nodes_from(gone)
+        for id in gone:
+            self._payloads.pop(id, None)
         self._wiring = None
 
     def redirect(self, old: Value, new: Value, except_in: frozenset[NodeId] = frozenset()) -> None:
@@ -92,8 +98,7 @@ class Graph:
         self._wiring = None
 
     def __getitem__(self, id: NodeId) -> Node:
-        node: Node = self._graph.nodes[id]["node"]
-        return node
+        return self._payloads[id]
 
     def feeds(self, id: NodeId) -> tuple[Value | None, ...]:
         """What feeds each operand port of one node; for builders, who edit between reads."""
@@ -111,15 +116,15 @@ class Graph:
         return self._next
 
     def __contains__(self, id: NodeId) -> bool:
-        return id in self._graph
+        return id in self._payloads
 
     def __len__(self) -> int:
-        return len(self._graph)
+        return len(self._payloads)
 
     def nodes(self) -> Iterator[tuple[NodeId, Node]]:
-        """All nodes, by id."""
-        for id in sorted(self._graph):
-            yield id, self._graph.nodes[id]["node"]
+        """All nodes, by id; nodes that are added meanwhile do not appear."""
+        for id in list(self._payloads):
+            yield id, self._payloads[id]
 
     def edges(self) -> Iterator[Edge]:
         """All edges, unsorted."""
@@ -139,6 +144,7 @@ class Graph:
         """An independent graph with the same ids; payloads are shared."""
         other = Graph()
         other._graph = self._graph.copy()
+        other._payloads = dict(self._payloads)
         other._next = self._next
         other._wiring = self._wiring
         return other

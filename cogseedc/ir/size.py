@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import lcm
 
 Monomial = tuple["str | Floor", ...]  # sorted, with repetition; () is the constant term
@@ -36,11 +36,20 @@ class Size:
 
     terms: tuple[tuple[Monomial, Fraction], ...]
 
+    # A program has thousands of values and a handful of sizes: they are compared, hashed and multiplied all the time.
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Size) and self.terms == other.terms)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.terms)
+
     @staticmethod
     def of(value: int | Fraction | Size) -> Size:
-        if isinstance(value, Size):
-            return value
-        return Size((((), Fraction(value)),)) if value else Size(())
+        return value if isinstance(value, Size) else _constant(value)
 
     @staticmethod
     def symbol(name: str) -> Size:
@@ -52,10 +61,7 @@ class Size:
         return Size(tuple(sorted(kept, key=lambda t: (-len(t[0]), tuple(map(_atom_key, t[0]))))))
 
     def __add__(self, other: int | Fraction | Size) -> Size:
-        terms = dict(self.terms)
-        for monomial, c in Size.of(other).terms:
-            terms[monomial] = terms.get(monomial, Fraction(0)) + c
-        return Size._make(terms)
+        return _sum(self, Size.of(other))
 
     __radd__ = __add__
 
@@ -69,12 +75,7 @@ class Size:
         return Size.of(other) - self
 
     def __mul__(self, other: int | Fraction | Size) -> Size:
-        terms: dict[Monomial, Fraction] = {}
-        for m, c in self.terms:
-            for n, d in Size.of(other).terms:
-                key = tuple(sorted(m + n, key=_atom_key))
-                terms[key] = terms.get(key, Fraction(0)) + c * d
-        return Size._make(terms)
+        return _product(self, Size.of(other))
 
     __rmul__ = __mul__
 
@@ -174,3 +175,25 @@ class Size:
         """In the language's own syntax, where `/` of integers rounds down."""
         return self.spell(str, "/")
 
+
+@lru_cache(maxsize=4096)
+def _constant(value: int | Fraction) -> Size:
+    return Size((((), Fraction(value)),)) if value else Size(())
+
+
+@lru_cache(maxsize=4096)
+def _sum(a: Size, b: Size) -> Size:
+    terms = dict(a.terms)
+    for monomial, c in b.terms:
+        terms[monomial] = terms.get(monomial, Fraction(0)) + c
+    return Size._make(terms)
+
+
+@lru_cache(maxsize=4096)
+def _product(a: Size, b: Size) -> Size:
+    terms: dict[Monomial, Fraction] = {}
+    for m, c in a.terms:
+        for n, d in b.terms:
+            key = tuple(sorted(m + n, key=_atom_key))
+            terms[key] = terms.get(key, Fraction(0)) + c * d
+    return Size._make(terms)

@@ -26,6 +26,7 @@ from cogseedc.ops import (
     normalization,
     pooling,
     product,
+    quantization,
     ranking,
     recurrent,
     reduction,
@@ -65,6 +66,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     attention,
     recurrent,
     stochastic,
+    quantization,
 )
 """Modules with a table `OPS` and the name of their family, `GROUP`."""
 

@@ -42,6 +42,22 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class Width:
+    """What numbers of one precision cost, in nanoseconds."""
+
+    mac_ns: float
+    """One multiply-accumulate."""
+    element_ns: float
+    """Writing one element of any other operation."""
+    convert_ns: float
+    """Bringing one element to this precision, or from it."""
+
+
+WIDTHS = (*PRECISIONS, "int8_rows")
+"""Rows of the table `[widths]`; `int8_rows` is int8 whose scales are measured while the program runs, per sample."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One kind of machine and runtime."""
 
@@ -61,6 +77,16 @@ class Target:
     bits: Literal["fp32", "auto"]
     """Precision without `--bits`: all in fp32, or what `assign-bitwidths` chooses."""
     costs: Costs
+    widths: tuple[tuple[str, Width], ...] = ()
+    """What each precision costs here; `assign-bitwidths` weighs them."""
+    int8_weight: int = 127
+    """Largest magnitude of an int8 weight. 64 where a kernel may add two products in 16 bits (x86 without VNNI)."""
+    int8_layers: bool = False
+    """Whether layers multiply integers; if not, int8 rounds alike but saves no time."""
+
+    def width(self, precision: str) -> Width:
+        """What a precision costs. Without numbers: as fp32, and conversions for nothing."""
+        return dict(self.widths).get(precision, Width(self.costs.mac_ns, self.costs.select_ns, 0.0))
 
     @property
     def wrap_regions(self) -> bool:
@@ -104,7 +130,12 @@ def parse(name: str, text: str) -> Target:
     costs = table.pop("costs", None)
     if not isinstance(costs, dict):
         raise _malformed(name, "there is no table [costs]")
-    _keys(name, table, {f.name for f in fields(Target)} - {"name", "costs"}, "")
+    widths = table.pop("widths", {})
+    table.setdefault("int8_weight", 127)
+    table.setdefault("int8_layers", False)
+    if not isinstance(widths, dict):
+        raise _malformed(name, "`widths` must be a table")
+    _keys(name, table, {f.name for f in fields(Target)} - {"name", "costs", "widths"}, "")
     _keys(name, costs, {f.name for f in fields(Costs)}, "costs.")
     return Target(
         name=name,
@@ -118,7 +149,25 @@ def parse(name: str, text: str) -> Target:
         precisions=_words(name, table, "precisions", PRECISIONS),
         bits="fp32" if _word(name, table, "bits", ("fp32", "auto")) == "fp32" else "auto",
         costs=Costs(**{key: _number(name, costs, key) for key in sorted(costs)}),
+        widths=tuple((key, _width(name, key, widths[key])) for key in sorted(widths)),
+        int8_weight=_limit(name, table["int8_weight"]),
+        int8_layers=_flag(name, table, "int8_layers"),
     )
+
+
+def _width(name: str, precision: str, row: object) -> Width:
+    if precision not in WIDTHS:
+        raise _malformed(name, f"`widths` may have {', '.join(WIDTHS)}, not {precision!r}")
+    if not isinstance(row, dict):
+        raise _malformed(name, f"`widths.{precision}` must be a table")
+    _keys(name, row, {f.name for f in fields(Width)}, f"widths.{precision}.")
+    return Width(**{key: _number(name, row, key, f"widths.{precision}") for key in sorted(row)})
+
+
+def _limit(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 127:
+        raise _malformed(name, f"`int8_weight` must be an integer from 1 to 127, not {value!r}")
+    return value
 
 
 def _malformed(name: str, message: str) -> UserError:
@@ -163,8 +212,8 @@ def _flag(name: str, table: Mapping[str, object], key: str) -> bool:
     return value
 
 
-def _number(name: str, table: Mapping[str, object], key: str) -> float:
+def _number(name: str, table: Mapping[str, object], key: str, place: str = "costs") -> float:
     value = table[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
-        raise _malformed(name, f"`costs.{key}` must be a number of at least 0, not {value!r}")
+        raise _malformed(name, f"`{place}.{key}` must be a number of at least 0, not {value!r}")
     return float(value)

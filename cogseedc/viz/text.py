@@ -14,7 +14,7 @@ _SHAPES = {
     "knob": "cds",
     "exit": "diamond",
 }
-_CONTROL = 'style=dashed, color="#b45309", fontcolor="#b45309", constraint=false'
+_CONTROL = 'style=dashed, color="#b45309", fontcolor="#b45309"'
 HIDDEN = frozenset(("weight", "constant"))
 """Left out of drawings: they would bury the network."""
 
@@ -23,7 +23,7 @@ def dot(graph: GraphJson) -> str:
     """Graphviz DOT: seeds as clusters, control edges dashed and labelled."""
     lines = [
         f"digraph {_dot(graph['name'])} {{",
-        '  graph [rankdir=TB, fontname="sans-serif", compound=true];',
+        '  graph [rankdir=TB, fontname="sans-serif", newrank=true];',
         '  node [shape=box, style=rounded, fontname="sans-serif", fontsize=10];',
         '  edge [fontname="sans-serif", fontsize=9];',
     ]

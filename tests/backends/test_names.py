@@ -41,13 +41,13 @@ def test_keys_are_injective_and_legal(paths: set[str]) -> None:
 @given(PATHS)
 def test_legal_names_stay_as_written(paths: set[str]) -> None:
     found = names(paths)
-    inner = {path.rsplit(".", i + 1)[0] for path in paths for i in range(path.count("."))}
-    for path in paths - inner:
+    scopes = {path.rsplit(".", i + 1)[0] for path in paths for i in range(path.count("."))}
+    for path in paths:
         parts = path.split(".")
-        if not any(reserved(p) for p in parts) and not parts[-1].isdigit() and not any("." in p for p in parts):
-            prefixes = {".".join(parts[:i]) for i in range(1, len(parts))}
-            if not prefixes & paths:
-                assert found.key(path) == path or any(p[0].isdigit() and p != str(int(p)) for p in parts)
+        above = {".".join(parts[: i + 1]) for i in range(len(parts) - 1)}
+        plain = all(part.isidentifier() and not reserved(part) for part in parts)
+        if plain and path not in scopes and not above & paths:
+            assert found.key(path) == path
 
 
 def test_spelling() -> None:

@@ -85,7 +85,8 @@ def test_exits_give_one_block_each() -> None:
     assert spaces_of(found) == ["all", "not_exit0", "not_exit1", "all"]
     (join,) = steps_of(found, Join)
     assert isinstance(join, Join)
-    assert join.base is not None and join.base.space == ROOT
+    assert join.base is not None
+    assert join.base.space == ROOT
     assert [found.spaces[w.value.space].name for w in join.writes] == ["not_exit0", "not_exit1"]
     takes = [s for s in steps_of(found, Take) if isinstance(s, Take)]
     assert len(takes) == 2  # only the trunk's value moves down
@@ -106,14 +107,13 @@ def test_experts_are_added() -> None:
 
 def test_arms_that_are_chosen_never_wait_for_each_other() -> None:
     found = planned(route())
-    assert spaces_of(found)[0] == "all" and spaces_of(found)[-1] == "all"
+    assert [spaces_of(found)[0], spaces_of(found)[-1]] == ["all", "all"]
     assert set(spaces_of(found)[1:-1]) == {"pick_0", "pick_2"}
 
 
 def test_dense_plans_have_one_block() -> None:
-    for gates in ("dense",):
-        found = planned(nested(), gates)
-        assert len(found.blocks) == 1 and len(found.spaces) == 1
+    found = planned(nested(), "dense")
+    assert (len(found.blocks), len(found.spaces)) == (1, 1)
     trained = plan(exits().ready(True), CPU, training=True)
     assert len(trained.blocks) == 1
     assert [name for name, _ in trained.exits] == ["exit0", "exit1"]

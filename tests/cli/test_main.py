@@ -68,7 +68,7 @@ def test_an_unexpected_exception_is_one_line_and_status_70(command: Command, mon
     def broken(*_: object) -> None:
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(text, "load", broken)
+    monkeypatch.setattr(text, "examine", broken)
     outcome = command("check", "good.seed")
     assert outcome.status == 70
     assert outcome.err.startswith("cogseedc: internal fault: RuntimeError: first line second line")

@@ -229,3 +229,8 @@ def test_imports_reach_nothing_outside(tmp_path: Path) -> None:
     (inside / "link.seed").symlink_to(tmp_path / "secret.seed")
     assert codes(body("y = x", head='import "../secret.seed" as s'), inside) == ["CS0508"]
     assert codes(body("y = x", head='import "./link.seed" as s'), inside) == ["CS0509"]
+
+
+def test_a_syntax_mistake_spoils_its_statement_only() -> None:
+    assert codes(body("a = rellu(x)\n b = x + |> x\n c = x + linear[E=3](x)\n y = a + b + c")) == ["CS0201", "CS0101", "CS0233"]
+    assert codes(body("b = x + |> x\n y = b + x")) == ["CS0101"], "what reads it is no second mistake"

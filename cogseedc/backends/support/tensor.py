@@ -154,6 +154,24 @@ def load_balance(mask: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     return classes * (share * scores.to(torch.float32).reshape(-1, classes).mean(0)).sum()
 
 
+def scale_of(largest: torch.Tensor, limit: float) -> torch.Tensor:
+    """The step with which `limit` steps reach the largest magnitude; 1 where that is zero."""
+    return torch.where(largest > 0, largest / limit, 1.0)
+
+
+def quantize(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    zero: int = 0,
+    dtype: torch.dtype = torch.int8,
+    low: int = -128,
+    high: int = 127,
+) -> torch.Tensor:
+    """x in steps of `scale`, rounded (halves to even), from the zero point on; NaN is zero."""
+    near = torch.nan_to_num(torch.round(x / scale)).to(torch.float64) + zero
+    return near.clamp(low, high).to(dtype)
+
+
 def exp_map(v: torch.Tensor, curvature: float) -> torch.Tensor:
     """From the tangent space at the origin into the Poincare ball."""
     length: torch.Tensor = curvature**0.5 * torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp(min=1e-7)

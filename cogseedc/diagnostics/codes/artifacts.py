@@ -170,8 +170,8 @@ TABLE: tuple[Code, ...] = (
         "CS0848",
         "no small sizes fit the open axes",
         "Verification needs a size for each open axis with which every size in the program is a whole number above zero.",
-        "cogseedc verify build/net",
-        "cogseedc verify build/net --size T=300",
+        "in x: f32[N, T]   # and later x[T=0 .. 10000]",
+        "cogseedc build net.seed --size T=10000 && cogseedc verify build/net-torch-cpu",
     ),
     Code(
         "CS0850",

@@ -332,6 +332,21 @@ export seed Net {
         "gate g over N = s > 0",
     ),
     Code(
+        "CS0425",
+        "IR text is malformed",
+        "What `cogseedc opt` prints is a program of its own kind: one call or join per statement, all operands "
+        "named, all attributes and weights written out.",
+        """\
+export seed Net {
+    category ir
+    in  x: f32[N, D=4]
+    out y: f32[N, D=4]
+    y = relu(relu(x))
+}
+""",
+        "a = relu(x)\ny = relu(a)",
+    ),
+    Code(
         "CS0450",
         "a part of a gate is not compiled yet",
         "The language has it; this version of the compiler does not lower it.",

@@ -30,42 +30,78 @@ TABLE: tuple[Code, ...] = (
         "CS0604",
         "too many files are imported",
         "Each import is read from disk; a program of more than 256 files is most likely a slip.",
-        "300 imports",
+        "a program of 300 imported files",
         "fewer files, or --limit imported_files=512",
     ),
     Code(
         "CS0605",
         "a seed uses itself too often",
         "A seed may use itself with other static arguments, at most 64 deep, so that expansion ends.",
-        "seed A[n: int] { ...  y = A[n + 1](x) }",
+        """\
+seed A[n: int] {
+    in  x: f32[N, D]
+    out y: f32[N, D]
+    y = A[n + 1](x)
+}
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = A[0](x)
+}
+""",
         "seed A[n: int] { ...  y = when n == 0 { x } else { A[n - 1](x) } }",
     ),
     Code(
         "CS0606",
         "the program is too large",
         "Nodes are counted before seeds and loops are expanded: a few lines can describe billions.",
-        "for i in 0 .. 1000000 with h = x { next h = relu(h) }",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = for i in 0 .. 1000000 with h = x { next h = relu(h) }
+}
+""",
         "fewer turns, or --limit nodes=1000000",
     ),
     Code(
         "CS0607",
         "a tensor has too many axes",
         "Runtimes take at most eight axes.",
-        "in x: f32[A, B, C, D, E, F, G, H, I]",
+        """\
+export seed Net {
+    in  x: f32[N, A=1, B=2, C=3, E=4, F=5, G=6, H=7, I=8]
+    out y: f32[N]
+    y = mean[over=(A, B, C, E, F, G, H, I)](x)
+}
+""",
         "join axes that are never told apart: in x: f32[A, B, C, D]",
     ),
     Code(
         "CS0608",
         "an axis is too long",
         "Runtimes count the indices of an axis in 31 bits; a size is at least 1.",
-        "in x: f32[N, D=9999999999]",
+        """\
+export seed Net {
+    in  x: f32[N, D=9999999999]
+    out y: f32[N, D]
+    y = x
+}
+""",
         "in x: f32[N, D=1024]",
     ),
     Code(
         "CS0609",
         "a tensor has too many elements",
         "Elements and bytes are counted in 63 bits; a larger tensor fits no machine.",
-        "param w: f32[A=2000000000, B=2000000000, C=2000000000] = zeros()",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    param w: f32[A=2000000000, B=2000000000, C=2000000000] = zeros()
+    y = x
+}
+""",
         "param w: f32[A=2000, B=2000] = zeros()",
     ),
     Code(

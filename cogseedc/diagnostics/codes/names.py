@@ -185,16 +185,16 @@ export seed Net {
     ),
     Code(
         "CS0214",
-        "the operands do not fit the operation",
-        "Too few or too many values are given.",
+        "a function of the language is given something else",
+        "`len` takes a tuple, `top` takes scores, `cost` takes a name or nothing.",
         """\
 export seed Net {
     in  x: f32[N, D=4]
     out y: f32[N, D]
-    y = add(x)
+    y = x * len(x)
 }
 """,
-        "y = add(x, x)",
+        "y = x * len((1, 2, 3))",
     ),
     Code(
         "CS0215",

@@ -87,7 +87,10 @@ def elaborate(
     options: Options = Options(),
     limits: Limits = Limits(),
 ) -> Elaborated | None:
-    """Elaborates the exported seed of a file. None when there are errors, all of them in `diagnostics`."""
+    """Elaborates the exported seed of a file; checks the other seeds too.
+
+    None when there are errors, all of them in `diagnostics`, or when it is not clear which seed is meant.
+    """
     modules = Modules(imports, diagnostics, limits)
     module = modules.load(file.span.source.name, file, None)
     ref = _exported(file, module, options, diagnostics)
@@ -151,15 +154,7 @@ def _exported(file: ast.File, module: Module, options: Options, diagnostics: Dia
             return None
         return SeedRef(chosen[0], module)
     exported = [s for s in own if s.exported]
-    if len(exported) == 1:
-        return SeedRef(exported[0], module)
-    if exported:
-        diagnostics.error("CS0503", f"the file exports {len(exported)} seeds", exported[1].name.span, exported[0].name.span,
-                          help="choose one with `--seed NAME`, or export one only")
-    else:
-        diagnostics.error("CS0503", "the file exports no seed", own[-1].name.span if own else file.span,
-                          help="write `export seed ...` before the one that is to be compiled")
-    return None
+    return SeedRef(exported[0], module) if len(exported) == 1 else None
 
 
 def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits: Limits, done: set[int]) -> None:
@@ -196,7 +191,8 @@ class Modules:
         if len(self._loaded) + len(self._loading) >= self._limits.imported_files:
             raise mistake(Limits.code("imported_files"), f"more than {self._limits.imported_files} files are imported", span or file.span)
         self._loading.append(key)
-        module = Module(key, dict(BUILTIN_NAMES), {})
+        lost = {name: BROKEN for name in sorted(file.suspects) if not expressions.is_axis_name(name)}
+        module = Module(key, {**lost, **BUILTIN_NAMES}, {})
         self._names(module, file)
         self._loading.pop()
         self._loaded[key] = module

@@ -228,7 +228,7 @@ def _slots(b: Builder, spec: OpSpec, given: Given, span: Span) -> tuple[list[Ite
             spans[at:] = [s for _, s in items[at:]]
             break
         if at >= len(plain):
-            raise mistake("CS0214", f"`{spec.name}` takes {len(plain)} operands, not {len(items)}", where,
+            raise mistake("CS0319", f"`{spec.name}` takes {len(plain)} operands, not {len(items)}", where,
                           help=_operands_help(spec))
         slots[plain[at]], spans[plain[at]] = item, where
     for (name, item), where in zip(given.keywords, given.spans[len(given.positional) :], strict=True):
@@ -242,7 +242,7 @@ def _slots(b: Builder, spec: OpSpec, given: Given, span: Span) -> tuple[list[Ite
         slots[place], spans[place] = item, where
     for i, operand in enumerate(spec.operands):
         if slots[i] is None and not operand.optional and not operand.weight:
-            raise mistake("CS0214", f"`{spec.name}` needs the operand `{operand.name}`", span, help=_operands_help(spec))
+            raise mistake("CS0301", f"`{spec.name}` needs the operand `{operand.name}`", span, help=_operands_help(spec))
     while slots and slots[-1] is None:
         slots.pop()
         spans.pop()

@@ -151,7 +151,7 @@ class Builder:
             resolution = spec.rule(Site(name, types, given, frame.scope.all_axes()))
         except RuleError as error:
             raise self.refused(error, span, spans) from None
-        self._check_types(resolution.types, span)
+        self.check_types(resolution.types, span)
         values: list[Value | None] = [t.value if t else None for t in operands]
         if resolution.weights:
             path = self.weight_path(frame, name)
@@ -202,7 +202,8 @@ class Builder:
             where = spans[error.operand]
         return mistake(error.code, error.message, where, *([Label(span, "in this call")] if where != span else []), help=error.help)
 
-    def _check_types(self, types: Sequence[TensorType], span: Span) -> None:
+    def check_types(self, types: Sequence[TensorType], span: Span) -> None:
+        """Raises BuildError for a type past the limits of axes, sizes and elements."""
         for type_ in types:
             if type_.rank > self.limits.rank:
                 raise mistake(Limits.code("rank"), f"`{type_}` has more than {self.limits.rank} axes", span)
@@ -259,6 +260,7 @@ class Builder:
                     help="call a shared instance with the same sizes, or give this call weights of its own",
                 )
             return Value(self.weights[path])
+        self.check_types((type_,), span)
         known = spec.init.fan_in or spec.init.kind is not InitKind.KAIMING
         init = spec.init if known else replace(spec.init, fan_in=fan_in(type_))
         node = Weight(path, type_, init, spec.trainable, replace(frame.origin, path=path, span=span))

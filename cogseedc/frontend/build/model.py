@@ -141,7 +141,6 @@ class Module:
     name: str
     names: dict[str, Item]
     spans: dict[str, Span]
-    package: str = ""
 
 
 Item = (

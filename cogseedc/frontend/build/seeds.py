@@ -283,7 +283,7 @@ def run_body(b: Builder, body: Frame, declaration: ast.SeedDeclaration, binding:
 def _output(b: Builder, body: Frame, port: ast.Port, binding: Binding) -> Item:
     name = port.name.text
     item = body.scope.names.get(name)
-    if isinstance(item, Broken):
+    if isinstance(item, Broken) or (item is None and isinstance(body.scope.find(name), Broken)):
         return BROKEN
     try:
         if item is None:
@@ -369,6 +369,9 @@ def _make_knob(b: Builder, frame: Frame, member: ast.KnobDeclaration) -> None:
             raise mistake("CS0422", f"the knob is {type_.dtype.value}, but its range has fractions", member.span)
     path = join(frame.instance.path, member.name.text)
     count = type_.elements.value or 1
+    if count > b.limits.nodes:
+        raise mistake(b.limits.code("elements"), f"the knob `{member.name.text}` has {count} numbers, more than {b.limits.nodes}", member.span,
+                      help="a knob is set by hand; a tensor of this size is an input")
     node = Knob(path, type_, (default,) * count, low, high, replace(frame.origin, path=path, span=member.span))
     id = b.add(node, (), replace(frame, arms=()))
     frame.scope.bind(member.name.text, Tensor(Value(id), type_), member.name.span)
@@ -440,6 +443,7 @@ def _one_input(b: Builder, frame: Frame, port: ast.Port, name: str, scope: Scope
     if port.type.axes and sum(a.name == BATCH for a in axes) > 1:
         raise mistake("CS0242", "the batch axis N stands twice in one type", port.type.span)
     type_ = TensorType(dtype_of(port.type.dtype), tuple(axes))
+    b.check_types((type_,), port.type.span)
     node = Input(name, type_, replace(frame.origin, path=name, span=port.span))
     return Tensor(Value(b.add(node, (), frame)), type_, _geometry(frame.instance.declaration) or "euclidean")
 

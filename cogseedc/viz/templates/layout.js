@@ -74,16 +74,22 @@ function layoutAll(model, open) {
   return place(model, plans, wires);
 }
 
-/** Wires between what is visible; those that fall together are one. */
+/** Wires between what is visible; those that fall together are one. A closed seed that the gate depends on is
+ *  governed in part only: such a wire would run backwards, and the panel says `in part`. */
 function lift(model, representative) {
   const found = new Map();
   for (const wire of model.wires) {
     const source = representative.get(wire.source), target = representative.get(wire.target);
     if (source === target || source.isInside(target) || target.isInside(source)) continue;
-    const key = [wire.kind, source.key, target.key, wire.label].join("\u0000");
+    if (wire.kind === "control" && target !== wire.target && upstream(model, wire.gate).has(target)) continue;
+    const key = [wire.kind, source.key, target.key, wire.gate].join("\u0000");
     const same = found.get(key);
-    if (same) same.count += 1;
-    else found.set(key, { ...wire, source, target, count: 1, parts: [] });
+    if (same) same.labels.add(wire.label);
+    else found.set(key, { ...wire, source, target, labels: new Set([wire.label]), parts: [] });
+  }
+  for (const wire of found.values()) {
+    const labels = [...wire.labels];
+    wire.label = labels.length > 2 ? `${shortName(gateName(model.byId.get(wire.gate)))}: ${labels.length} arms` : labels.join(" / ");
   }
   return [...found.values()];
 }
@@ -155,6 +161,16 @@ function arrange(box, segments, plans, isRoot) {
   return measured(box, g, segments, entries, leaves, isRoot);
 }
 
+/** Rows that hold only the ends of wires at the border need less room. */
+function squeezer(box, g) {
+  let top = Infinity, bottom = -Infinity;
+  for (const child of box.children) {
+    const n = g.node(child.key);
+    top = Math.min(top, n.y - n.height / 2); bottom = Math.max(bottom, n.y + n.height / 2);
+  }
+  return (y) => (y < top ? top - (top - y) * 0.4 : y > bottom ? bottom + (y - bottom) * 0.55 : y);
+}
+
 /** Moves the layout to its corner and finds out how large the container is. */
 function measured(box, g, segments, entries, leaves, isRoot) {
   let left = Infinity, right = -Infinity, top = Infinity, bottom = -Infinity;
@@ -162,10 +178,15 @@ function measured(box, g, segments, entries, leaves, isRoot) {
     left = Math.min(left, x - w / 2); right = Math.max(right, x + w / 2);
     top = Math.min(top, y - h / 2); bottom = Math.max(bottom, y + h / 2);
   };
-  for (const key of g.nodes()) if (key !== "^" && key !== "$") { const n = g.node(key); see(n.x, n.y, n.width, n.height); }
+  const squeeze = squeezer(box, g);
+  for (const key of g.nodes()) {
+    const n = g.node(key);
+    n.y = squeeze(n.y);
+    if (key !== "^" && key !== "$") see(n.x, n.y, n.width, n.height);
+  }
   for (const s of segments.values()) {
     const e = g.edge(s.from ? s.from.key : "<" + s.port, s.to ? s.to.key : ">" + s.port, s.key);
-    for (const p of e.points) see(p.x, p.y);
+    for (const p of e.points) { p.y = squeeze(p.y); see(p.x, p.y); }
     if (s.label) see(e.x, e.y, e.width, e.height);
   }
   if (left > right) { left = right = top = bottom = 0; }
@@ -236,7 +257,7 @@ function joined(wire, plans, corners, at) {
   const end = { x: attach(to, last, wire.target), y: to.y };
   points.unshift(start, { x: start.x, y: start.y + 6 });
   points.push({ x: end.x, y: end.y - 9 }, end);
-  return { points, label };
+  return { points, labelPlace: label };
 }
 
 /** Where on the lower or upper side of a box a wire ends: a little towards where it comes from. */

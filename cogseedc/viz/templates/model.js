@@ -2,6 +2,7 @@
 const HIDDEN = new Set(["weight", "constant"]);
 const MOST_CHILDREN = 150;
 const GROUP = 60;
+const ALIKE = 6;
 
 class Box {
   constructor(key, label, parent) {
@@ -11,6 +12,7 @@ class Box {
     this.node = null;
     this.container = null;
     this.synthetic = false;
+    this.folded = false;
     this.children = [];
     this.rank = Infinity;
     this.ops = 0; this.macs = 0; this.parameters = 0; this.gates = 0;
@@ -65,6 +67,7 @@ function buildModel(graph, withWeights) {
   const model = { graph, root, containers, nodes, byId, guards: guardsOf(graph), wires: [] };
   rankBoxes(model);
   dropEmpty(root);
+  fold(model);
   split(root, containers);
   model.wires = [...dataWires(model), ...controlWires(model)];
   return model;
@@ -96,6 +99,53 @@ function dropEmpty(root) {
   }
 }
 
+/** Seeds side by side, alike in name, operands and readers (the experts of a mixture), become one group. */
+function fold(model) {
+  const ends = new Map();
+  const note = (box, other, side, id) => {
+    for (let b = box && box.parent; b && b.parent && !(other && other.isInside(b)); b = b.parent) {
+      if (!ends.has(b)) ends.set(b, new Set());
+      ends.get(b).add(side + id);
+    }
+  };
+  for (const e of model.graph.edges) {
+    const source = model.nodes.get(e.source), target = model.nodes.get(e.target);
+    if (!source || !target) continue;
+    note(target, source, "<", e.source);
+    note(source, target, ">", e.target);
+  }
+  for (const box of [model.root, ...model.containers.values()]) {
+    const alike = new Map();
+    for (const child of box.children) {
+      if (!child.isContainer) continue;
+      const key = child.label + " " + [...(ends.get(child) || [])].sort().join(" ");
+      if (!alike.has(key)) alike.set(key, []);
+      alike.get(key).push(child);
+    }
+    for (const [key, part] of alike) {
+      if (part.length < ALIKE || part.length === box.children.length) continue;
+      const group = grouped(box, `f:${box.container.id}:${key}`, `${part.length} × ${part[0].label}`, part);
+      group.folded = true;
+      box.children = [...box.children.filter((c) => c.parent === box), group];
+    }
+  }
+}
+
+function grouped(box, key, label, part) {
+  const group = new Box(key, label, box);
+  group.container = box.container;
+  group.synthetic = true;
+  group.children = part;
+  for (const child of part) {
+    child.parent = group;
+    group.rank = Math.min(group.rank, child.rank);
+    group.macs += child.macs; group.parameters += child.parameters;
+    group.ops += child.isContainer ? child.ops : 1;
+    group.gates += child.isContainer ? child.gates : child.node.kind === "gate" ? 1 : 0;
+  }
+  return group;
+}
+
 /** Containers with very many children get groups of consecutive ones, so that no layout is large. */
 function split(root, containers) {
   for (const box of [root, ...containers.values()]) {
@@ -105,18 +155,8 @@ function split(root, containers) {
       const groups = [];
       for (let i = 0; i < sorted.length; i += GROUP) {
         const part = sorted.slice(i, i + GROUP);
-        const group = new Box(`g:${box.container.id}:${round}:${groups.length}`, "", box);
-        group.label = `part ${groups.length + 1} of ${Math.ceil(sorted.length / GROUP)}`;
-        group.container = box.container;
-        group.synthetic = true;
-        group.children = part;
-        group.rank = part[0].rank;
-        for (const child of part) {
-          child.parent = group;
-          group.macs += child.macs; group.parameters += child.parameters;
-          group.ops += child.isContainer ? child.ops : 1;
-          group.gates += child.isContainer ? child.gates : child.node.kind === "gate" ? 1 : 0;
-        }
+        const label = `part ${groups.length + 1} of ${Math.ceil(sorted.length / GROUP)}`;
+        const group = grouped(box, `g:${box.container.id}:${round}:${groups.length}`, label, part);
         groups.push(group);
       }
       box.children = groups;
@@ -171,16 +211,15 @@ function controlWires(model) {
     const from = model.byId.get(e.source);
     if (!HIDDEN.has(from.kind) && keys.get(e.source) === keys.get(e.target)) told.add(e.target);
   }
-  const governed = new Map();
-  for (const c of model.graph.controls) {
-    const box = model.nodes.get(c.target);
-    if (!box) continue;
-    const literal = c.source + ":" + c.arm;
+  const live = liveIn(model);
+  const literals = literalsOf(model), governed = new Map();
+  for (const [id, found] of literals) {
+    const box = model.nodes.get(id);
+    if (!box || !live.ids.has(id)) continue;
     for (let b = box.parent; b; b = b.parent) {
       if (!governed.has(b)) governed.set(b, new Map());
       const counts = governed.get(b);
-      if (!counts.has(literal)) counts.set(literal, new Set());
-      counts.get(literal).add(c.target);
+      for (const literal of found) counts.set(literal, (counts.get(literal) || 0) + 1);
     }
   }
   const wires = [], seen = new Set();
@@ -189,8 +228,7 @@ function controlWires(model) {
     let target = model.nodes.get(c.target);
     if (!source || !target || told.has(c.target)) continue;
     for (let b = target.parent; b && !b.synthetic && b !== model.root && !source.isInside(b); b = b.parent) {
-      const here = governed.get(b)?.get(c.source + ":" + c.arm);
-      if (here && here.size === b.ops) target = b;
+      if (governed.get(b)?.get(c.source + ":" + c.arm) === live.counts.get(b)) target = b;
     }
     const key = [c.source, c.arm, target.key].join(" ");
     if (seen.has(key)) continue;
@@ -200,6 +238,57 @@ function controlWires(model) {
   return wires;
 }
 
+/** What surely holds where a node runs: its own literals and those of the gates that decide them. */
+function literalsOf(model) {
+  const found = new Map();
+  const of = (id) => {
+    if (found.has(id)) return found.get(id);
+    found.set(id, new Set());
+    const terms = [...(model.guards.get(id) || new Map()).values()].map((term) =>
+      new Set(term.flatMap((c) => [c.source + ":" + c.arm, ...of(c.source)])));
+    if (terms.length) found.set(id, new Set([...terms[0]].filter((l) => terms.every((t) => t.has(l)))));
+    return found.get(id);
+  };
+  for (const id of model.guards.keys()) of(id);
+  return found;
+}
+
+/** Nodes that depend on an input, and how many each container has: others are the same for every sample. */
+function liveIn(model) {
+  const next = new Map([...model.byId.keys()].map((id) => [id, []]));
+  for (const e of model.graph.edges) next.get(e.source).push(e.target);
+  const ids = reached(model.graph.nodes.filter((n) => n.kind === "input").map((n) => n.id), next);
+  const counts = new Map();
+  for (const id of ids) {
+    const box = model.nodes.get(id);
+    for (let b = box && box.parent; b; b = b.parent) counts.set(b, (counts.get(b) || 0) + 1);
+  }
+  return { ids, counts };
+}
+
+function reached(starts, next) {
+  const found = new Set(starts), stack = [...starts];
+  while (stack.length) for (const id of next.get(stack.pop())) if (!found.has(id)) { found.add(id); stack.push(id); }
+  return found;
+}
+
+/** All boxes that hold something which a gate depends on. */
+function upstream(model, gate) {
+  if (!model.upstream) {
+    model.upstream = new Map();
+    model.operands = new Map([...model.byId.keys()].map((id) => [id, []]));
+    for (const e of model.graph.edges) model.operands.get(e.target).push(e.source);
+  }
+  if (!model.upstream.has(gate)) {
+    const boxes = new Set();
+    for (const id of reached([gate], model.operands)) {
+      for (let b = model.nodes.get(id); b && !boxes.has(b); b = b.parent) boxes.add(b);
+    }
+    model.upstream.set(gate, boxes);
+  }
+  return model.upstream.get(gate);
+}
+
 /** `not Tree.else.right` is `not right` in a drawing; the whole name is in the panel. */
 function shortArm(label, gate) {
   const name = gateName(gate);
@@ -207,7 +296,11 @@ function shortArm(label, gate) {
 }
 
 function gateName(node) { return node.label.replace(/^gate /, ""); }
-function shortName(path) { return path.split(".").filter((part) => part !== "then" && part !== "else").pop() || path; }
+function shortName(path) {
+  const parts = path.split(".").filter((part) => part !== "then" && part !== "else");
+  const last = parts.pop() || path;
+  return /^\d+$/.test(last) && parts.length ? parts.pop() + "." + last : last;
+}
 
 function guardText(model, id) {
   const terms = model.guards.get(id);
