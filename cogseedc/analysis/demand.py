@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
-
 from cogseedc.ir import FALSE, TRUE, Graph, Guard, Literals, Loss, NodeId, Ops, Output, asks, output_types
 from cogseedc.ir.nodes import Constant, Exit, Input, Knob, Weight
 
@@ -79,6 +77,8 @@ def _open(literals: Literals, found: dict[NodeId, Guard]) -> dict[NodeId, int]:
 def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dict[NodeId, int]:
     """Literals of gates that would wait for the node that they guard."""
     speaks = {id: _spoken(literals, guard) for id, guard in found.items() if not guard.always and not guard.never}
+    if not any(speaks.values()):
+        return {}
     after: dict[NodeId, list[NodeId]] = {id: [] for id in found}
     waiting = dict.fromkeys(found, 0)
     for id, edges in graph.wiring().ins.items():
@@ -86,12 +86,11 @@ def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dic
             after[source].append(id)
             waiting[id] += 1
     ready = [id for id, count in waiting.items() if not count]
-    heapify(ready)
     while ready:
-        for id in after[heappop(ready)]:
+        for id in after[ready.pop()]:
             waiting[id] -= 1
             if not waiting[id]:
-                heappush(ready, id)
+                ready.append(id)
     stuck = {id for id, count in waiting.items() if count}
     return {id: mask for id in stuck if (mask := sum(literals.mask(g) for g in speaks.get(id, ()) if g in stuck))}
 

@@ -122,6 +122,7 @@ def _siblings(parts: Iterable[tuple[str, bool]], top: bool) -> dict[tuple[str, b
     return found
 
 
+@lru_cache(maxsize=4096)
 def _legal(part: str) -> str:
     """The component as written, or the nearest legal attribute name."""
     if part.isdigit() and part.isascii() and str(int(part)) == part:

@@ -6,10 +6,10 @@ Analyses read `wiring()`, never networkx. No pass logic lives here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, TypeVar
 
 import networkx
 
@@ -29,6 +29,8 @@ class Wiring:
     """Control edges out of each gate."""
     order: tuple[NodeId, ...]
     """Topological order over both kinds of edges; ready nodes leave by id."""
+    _operands: dict[NodeId, tuple[Value | None, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """What was asked for once."""
 
     def operand(self, node: NodeId, port: int) -> Value | None:
         """What feeds an operand port, if anything does."""
@@ -39,11 +41,17 @@ class Wiring:
 
     def operands(self, node: NodeId) -> tuple[Value | None, ...]:
         """What feeds each port, from 0 to the last one that is fed; None where nothing does."""
-        edges = self.ins[node]
-        result: list[Value | None] = [None] * (edges[-1].dst_port + 1 if edges else 0)
-        for e in edges:
-            result[e.dst_port] = Value(e.src, e.src_port)
-        return tuple(result)
+        known = self._operands.get(node)
+        if known is None:
+            known = self._operands[node] = _by_port(self.ins[node])
+        return known
+
+
+def _by_port(edges: Sequence[DataEdge]) -> tuple[Value | None, ...]:
+    result: list[Value | None] = [None] * (edges[-1].dst_port + 1 if edges else 0)
+    for e in edges:
+        result[e.dst_port] = Value(e.src, e.src_port)
+    return tuple(result)
 
 
 class Graph:
@@ -102,13 +110,8 @@ class Graph:
 
     def feeds(self, id: NodeId) -> tuple[Value | None, ...]:
         """What feeds each operand port of one node; for builders, who edit between reads."""
-        edges = sorted(
-            (key for _, _, key in self._graph.in_edges(id, keys=True) if isinstance(key, DataEdge)), key=lambda e: e.dst_port
-        )
-        result: list[Value | None] = [None] * (edges[-1].dst_port + 1 if edges else 0)
-        for edge in edges:
-            result[edge.dst_port] = Value(edge.src, edge.src_port)
-        return tuple(result)
+        edges = (key for _, _, key in self._graph.in_edges(id, keys=True) if isinstance(key, DataEdge))
+        return _by_port(sorted(edges, key=lambda e: e.dst_port))
 
     @property
     def next_id(self) -> int:
@@ -163,22 +166,31 @@ def _snapshot(graph: networkx.MultiDiGraph[NodeId]) -> Wiring:
     controls: dict[NodeId, list[ControlEdge]] = {n: [] for n in graph}
     controlled: dict[NodeId, list[ControlEdge]] = {n: [] for n in graph}
     waiting = dict.fromkeys(graph, 0)
-    key: Any
-    for src, dst, key in graph.edges(keys=True):
-        waiting[dst] += 1
-        if isinstance(key, DataEdge):
-            ins[dst].append(key)
-            outs[src].append(key)
-        else:
-            controls[dst].append(key)
-            controlled[src].append(key)
+    for src, neighbours in graph.adjacency():
+        for dst, keys in neighbours.items():
+            waiting[dst] += len(keys)
+            key: Any
+            for key in keys:
+                if isinstance(key, DataEdge):
+                    ins[dst].append(key)
+                    outs[src].append(key)
+                else:
+                    controls[dst].append(key)
+                    controlled[src].append(key)
     return Wiring(
-        {n: tuple(sorted(es, key=lambda e: e.dst_port)) for n, es in ins.items()},
-        {n: tuple(sorted(es, key=lambda e: (e.dst, e.dst_port))) for n, es in outs.items()},
-        {n: tuple(sorted(es, key=lambda e: (e.term, e.src, e.arm))) for n, es in controls.items()},
-        {n: tuple(sorted(es, key=lambda e: (e.dst, e.term, e.arm))) for n, es in controlled.items()},
+        _sorted(ins, lambda e: e.dst_port),
+        _sorted(outs, lambda e: (e.dst, e.dst_port)),
+        _sorted(controls, lambda e: (e.term, e.src, e.arm)),
+        _sorted(controlled, lambda e: (e.dst, e.term, e.arm)),
         _order(waiting, outs, controlled),
     )
+
+
+_E = TypeVar("_E", DataEdge, ControlEdge)
+
+
+def _sorted(edges: dict[NodeId, list[_E]], key: Callable[[_E], Any]) -> dict[NodeId, tuple[_E, ...]]:
+    return {n: tuple(sorted(es, key=key) if len(es) > 1 else es) for n, es in edges.items()}
 
 
 def _order(
@@ -191,10 +203,11 @@ def _order(
     while ready:
         node = heappop(ready)
         order.append(node)
-        edges: tuple[Edge, ...] = (*outs[node], *controlled[node])
-        for edge in edges:
-            waiting[edge.dst] -= 1
-            if not waiting[edge.dst]:
-                heappush(ready, edge.dst)
+        after: list[DataEdge] | list[ControlEdge]
+        for after in (outs[node], controlled[node]):
+            for edge in after:
+                waiting[edge.dst] -= 1
+                if not waiting[edge.dst]:
+                    heappush(ready, edge.dst)
     assert len(order) == len(waiting), "the graph has a cycle"
     return tuple(order)

@@ -53,7 +53,7 @@ class Size:
 
     @staticmethod
     def symbol(name: str) -> Size:
-        return Size((((name,), Fraction(1)),))
+        return _symbol(name)
 
     @staticmethod
     def _make(terms: Mapping[Monomial, Fraction]) -> Size:
@@ -105,7 +105,7 @@ class Size:
         """Least common denominator of the coefficients."""
         return lcm(*(c.denominator for _, c in self.terms))
 
-    @property
+    @cached_property
     def known(self) -> Fraction | None:
         """The value, when there is no symbol in it."""
         if not self.terms:
@@ -114,7 +114,7 @@ class Size:
             return self.terms[0][1]
         return None
 
-    @property
+    @cached_property
     def value(self) -> int | None:
         """The integer value, when known and integral."""
         known = self.known
@@ -130,7 +130,7 @@ class Size:
 
     def evaluate(self, sizes: Mapping[str, int]) -> int:
         """The integer for given symbols. Raises KeyError for a missing one."""
-        return int(self._evaluate(sizes))
+        return self.value if self.value is not None else int(self._evaluate(sizes))
 
     def _evaluate(self, sizes: Mapping[str, int]) -> Fraction:
         total = Fraction(0)
@@ -173,12 +173,21 @@ class Size:
 
     def __str__(self) -> str:
         """In the language's own syntax, where `/` of integers rounds down."""
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         return self.spell(str, "/")
 
 
 @lru_cache(maxsize=4096)
 def _constant(value: int | Fraction) -> Size:
     return Size((((), Fraction(value)),)) if value else Size(())
+
+
+@lru_cache(maxsize=4096)
+def _symbol(name: str) -> Size:
+    return Size((((name,), Fraction(1)),))
 
 
 @lru_cache(maxsize=4096)

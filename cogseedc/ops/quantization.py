@@ -227,9 +227,7 @@ def _integer_onnx(c: OnnxCall) -> str:
         x = onnx_settled(c, c.args[0], take(c.inputs, 0))
         return c.node("MatMulInteger", [x, c.node("Transpose", [c.args[1]], perm=[1, 0])])
     count, groups = len(c.attrs.integers("kernel")), c.attrs.integer("groups")
-    return onnx_flat(
-        c, count + 1, lambda x: convolution.onnx_conv(c, "ConvInteger", x, c.args[1], "", group=groups)
-    )
+    return onnx_flat(c, count + 1, lambda x: convolution.onnx_conv(c, "ConvInteger", x, c.args[1], "", group=groups))
 
 
 def _integer(spec: OpSpec, summary: str, examples: tuple[Example, ...]) -> OpSpec:
@@ -313,7 +311,11 @@ OPS: tuple[OpSpec, ...] = (
         _integer(
             _LAYERS[f"conv{count}d"],
             "a convolution of integers, summed up in i32",
-            (Example(f"x: i8[N, C=4, {axes}], w: i8[6, 2, {kernel}]", f"integer_conv{count}d[groups=2, padding=1](x, w)"),),
+            (
+                Example(
+                    f"x: i8[N, C=4, {axes}], w: i8[6, 2, {kernel}]", f"integer_conv{count}d[groups=2, padding=1](x, w)"
+                ),
+            ),
         )
         for count, axes, kernel in ((1, "T", "3"), (2, "H, W", "3, 3"))
     ),

@@ -55,7 +55,7 @@ def _layered(graph: GraphJson) -> bytes:
         if source in places and target in places:
             parts.append(_line(places[source], places[target], "#b45309", label))
     for id, (x, y) in places.items():
-        text = escape(nodes[id]["label"])
+        text = _xml(nodes[id]["label"])
         parts.append(
             f"<g><title>{escape(nodes[id]['path'])}</title>"
             f'<rect x="{x - 60:g}" y="{y - 14:g}" width="120" height="28" rx="6" '
@@ -73,4 +73,9 @@ def _line(start: tuple[float, float], end: tuple[float, float], color: str, labe
     if not label:
         return line
     x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
-    return line + f'<text x="{x:g}" y="{y:g}" fill="{color}">{escape(label)}</text>'
+    return line + f'<text x="{x:g}" y="{y:g}" fill="{color}">{_xml(label)}</text>'
+
+
+def _xml(text: str) -> str:
+    """Escaped, and without the characters that XML cannot hold at all."""
+    return escape("".join(c if c.isprintable() else "?" for c in text))

@@ -15,6 +15,16 @@ _SHAPES = {
     "exit": "diamond",
 }
 _CONTROL = 'style=dashed, color="#b45309", fontcolor="#b45309"'
+_COLORS = {
+    "input": ("#059669", "#d1fae5"),
+    "output": ("#059669", "#d1fae5"),
+    "knob": ("#c026d3", "#fae8ff"),
+    "gate": ("#ea580c", "#ffedd5"),
+    "exit": ("#ea580c", "#ffedd5"),
+    "merge": ("#4f46e5", "#e0e7ff"),
+}
+"""Line and fill, as the page has them in its light theme."""
+_PLAIN = ("#94a3b8", "#f8fafc")
 HIDDEN = frozenset(("weight", "constant"))
 """Left out of drawings: they would bury the network."""
 
@@ -23,9 +33,9 @@ def dot(graph: GraphJson) -> str:
     """Graphviz DOT: seeds as clusters, control edges dashed and labelled."""
     lines = [
         f"digraph {_dot(graph['name'])} {{",
-        '  graph [rankdir=TB, fontname="sans-serif", newrank=true];',
-        '  node [shape=box, style=rounded, fontname="sans-serif", fontsize=10];',
-        '  edge [fontname="sans-serif", fontsize=9];',
+        '  graph [rankdir=TB, fontname="sans-serif", fontsize=11, newrank=true];',
+        '  node [shape=box, style="rounded,filled", fontname="sans-serif", fontsize=10];',
+        '  edge [fontname="sans-serif", fontsize=9, color="#64748b", arrowsize=0.7];',
     ]
     lines += _clusters(graph)
     visible = {n["id"] for n in graph["nodes"] if n["kind"] not in HIDDEN}
@@ -43,7 +53,8 @@ def _clusters(graph: GraphJson) -> Iterator[str]:
         if node is not None:
             shape = _SHAPES.get(node["kind"])
             extra = f", shape={shape}" if shape else ""
-            yield f"{indent}n{number} [label={_dot(caption(node))}{extra}];"
+            color = _COLORS.get(node["kind"], _PLAIN)
+            yield f'{indent}n{number} [label={_dot(caption(node))}, color="{color[0]}", fillcolor="{color[1]}"{extra}];'
         elif container is not None:
             yield f"{indent}subgraph cluster_{number} {{"
             yield f'{indent}  label={_dot(title(container))}; color="#94a3b8"; style=rounded;'

@@ -80,7 +80,7 @@ def perform(step: str) -> int:
         return run(shlex.split(step)[1:])
     names: dict[str, Any] = {"cogseedc": cogseedc, "np": np, "Path": Path, "json": json, "republish": republish}
     try:
-        exec(code, names)
+        exec(code.strip(), names)
     except UserError as error:
         report.show(error.diagnostics, State())
         return report.status(error.diagnostics)

@@ -123,7 +123,7 @@ class Builder:
         return id
 
     def origin(self, frame: Frame, span: Span, name: str = "") -> Origin:
-        return replace(frame.origin, path=join(frame.calls, name), span=span)
+        return _placed(frame.origin, join(frame.calls, name), span)
 
     def constant(self, frame: Frame, value: bool | int | float, dtype: Dtype, span: Span) -> Tensor:
         """A literal without axes."""
@@ -263,7 +263,7 @@ class Builder:
         self.check_types((type_,), span)
         known = spec.init.fan_in or spec.init.kind is not InitKind.KAIMING
         init = spec.init if known else replace(spec.init, fan_in=fan_in(type_))
-        node = Weight(path, type_, init, spec.trainable, replace(frame.origin, path=path, span=span))
+        node = Weight(path, type_, init, spec.trainable, _placed(frame.origin, path, span))
         self.weights[path] = self.add(node, (), replace(frame, arms=()))
         return Value(self.weights[path])
 

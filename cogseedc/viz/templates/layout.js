@@ -1,6 +1,6 @@
 /* Places boxes: one small dagre layout per open container, inside out; remembers layouts that did not change. */
 const PAD = 16, HEADER = 32, PORT = 2;
-const SEPARATION = { nodesep: 22, edgesep: 14, ranksep: 34 };
+const SEPARATION = { nodesep: 22, edgesep: 14, ranksep: 34, rankalign: "top" };
 const known = new Map();
 const ruler = document.createElement("canvas").getContext("2d");
 const FONT = '"Inter", "Segoe UI", system-ui, -apple-system, "Helvetica Neue", "DejaVu Sans", sans-serif';
@@ -207,7 +207,9 @@ function measured(box, g, segments, entries, leaves, isRoot) {
     const e = g.edge(s.from ? s.from.key : "<" + s.port, s.to ? s.to.key : ">" + s.port, s.key);
     const points = e.points.map((p) => ({ x: p.x + dx, y: p.y + dy }));
     const label = s.label ? { x: e.x + dx, y: e.y + dy, width: e.width } : null;
-    routes.set(s.key, { segment: s, inner: points.slice(1, -1), label });
+    const inner = points.slice(1, -1);
+    if (inner.length === 1 && !label) inner[0].x = (points[0].x + points[2].x) / 2; // next row: nothing is in the way
+    routes.set(s.key, { segment: s, inner, label });
   }
   return { width, height, places, ports, routes };
 }
