@@ -71,7 +71,7 @@ def test_three_mistakes_give_three_errors(
     captured = capsys.readouterr()
     assert captured.out == ""
     heads = [line for line in captured.err.splitlines() if "error[" in line]
-    assert [head.split(": error[")[0] for head in heads] == ["three.seed:4:14", "three.seed:5:9", "three.seed:6:24"]
+    assert [head.split(": error[")[0] for head in heads] == ["three.seed:4:14", "three.seed:5:24", "three.seed:6:24"]
     assert [head.split("[")[1][:6] for head in heads] == ["CS0201", "CS0302", "CS0319"]
 
     assert run(["check", "three.seed", "--json"]) == 1
@@ -80,5 +80,5 @@ def test_three_mistakes_give_three_errors(
     found = json.loads(captured.out)
     assert [(d["code"], d["severity"]) for d in found] == [(c, "error") for c in ("CS0201", "CS0302", "CS0319")]
     places = [(d["spans"][0]["file"], d["spans"][0]["line"], d["spans"][0]["column"]) for d in found]
-    assert places == [("three.seed", 4, 14), ("three.seed", 5, 9), ("three.seed", 6, 24)]
+    assert places == [("three.seed", 4, 14), ("three.seed", 5, 24), ("three.seed", 6, 24)]
     assert all(d["message"] for d in found)

@@ -38,15 +38,26 @@ def check_budgets(
         value = _worst(costs, budget.quantity) if worst else (means or {}).get(budget.quantity)
         if value is None:
             open.append(budget)
-        elif value > budget.limit or (budget.strict and value == budget.limit):
-            code, word = ("CS0704", "worst") if worst else ("CS0705", "mean")
-            diagnostics.error(
-                code,
-                f"the {word} {budget.quantity} are {value:,.0f}, more than the budget of {budget.limit:,.0f}",
-                budget.span,
-                help="make the costliest path cheaper, or raise the budget; `cogseedc cost` lists the paths",
-            )
+        elif worst:
+            _hold(budget, value, "CS0704", diagnostics)
+        else:
+            hold_mean(budget, value, diagnostics)
     return tuple(open)
+
+
+def hold_mean(budget: Budget, value: float, diagnostics: Diagnostics) -> None:
+    """Reports CS0705 when the mean exceeds its bound."""
+    _hold(budget, value, "CS0705", diagnostics)
+
+
+def _hold(budget: Budget, value: float, code: str, diagnostics: Diagnostics) -> None:
+    if value > budget.limit or (budget.strict and value == budget.limit):
+        diagnostics.error(
+            code,
+            f"the {budget.measure} {budget.quantity} are {value:,.0f}, more than the budget of {budget.limit:,.0f}",
+            budget.span,
+            help="make the costliest path cheaper, or raise the budget; `cogseedc cost` lists the paths",
+        )
 
 
 def _worst(costs: Costs, quantity: str) -> float | None:

@@ -34,6 +34,11 @@ from cogseedc.publish import canonical_json, write_file
     callback=lambda c, p, v: _list(c, v),
     help="List all passes.",
 )
+@click.option(
+    "--bits",
+    type=click.Choice(["auto", "fp32", "fp16", "bf16", "int8"]),
+    help="Precisions for assign-bitwidths. Default: the target's.",
+)
 @options.target("torch-cpu")
 @options.program
 @options.checks
@@ -43,6 +48,7 @@ def opt(
     file: str,
     passes: str | None,
     print_after_all: bool,
+    bits: str | None,
     target: str,
     seed: str | None,
     statics: tuple[tuple[str, str], ...],
@@ -61,7 +67,7 @@ def opt(
         program = load(file, Settings(seed, statics, sizes, limits))
     report.show(program.notes, state)
     names = None if passes is None else [name.strip() for name in passes.split(",") if name.strip()]
-    dumps = optimise(program, target, names, verify_each, clock)
+    dumps = optimise(program, target, names, verify_each, clock, bits)
     for i, (title, changed, text) in enumerate(dumps):
         last = i == len(dumps) - 1
         if print_after_all:
@@ -102,15 +108,20 @@ def cost(
     limits: Limits,
     as_json: bool,
 ) -> int:
-    """What a program costs per sample: least, expected and most over all decisions, and per exit."""
-    from cogseedc.driver.costs import measured, rows
-    from cogseedc.driver.picture import graph_of
+    """What a program costs per sample: least, expected and most over all decisions, and per exit.
+
+    With rates, the expected MACs are held against the program's mean budget (exit status 4).
+    """
+    from cogseedc.driver.costs import hold_means, measured, rows
+    from cogseedc.driver.picture import program_of
     from cogseedc.driver.program import Settings
 
     shares = {gate: _share(gate, text) for gate, text in rates}
-    graph, symbols = graph_of(subject, Settings(seed, statics, sizes, limits))
-    record = measured(graph, symbols, shares)
+    program = program_of(subject, Settings(seed, statics, sizes, limits))
+    record = measured(program.structure, dict(program.settings.sizes), shares)
+    budgets = program.elaborated.budgets if rates else ()
     if as_json:
+        hold_means(budgets, record)
         click.echo(canonical_json(record), nl=False)
         return 0
     tables.show(("per sample", "least", "expected", "most"), list(rows(record)), right=(1, 2, 3))
@@ -118,6 +129,7 @@ def cost(
         click.echo("expected: every arm alike; give measured shares with --rate GATE=SHARE", err=True)
     if record["assumed"]:
         click.echo(f"sizes that only the run knows count as 32: {record['assumed']}", err=True)
+    hold_means(budgets, record)
     return 0
 
 

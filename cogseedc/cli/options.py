@@ -127,8 +127,8 @@ def lowering(function: F) -> F:
         ),
         click.option(
             "--bits",
-            type=click.Choice(["fp32", "auto"]),
-            help="Precisions: all fp32, or chosen. Default: the target's.",
+            type=click.Choice(["auto", "fp32", "fp16", "bf16", "int8"]),
+            help="Precisions: chosen by cost, all fp32, or one wherever seeds tolerate it. Default: the target's.",
         ),
         click.option(
             "--gates",

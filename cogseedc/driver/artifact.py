@@ -8,11 +8,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import cogseedc
+from cogseedc.analysis.widths import Widths
 from cogseedc.driver.card import model_card
 from cogseedc.driver.costs import measured, rows
 from cogseedc.driver.emit import EMITTERS
 from cogseedc.driver.manifest import MARGIN, SCHEMA, Json, interface, tolerance
 from cogseedc.driver.picture import draw
+from cogseedc.driver.precisions import PAYLOAD, last_step, record_of, rounded_graph
 from cogseedc.driver.program import Program
 from cogseedc.driver.weights import Weights, weight_bytes
 from cogseedc.publish import canonical_json
@@ -45,6 +47,7 @@ def artifact(program: Program, weights: Weights, lowering: Lowering) -> Artifact
         WEIGHTS: weight_bytes(weights.by_key(), {"name": program.name}),
         "graph.json": draw(program, "json"),
         "costs.json": canonical_json(costs, indent=1),
+        **_precisions(program, lowering),
         "README.md": model_card(manifest, program.elaborated.doc, table).encode(),
     }
     return Artifact(payloads, manifest)
@@ -66,6 +69,8 @@ def _manifest(
 ) -> dict[str, Json]:
     target, settings = lowering.target, program.settings
     absolute, relative = tolerance(lowering.precisions)
+    if lowering.widths.nodes:
+        absolute += last_step(rounded_graph(program, target, lowering.widths))
     return {
         "schema": SCHEMA,
         "tool": {"name": "cogseedc", "version": cogseedc.__version__},
@@ -92,11 +97,19 @@ def _manifest(
             "precisions": [*sorted(lowering.precisions)],
             "absolute": absolute,
             "relative": relative,
-            "margin": MARGIN,
+            "margin": max(MARGIN, absolute) if lowering.widths.nodes else MARGIN,
             "gates": lowering.gates,
             "bits": lowering.bits,
         },
     }
+
+
+def _precisions(program: Program, lowering: Lowering) -> dict[str, bytes]:
+    """The payload that says which calls compute in reduced precision, where there are any."""
+    if not lowering.widths.nodes:
+        return {}
+    graph = rounded_graph(program, lowering.target, Widths())
+    return {PAYLOAD: canonical_json(record_of(lowering.widths, graph), indent=1)}
 
 
 def _spread(least: str, expected: str, most: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogseedc import target as targets
+from cogseedc.analysis.widths import Widths
 from cogseedc.diagnostics import Diagnostic, Severity, UserError
 from cogseedc.driver.artifact import Artifact, artifact
 from cogseedc.driver.lower import Lowering, lower
@@ -33,7 +34,7 @@ class Request:
     """Initial weights come from this number."""
     gates: str = "auto"
     bits: str | None = None
-    """`fp32` or `auto`; None: the target's."""
+    """`fp32`, `auto`, or one precision to take wherever it is tolerated; None: the target's."""
     calibration: str | Path | Mapping[str, Array] | None = None
     """An .npz file, or arrays by input."""
     verify_each: bool = False
@@ -100,7 +101,9 @@ def prepared(source: str | Path | Program, request: Request, clock: Timing) -> t
         return program, Weights.of(program, given, request.rng)
 
 
-def lowered(program: Program, weights: Weights, name: str, request: Request, clock: Timing) -> Lowering:
+def lowered(
+    program: Program, weights: Weights, name: str, request: Request, clock: Timing, widths: Widths | None = None
+) -> Lowering:
     """The program, planned for a target. Raises UserError CS0806 for a strategy that the target does not have."""
     target = targets.load(name)
     if request.gates not in ("auto", "dense", *target.gates):  # computing everything is always right
@@ -110,7 +113,8 @@ def lowered(program: Program, weights: Weights, name: str, request: Request, clo
         )
     calibration = request.calibration
     arrays = read_arrays(str(calibration)) if isinstance(calibration, (str, Path)) else calibration
-    return lower(program, target, weights, request.gates, request.bits, arrays, request.verify_each, clock)
+    each = request.verify_each
+    return lower(program, target, weights, request.gates, request.bits, arrays, each, clock, widths)
 
 
 def explain_plan(source: str, name: str, request: Request) -> list[dict[str, object]]:

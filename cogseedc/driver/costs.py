@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
-from cogseedc.analysis.budget import Budget, check_budgets
+from cogseedc.analysis.budget import Budget, check_budgets, hold_mean
 from cogseedc.analysis.cost import Costs, Range, costs, even_rates, expected
 from cogseedc.diagnostics import Diagnostic, Diagnostics, UserError
 from cogseedc.driver.manifest import Json
@@ -43,6 +43,16 @@ def hold_budgets(graph: Graph, bounds: Sequence[BudgetBound], sizes: Mapping[str
     found = Diagnostics()
     budgets = [Budget(b.quantity, b.measure, b.value, b.operator == "<", b.span) for b in bounds]
     check_budgets(costs(graph, OPS, sizes), budgets, found)
+    found.check()
+
+
+def hold_means(bounds: Sequence[BudgetBound], record: Mapping[str, Json]) -> None:
+    """Raises UserError CS0705 when the expected MACs of `measured`, for given rates, exceed a mean budget."""
+    macs = cast(dict[str, float], record["macs"])["expected"]
+    found = Diagnostics()
+    for b in bounds:
+        if (b.quantity, b.measure) == ("macs", "mean"):
+            hold_mean(Budget(b.quantity, b.measure, b.value, b.operator == "<", b.span), macs, found)
     found.check()
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from cogseedc import target as targets
+from cogseedc.analysis.widths import Widths
 from cogseedc.backends.plan import Gates, Plan, plan
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.driver.costs import hold_budgets
+from cogseedc.driver.precisions import chosen_widths, with_widths
 from cogseedc.driver.program import Program
 from cogseedc.driver.structure import passed
 from cogseedc.driver.timing import Timing
 from cogseedc.ir import Graph
 from cogseedc.ir.printer import print_graph
 from cogseedc.ops import OPS
-from cogseedc.passes import PASSES, PIPELINES, Context, Pass, run_pipeline
+from cogseedc.passes import PASSES, PIPELINES, AssignBitwidths, Context, Pass, run_pipeline
 from cogseedc.target import Target
 
 if TYPE_CHECKING:
@@ -39,8 +41,13 @@ class Lowering:
     """The dense meaning with all exits and losses, for backends that can train."""
     gates: str
     bits: str
-    precisions: frozenset[str]
-    """Reduced precisions that some node got."""
+    widths: Widths = Widths()
+    """Reduced precisions that calls got."""
+
+    @property
+    def precisions(self) -> frozenset[str]:
+        """Reduced precisions that some call got."""
+        return self.widths.precisions
 
 
 def lower(
@@ -52,14 +59,19 @@ def lower(
     calibration: Mapping[str, Array] | None = None,
     verify_each: bool = False,
     clock: Timing | None = None,
+    widths: Widths | None = None,
 ) -> Lowering:
-    """Runs the passes for a target and plans the result.
+    """Runs the passes for a target and plans the result. `widths` are precisions that were chosen before.
 
     Raises UserError: CS0704 when the worst path exceeds a budget of the program, and what the passes report.
     """
     clock = clock or Timing()
     chosen = bits or target.default_bits
-    graph = passed(program, PIPELINES[_PIPELINE[target.backend]], target, verify_each, clock)
+    if widths is None:
+        with clock.step("precisions"):
+            widths = chosen_widths(program, target, chosen, weights.arrays, calibration)
+    pipeline = with_widths(PIPELINES[_PIPELINE[target.backend]], widths)
+    graph = passed(program, pipeline, target, verify_each, clock)
     with clock.step("budgets"):
         hold_budgets(graph, program.elaborated.budgets, dict(program.settings.sizes))
     with clock.step(f"plan {target.name}"):
@@ -69,11 +81,16 @@ def lower(
         dense = passed(program, PIPELINES["training"], target, verify_each, clock, training=True)
         with clock.step(f"plan {target.name}"):
             training = plan(dense, target, "dense", training=True)
-    return Lowering(target, planned, training, gates, chosen, frozenset())
+    return Lowering(target, planned, training, gates, chosen, widths)
 
 
 def optimise(
-    program: Program, target_name: str, names: Sequence[str] | None, verify_each: bool, clock: Timing
+    program: Program,
+    target_name: str,
+    names: Sequence[str] | None,
+    verify_each: bool,
+    clock: Timing,
+    bits: str | None = None,
 ) -> list[tuple[str, bool, str]]:
     """Runs passes by name (None: those of a build for the target); (title, changed, text) for the input and each pass.
 
@@ -85,6 +102,7 @@ def optimise(
         if names is None
         else tuple(step for name in names for step in _steps(name))
     )
+    chosen = tuple(replace(step, bits=bits) if isinstance(step, AssignBitwidths) else step for step in chosen)
     graph = program.elaborated.graph.copy()
     dumps = [("reading", True, print_graph(graph, program.name, OPS))]
 

@@ -1,13 +1,12 @@
-"""Finds the graph that a command is about, from a source or an artifact, and has it drawn."""
+"""Finds the program that a command is about, from a source or an artifact, and has it drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from cogseedc.analysis.cost import ASSUMED, node_cost
 from cogseedc.driver.program import Program, Settings, load
-from cogseedc.ir import Graph, NodeId
+from cogseedc.ir import NodeId
 from cogseedc.ops import OPS
 from cogseedc.publish import MANIFEST, canonical_json
 
@@ -21,12 +20,6 @@ def program_of(subject: str, settings: Settings) -> Program:
 
         return program_of_artifact(subject)
     return load(subject, settings)
-
-
-def graph_of(subject: str, settings: Settings) -> tuple[Graph, Mapping[str, int]]:
-    """The graph with gates as control edges, and the sizes that are given for its symbols."""
-    program = program_of(subject, settings)
-    return program.structure, dict(program.settings.sizes)
 
 
 def picture(subject: str, format: str, settings: Settings) -> bytes:

@@ -1,6 +1,7 @@
 """The reference: what a graph means, in numpy and float64, one sample at a time. Speed is no aim here."""
 
 from cogseedc.interp.arrays import bind_sizes, numpy_dtype
+from cogseedc.interp.ranges import ranges_of
 from cogseedc.interp.run import Reference, Result, run
 from cogseedc.interp.schedule import Schedule, Step, gate_name, schedule
 from cogseedc.interp.trace import arms_of, forced, kind_of, mask_of, type_of
@@ -20,6 +21,7 @@ __all__ = [
     "load_weights",
     "mask_of",
     "numpy_dtype",
+    "ranges_of",
     "run",
     "schedule",
     "type_of",

@@ -45,6 +45,18 @@ def to_reference(array: Array, dtype: Dtype) -> Array:
     return np.asarray(array).astype(reference_dtype(dtype))
 
 
+def rounded(array: Array, dtype: Dtype) -> Array:
+    """Values of the reference rounded to f16 or bf16 (to nearest, halves to even); of other dtypes as they are."""
+    if dtype is Dtype.F16:
+        return np.asarray(array).astype("float16").astype("float64")
+    if dtype is not Dtype.BF16:
+        return array
+    whole = np.asarray(array).astype("float32")
+    bits = whole.view("uint32")
+    near = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype("uint32").view("float32")
+    return np.where(np.isnan(whole), whole, near).astype("float64")
+
+
 def literal(values: Sequence[float | int | bool], dtype: Dtype, shape: tuple[int, ...]) -> Array:
     """A literal as every backend holds it: rounded once to its dtype; one value stands for all elements."""
     array = np.asarray(values).astype(NUMPY[dtype]).astype(reference_dtype(dtype))

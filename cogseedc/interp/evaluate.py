@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics import InternalError
-from cogseedc.interp.arrays import literal, reference_dtype, shape_of, to_reference
+from cogseedc.interp.arrays import literal, reference_dtype, rounded, shape_of, to_reference
 from cogseedc.interp.merge import leave, merge
 from cogseedc.interp.schedule import Schedule, Step, gate_name
 from cogseedc.interp.trace import override
@@ -77,6 +77,8 @@ class Evaluator:
     """In the dtypes of the reference, by path."""
     sizes: Mapping[str, int]
     """Of all symbols; of the batch: 1, or all of a batch-coupled program's."""
+    rounding: bool = False
+    """Whether results in f16 and bf16 are rounded to these; otherwise all real numbers are float64."""
     shapes: dict[NodeId, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
 
     def evaluate(
@@ -134,6 +136,8 @@ class Evaluator:
         parts = tuple(result) if len(node.types) > 1 else (result,)
         shapes = self._shapes(step)
         values = tuple(to_reference(part, type.dtype) for part, type in zip(parts, node.types, strict=True))
+        if self.rounding:
+            values = tuple(rounded(value, type.dtype) for value, type in zip(values, node.types, strict=True))
         found = tuple(v.shape for v in values)
         if found != shapes:
             raise InternalError(f"the reference of {node.op} gives shapes {found}, its type says {shapes}")

@@ -23,7 +23,7 @@ from cogseedc.interp.evaluate import Evaluator, State
 from cogseedc.interp.schedule import schedule
 from cogseedc.interp.trace import type_of
 from cogseedc.interp.weights import load_weights
-from cogseedc.ir import BATCH, Graph, Input, TensorType, Weight
+from cogseedc.ir import BATCH, Graph, Input, TensorType, Value, Weight
 from cogseedc.lazy import lazy
 
 if TYPE_CHECKING:
@@ -50,14 +50,16 @@ def run(
 class Reference:
     """A graph with its weights. Repeated runs on one batch evaluate only what the new decisions change."""
 
-    def __init__(self, graph: Graph, weights: Mapping[str, Array]) -> None:
-        """Raises UserError (CS0840 .. CS0842) when the weights are not the graph's."""
+    def __init__(self, graph: Graph, weights: Mapping[str, Array], rounding: bool = False) -> None:
+        """`rounding`: results in f16 and bf16 are rounded to these. Raises UserError (CS0840 .. CS0842) when the weights
+        are not the graph's."""
         self.graph = graph
         self.plan = schedule(graph)
         types = {node.path: node.type for _, node in graph.nodes() if isinstance(node, Weight)}
         self._weights = {p: to_reference(a, types[p].dtype) for p, a in load_weights(graph, weights).items()}
         self._evaluator: Evaluator | None = None
         self._states: list[State] = []
+        self._rounding = rounding
 
     def run(
         self,
@@ -90,6 +92,10 @@ class Reference:
             evaluator.evaluate(self._state(i), sample, values, choice)
         return collect(self.plan, self._states[: max(rows, 1)], evaluator.sizes, rows)
 
+    def value(self, value: Value) -> list[Array]:
+        """What the last run computed for a value inside: one array per sample, or one of the whole batch."""
+        return [state.values[value.node][value.port] for state in self._states]
+
     def _check_names(self, given: Mapping[str, Array]) -> None:
         unknown = sorted(name for name in given if name not in self.plan.gates)
         if unknown:
@@ -107,7 +113,7 @@ class Reference:
 
     def _prepare(self, sizes: Mapping[str, int]) -> Evaluator:
         if self._evaluator is None or self._evaluator.sizes != sizes:
-            self._evaluator = Evaluator(self.plan, self._weights, dict(sizes))
+            self._evaluator = Evaluator(self.plan, self._weights, dict(sizes), self._rounding)
             self._states = []
         return self._evaluator
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from operator import and_ as intersect
 
 from cogseedc.ir.graph import Graph
@@ -89,12 +89,22 @@ class Literals:
             (id, n) for id, n in graph.nodes() if isinstance(n, Gate) and guardable(n) and id not in dense
         )
 
+    @cached_property
+    def _masks(self) -> dict[NodeId, int]:
+        masks: dict[NodeId, int] = {}
+        for id, gate in self.gates.items():
+            count = gate.arms * (2 if gate.kind is GateKind.MANY else 1)
+            masks[id] = ((1 << count) - 1) << self.first[id]
+        return masks
+
+    @cached_property
+    def _spoken(self) -> dict[int, tuple[NodeId, ...]]:
+        """Terms that were asked for once: thousands of nodes share them."""
+        return {}
+
     def mask(self, gate: NodeId) -> int:
         """All bits of a gate; 0 if it has none."""
-        if gate not in self.gates:
-            return 0
-        count = self.gates[gate].arms * (2 if self.gates[gate].kind is GateKind.MANY else 1)
-        return ((1 << count) - 1) << self.first[gate]
+        return self._masks.get(gate, 0)
 
     def taken(self, gate: NodeId, arm: int) -> Guard:
         """Where the gate took (MANY: selected) the arm."""
@@ -159,14 +169,20 @@ class Literals:
 
     def owners_of(self, term: int) -> tuple[NodeId, ...]:
         """The gates that a conjunction speaks of, in order of their bits."""
-        found = list[NodeId]()
+        known = self._spoken.get(term)
+        if known is None:
+            known = self._spoken[term] = tuple(self._owners(term))
+        return known
+
+    def _owners(self, term: int) -> Iterator[NodeId]:
         while term:
             owner = self.owners[(term & -term).bit_length() - 1]
-            found.append(owner)
+            yield owner
             term &= ~self.mask(owner)
-        return tuple(found)
 
     def _canonical(self, terms: Sequence[int]) -> Guard:
+        if len(terms) == 1:
+            return Guard((terms[0],))
         kept = _minimal(terms)
         while (joined := self._join(kept)) is not None:
             kept = _minimal(joined)

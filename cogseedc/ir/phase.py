@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from cogseedc.ir.graph import Graph
-from cogseedc.ir.nodes import ControlEdge, Exit, Return
+from cogseedc.ir.nodes import Exit, Return
 
 
 class Phase(IntEnum):
@@ -23,4 +23,4 @@ def phase(graph: Graph) -> Phase:
     """The form that a graph is in, seen from its nodes and edges."""
     if any(isinstance(node, (Exit, Return)) for _, node in graph.nodes()):
         return Phase.BUILT
-    return Phase.SUNK if any(isinstance(edge, ControlEdge) for edge in graph.edges()) else Phase.JOINED
+    return Phase.SUNK if any(graph.wiring().controls.values()) else Phase.JOINED

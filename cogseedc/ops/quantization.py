@@ -271,7 +271,7 @@ OPS: tuple[OpSpec, ...] = (
     ),
     OpSpec(
         name="quantize",
-        summary="x / scale rounded to the nearest integer (halves to even), plus a zero point, within the range of `to`",
+        summary="x / scale to the nearest integer (halves to even), plus a zero point, within the range of `to`",
         operands=(Operand("x"), Operand("scale")),
         parameters=(_OVER, Parameter("zero", Kind.INT, 0), Parameter("to", Kind.DTYPE, Dtype.I8)),
         rule=_quantize_rule,

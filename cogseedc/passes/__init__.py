@@ -1,5 +1,6 @@
 """The passes, and the pipelines as lists that can be read aloud."""
 
+from cogseedc.passes.assign_bitwidths import AssignBitwidths
 from cogseedc.passes.base import Context, Observer, Pass, Ran, remove_guards, run_pipeline
 from cogseedc.passes.common_seeds import CommonSeeds
 from cogseedc.passes.eliminate_dead_seeds import EliminateDeadSeeds
@@ -14,10 +15,11 @@ PASSES: tuple[type[Pass], ...] = (
     ResolveDependencies,
     InsertExitPoints,
     Inline,
+    FoldBatchNorm,
+    AssignBitwidths,
     FoldConstants,
     CommonSeeds,
     SimplifyGates,
-    FoldBatchNorm,
     EliminateDeadSeeds,
 )
 """Every pass, in the order in which the pipelines run them."""
@@ -28,20 +30,27 @@ _FRAME: tuple[Pass, ...] = (
     Inline(),  # after the exits: a return that is left has none
 )
 
+ROUNDED: tuple[Pass, ...] = (*_FRAME, AssignBitwidths())
+
 INFERENCE: tuple[Pass, ...] = (
-    *_FRAME,
+    *ROUNDED,
     FoldConstants(),
     CommonSeeds(),  # before guards exist: equal work in two arms is shared by both
     SimplifyGates(),  # after common seeds: equal decisions have become one
     EliminateDeadSeeds(),
 )
 
-STORED: tuple[Pass, ...] = (
+STORED_ROUNDED: tuple[Pass, ...] = (
     *_FRAME,
+    FoldBatchNorm(),  # before precisions: a layer is rounded with its norm
+    AssignBitwidths(),
+)
+
+STORED: tuple[Pass, ...] = (
+    *STORED_ROUNDED,
     FoldConstants(),
     CommonSeeds(),
     SimplifyGates(),
-    FoldBatchNorm(),  # after common seeds: only then is it known who else reads the layer
     EliminateDeadSeeds(),
 )
 
@@ -51,6 +60,8 @@ PIPELINES: dict[str, tuple[Pass, ...]] = {
     "inference": INFERENCE,  # PyTorch: the state dict is the source's
     "stored": STORED,  # ONNX: weights may be rewritten before they are stored
     "training": TRAINING,  # dense: every exit, every loss
+    "rounded": ROUNDED,  # the beginning of "inference": all that changes a value
+    "stored-rounded": STORED_ROUNDED,  # the same of "stored"
     "none": _FRAME,  # the least that a plan can read
 }
 
@@ -60,8 +71,11 @@ __all__ = [
     "INFERENCE",
     "PASSES",
     "PIPELINES",
+    "ROUNDED",
     "STORED",
+    "STORED_ROUNDED",
     "TRAINING",
+    "AssignBitwidths",
     "CommonSeeds",
     "Context",
     "EliminateDeadSeeds",

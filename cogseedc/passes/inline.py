@@ -22,7 +22,7 @@ class Inline(Pass):
         left = {node.scope for _, node in graph.nodes() if isinstance(node, Exit)}
         found = [id for id, node in graph.nodes() if isinstance(node, Return) and node.scope not in left]
         for id in found:
-            for port, own in enumerate(graph.wiring().operands(id)):
+            for port, own in enumerate(graph.feeds(id)):
                 assert own is not None, "the verifier found every port of a return fed"
                 graph.redirect(Value(id, port), own)
             graph.remove([id])

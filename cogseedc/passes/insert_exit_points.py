@@ -53,8 +53,8 @@ class InsertExitPoints(Pass):
 
 
 def _join(graph: Graph, id: NodeId, scope: Return, exits: list[tuple[NodeId, Exit]]) -> None:
-    own = graph.wiring().operands(id)
-    values = [graph.wiring().operands(exit) for exit, _ in exits]
+    own = graph.feeds(id)
+    values = [graph.feeds(exit) for exit, _ in exits]
     gates = [_gate(graph, node, operands[0]) for (_, node), operands in zip(exits, values, strict=True)]
     for port, type in enumerate(scope.types):
         result = own[port]

@@ -85,13 +85,13 @@ def _exchange(graph: Graph) -> bool:
 def _negated(graph: Graph, id: NodeId, gate: Gate) -> NodeId | None:
     if gate.kind is not GateKind.BOOL or gate.exit is not None or gate.estimator is not None:
         return None
-    decided = graph.wiring().operand(id, 0)
+    decided = _decided(graph, id)
     if decided is None:
         return None
     call = graph[decided.node]
     if not isinstance(call, Call) or call.op != "logical_not":
         return None
-    source = graph.wiring().operand(decided.node, 0)
+    source = _decided(graph, decided.node)
     if source is None:
         return None
     inner = graph[source.node]
@@ -99,16 +99,20 @@ def _negated(graph: Graph, id: NodeId, gate: Gate) -> NodeId | None:
     return source.node if alike else None
 
 
+def _decided(graph: Graph, id: NodeId) -> Value | None:
+    """The first operand. Rules edit between reads, so they do not ask for the wiring, which would be made anew."""
+    return next(iter(graph.feeds(id)), None)
+
+
 def _ask(graph: Graph, id: NodeId, merge: Merge, old: NodeId, new: NodeId) -> bool:
     count = len(merge.arms)
-    ports = [e for e in graph.wiring().ins[id] if e.src == old and count <= e.dst_port < 2 * count]
-    asked = {edge.dst_port - count for edge in ports}
-    for edge in ports:
-        graph.disconnect(edge)
-        graph.connect(DataEdge(new, 0, id, edge.dst_port))
+    asked = [i for i, gate in enumerate(graph.feeds(id)[count : 2 * count]) if gate is not None and gate.node == old]
+    for i in asked:
+        graph.disconnect(DataEdge(old, 0, id, count + i))
+        graph.connect(DataEdge(new, 0, id, count + i))
     arms = tuple(1 - arm if i in asked else arm for i, arm in enumerate(merge.arms))
     graph.update(id, replace(merge, arms=arms))
-    return bool(ports)
+    return bool(asked)
 
 
 def _prune(graph: Graph, context: Context) -> bool:
@@ -127,7 +131,7 @@ def _prune(graph: Graph, context: Context) -> bool:
 def _left(graph: Graph, literals: Literals, guard: Guard, id: NodeId, merge: Merge) -> tuple[list[int], int | None]:
     """The arms that can be taken where the join is demanded, and the one, if any, that then takes the rest."""
     count = len(merge.arms)
-    operands = graph.wiring().operands(id)
+    operands = graph.feeds(id)
     kept = list[int]()
     if guard.never:
         return list(range(count)), None
@@ -151,7 +155,7 @@ def _left(graph: Graph, literals: Literals, guard: Guard, id: NodeId, merge: Mer
 
 def _constant(graph: Graph, gate: NodeId, arm: int) -> bool | None:
     """Whether a gate takes an arm, when its decision is one constant."""
-    node, decided = graph[gate], graph.wiring().operand(gate, 0)
+    node, decided = graph[gate], _decided(graph, gate)
     source = None if decided is None else graph[decided.node]
     if not isinstance(node, Gate) or node.kind is GateKind.MANY or not isinstance(source, Constant):
         return None
@@ -162,7 +166,7 @@ def _constant(graph: Graph, gate: NodeId, arm: int) -> bool | None:
 def _rebuild(graph: Graph, id: NodeId, merge: Merge, kept: Sequence[int], last: int | None) -> None:
     """Feeds the join with these arms only; `last` becomes its otherwise."""
     count = len(merge.arms)
-    operands = graph.wiring().operands(id)
+    operands = graph.feeds(id)
     rest = operands[2 * count] if last is None and merge.otherwise else None if last is None else operands[last]
     if not kept:
         assert rest is not None, "an arm is left, or what stands for all others"
@@ -170,8 +174,9 @@ def _rebuild(graph: Graph, id: NodeId, merge: Merge, kept: Sequence[int], last: 
         graph.remove([id])
         return
     fed = [*(operands[i] for i in kept), *(operands[count + i] for i in kept), *([rest] if rest is not None else [])]
-    for edge in graph.wiring().ins[id]:
-        graph.disconnect(edge)
+    for port, value in enumerate(operands):
+        if value is not None:
+            graph.disconnect(DataEdge(value.node, value.port, id, port))
     for port, value in enumerate(fed):
         assert value is not None, "the verifier found every port of a join fed"
         graph.connect(DataEdge(value.node, value.port, id, port))
@@ -185,7 +190,7 @@ def _collapse(graph: Graph) -> bool:
         if not isinstance(node, Merge) or node.mode is not MergeMode.SELECT:
             continue
         count = len(node.arms)
-        operands = graph.wiring().operands(id)
+        operands = graph.feeds(id)
         values = operands[:count] + operands[2 * count :]
         if values[0] is not None and len(set(values)) == 1 and graph.type(values[0]).shape == node.type.shape:
             graph.redirect(Value(id), values[0])

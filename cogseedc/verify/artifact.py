@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cogseedc import target as targets
+from cogseedc.analysis.widths import Widths
 from cogseedc.driver.compile import Request, lowered
+from cogseedc.driver.precisions import PAYLOAD, rounded_graph, widths_of
 from cogseedc.driver.program import Program, load_texts
 from cogseedc.driver.program import Settings as ProgramSettings
 from cogseedc.driver.timing import Timing
@@ -17,11 +21,12 @@ from cogseedc.lazy import lazy
 from cogseedc.runtime import Artifact, Session, read
 from cogseedc.runtime import session as open_session
 from cogseedc.runtime.artifact import Json, damaged, integer, record, records, text
+from cogseedc.target import Target
 from cogseedc.verify.census import RowSpace, row_spaces
 from cogseedc.verify.compare import Tolerance
 from cogseedc.verify.report import Report
 from cogseedc.verify.runners import OnnxRunner, Runner, TorchRunner
-from cogseedc.verify.verification import Settings, verify
+from cogseedc.verify.verification import NEAR, Settings, verify
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,9 +53,30 @@ def verify_artifact(path: str | os.PathLike[str], settings: Settings | None = No
     chosen = replace(chosen, equal=(*chosen.equal, *equal))
     if chosen.tolerance == Tolerance():
         chosen = replace(chosen, tolerance=_tolerance(found))
+    if chosen.near == NEAR:
+        chosen = replace(chosen, near=_number(record(found.manifest, "numerics"), "margin"))
+    widths = kept_widths(found, program)
+    rounded = rounded_graph(program, target_of(found), widths) if widths.nodes else None
     runner = artifact_runner(found, session, schedule(graph))
     subject = f"{program.name} for {session.target}"
-    return verify(graph, weights.arrays, runner, chosen, subject=subject, spaces=planned_rows(found, program, weights))
+    spaces = planned_rows(found, program, weights, widths)
+    return verify(graph, weights.arrays, runner, chosen, subject=subject, spaces=spaces, rounded=rounded)
+
+
+def target_of(artifact: Artifact) -> Target:
+    """The target that an artifact was compiled for."""
+    return targets.load(text(record(artifact.manifest, "target"), "name"))
+
+
+def kept_widths(artifact: Artifact, program: Program) -> Widths:
+    """The precisions that an artifact was built with; of one in fp32, none."""
+    if PAYLOAD not in record(artifact.manifest, "payloads"):
+        return Widths()
+    try:
+        data = json.loads(artifact.payload(PAYLOAD))
+    except (ValueError, RecursionError):
+        raise damaged(f"{PAYLOAD} is not JSON") from None
+    return widths_of(data, rounded_graph(program, target_of(artifact), Widths()))
 
 
 def source_program(artifact: Artifact) -> Program:
@@ -65,12 +91,14 @@ def source_program(artifact: Artifact) -> Program:
     return load_texts(files, chosen)
 
 
-def planned_rows(artifact: Artifact, program: Program, weights: Weights) -> tuple[RowSpace, ...]:
+def planned_rows(
+    artifact: Artifact, program: Program, weights: Weights, widths: Widths | None = None
+) -> tuple[RowSpace, ...]:
     """The row spaces that the artifact's plan has, by planning its source in the same way."""
     numerics = record(artifact.manifest, "numerics")
     request = Request(gates=text(numerics, "gates"), bits="fp32")
     target = text(record(artifact.manifest, "target"), "name")
-    return row_spaces(lowered(program, weights, target, request, Timing()).plan)
+    return row_spaces(lowered(program, weights, target, request, Timing(), widths or Widths()).plan)
 
 
 def artifact_runner(artifact: Artifact, session: Session, plan: Schedule) -> Runner:

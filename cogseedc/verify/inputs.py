@@ -54,7 +54,7 @@ def choose_sizes(
             break
     if not found:
         message = f"no small sizes fit the axes {', '.join(symbols)}"
-        raise UserError(Diagnostic("CS0848", message, help="give the sizes to verify with: `--size T=32`"))
+        raise UserError(Diagnostic("CS0848", message, help="give them when building: `cogseedc build net.seed --size T=32`"))
     return tuple(found)
 
 

@@ -69,7 +69,8 @@ def verify(
     """Compares what `runner` runs with the meaning of `graph`, the graph before passes.
 
     `spaces` say which rows each block must run on (`row_spaces(plan)`). `rounded` is the same program with the
-    roundings of its precisions written out: values are then compared with it, decisions with `graph` still.
+    roundings of its precisions written out: values and decisions are then compared with it, and the distance to
+    `graph` is reported.
     `inputs` are further batches to run. Raises UserError for weights or sizes that do not fit the program.
     """
     return _Verification(graph, weights, runner, settings or Settings(), subject, spaces, rounded).report(inputs)
@@ -91,7 +92,7 @@ class _Verification:
         self.graph, self.runner, self.settings = graph, runner, settings
         self.subject, self.spaces = subject, spaces
         self.meaning = Reference(graph, weights)
-        self.reference = self.meaning if rounded is None else Reference(rounded, weights)
+        self.reference = self.meaning if rounded is None else Reference(rounded, weights, rounding=True)
         self.plan = self.meaning.plan
         self.groups = groups(self.plan)
         self.mismatches: list[Mismatch] = []

@@ -57,7 +57,7 @@ def _layered(graph: GraphJson) -> bytes:
     for id, (x, y) in places.items():
         text = _xml(nodes[id]["label"])
         parts.append(
-            f"<g><title>{escape(nodes[id]['path'])}</title>"
+            f"<g><title>{_xml(nodes[id]['path'])}</title>"
             f'<rect x="{x - 60:g}" y="{y - 14:g}" width="120" height="28" rx="6" '
             f'fill="#f8fafc" stroke="#475569"/><text x="{x:g}" y="{y + 4:g}" text-anchor="middle">{text}</text></g>'
         )

@@ -2,7 +2,8 @@
 
 A source's first line is a comment with the command that it tests; `# status 0` behind it stands for what is only noted.
 A .toml file has: `files` (texts by name), `steps` (each a command, or Python behind `python:`), `status`, and, where a
-message ends in words of another program, `cut`: in each line nothing behind this text is compared.
+message ends in words of another program, `cut`: in each line nothing behind this text is compared; `lines`: nor is any
+line after so many.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ export seed Small[k: int = 2] {
 }
 """
 """What the steps find as small.seed."""
+_HASH = re.compile(r"\b[0-9a-f]{16}/")
+"""Folders of payloads are named after their content."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Case:
     files: Mapping[str, str] = field(default_factory=dict)
     stream: str = "stderr"
     cut: str = ""
+    lines: int = 0
 
     @property
     def code(self) -> str:
@@ -55,10 +59,11 @@ class Case:
 
     def shown(self, out: str, err: str) -> str:
         """The text that is compared."""
-        text = out if self.stream == "stdout" else err
-        if not self.cut:
+        text = _HASH.sub("<hash>/", out if self.stream == "stdout" else err)
+        text = text.replace(f"cogseedc {cogseedc.__version__}", "cogseedc <version>")
+        if not (self.cut or self.lines):
             return text
-        lines = (line.partition(self.cut) for line in text.splitlines())
+        lines = (line.partition(self.cut or "\n") for line in text.splitlines()[: self.lines or None])
         return "".join(f"{before}{sign}\n" for before, sign, _ in lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def test_controls_tell_only_what_operands_do_not() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_inert_in_dot_mermaid_and_svg(text: str) -> None:
     graph = hostile(text)
-    assert dot(graph).count("->") == 2 + dot(graph).count(text) * text.count("->")
+    assert re.sub(r'"(?:[^"\\]|\\.)*"', "", dot(graph)).count("->") == 2
     assert "<" not in mermaid(graph).replace("-->", "")
     for drawn in (_layered(graph), svg(graph)):
         tags = {element.tag.rsplit("}", 1)[-1] for element in ET.fromstring(drawn).iter()}

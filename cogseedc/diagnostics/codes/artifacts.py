@@ -183,8 +183,8 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0851",
         "an arm never ran while verifying",
-        "It was neither taken nor could it be forced, so nothing is known of it; it may be dead.",
-        "y = when a and not a { Block(x) } else { x }",
-        "y = when a { Block(x) } else { x }",
+        "It was neither taken nor forced, so nothing is known of it. Verifying forces every arm unless told not to.",
+        'verify_artifact("build/net", Settings(force=False))',
+        'verify_artifact("build/net")',
     ),
 )

@@ -341,7 +341,8 @@ export seed Net {
     category ir
     in  x: f32[N, D=4]
     out y: f32[N, D=4]
-    y = relu(relu(x))
+    z = relu(relu(x))
+    y = x
 }
 """,
         "a = relu(x)\ny = relu(a)",

@@ -41,8 +41,32 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0705",
         "the mean exceeds its budget",
-        "`mean` is compared with the decisions that a profile recorded: on those samples the program costs more.",
-        "budget macs mean <= 1k     # the profile says 3k",
+        "`mean` is compared with the MACs that are expected for the given rates of the gates.",
+        "budget macs mean <= 1k     # and: cogseedc cost net.seed --rate easy=0.5, where that costs 3k",
         "budget macs mean <= 4k",
+    ),
+    Code(
+        "CS0706",
+        "the target lacks this precision",
+        "`@bits` and `--bits` ask for a precision. Each target lists those that it has; `cogseedc targets` shows them.",
+        "cogseedc build model.seed --target onnx-cpu --bits bf16",
+        "cogseedc build model.seed --target torch-cpu --bits bf16",
+    ),
+    Code(
+        "CS0707",
+        "the seed does not tolerate this precision",
+        "A seed says in `bits` which reduced precisions its results stand. `@bits` outside of it may ask for one of "
+        "these, or for fp32.",
+        "seed A { bits fp16  in x: f32[N, C]  out y: f32[N, C]  y = relu(x) }\n"
+        "export seed B { in x: f32[N, C=4]  out y: f32[N, C]  @bits(int8) y = A(x) }",
+        "seed A { bits fp16 | int8  in x: f32[N, C]  out y: f32[N, C]  y = relu(x) }\n"
+        "export seed B { in x: f32[N, C=4]  out y: f32[N, C]  @bits(int8) y = A(x) }",
+    ),
+    Code(
+        "CS0708",
+        "nothing to calibrate with",
+        "The ranges of int8 values are measured on the samples of the calibration file, and it has none.",
+        'numpy.savez("x.npz", x=numpy.zeros((0, 4), "float32"))',
+        'numpy.savez("x.npz", x=samples[:100])',
     ),
 )

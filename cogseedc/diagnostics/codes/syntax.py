@@ -184,7 +184,7 @@ TABLE: tuple[Code, ...] = (
         "CS0127",
         "a declaration in the wrong place",
         "A file holds imports, constants and seeds; ports and statements stand in the braces of a seed.",
-        "y = relu(x)",
+        "y = relu(x)\nseed A { in x: f32[N]  out y: f32[N] }",
         "seed A { in x: f32[N]  out y: f32[N]  y = relu(x) }",
     ),
 )

@@ -361,6 +361,11 @@ def join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix and name else prefix or name
 
 
+def _placed(origin: Origin, path: str, span: Span) -> Origin:
+    """The origin of a node in an instance. Every node needs one, and `replace` would take thrice as long."""
+    return Origin(path, origin.seeds, origin.scope, span, origin.bits, origin.forced_bits, origin.level)
+
+
 def fan_in(type_: TensorType) -> int:
     """Inputs that one output reads: I*k*k of a (.., O, I, k, k) weight, the last axis of a smaller one."""
     shape = [s.value or 1 for s in type_.shape]

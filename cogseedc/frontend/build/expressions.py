@@ -27,6 +27,7 @@ from cogseedc.source import Span
 
 OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "^": "pow"}
 COMPARISONS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
+_SIGNS = {*OPERATORS, *COMPARISONS, "and", "or"}
 
 
 def is_axis_name(name: str) -> bool:
@@ -88,6 +89,8 @@ def binary(b: Builder, frame: Frame, expr: ast.Binary | ast.Compare | ast.Logica
 def _combine(
     b: Builder, frame: Frame, node: ast.Binary | ast.Compare | ast.Logical, left: Item, right: Item, left_span: Span
 ) -> Item:
+    if node.operator not in _SIGNS:  # one of another language, which the parser has reported
+        raise BrokenUse
     if is_static(left) and is_static(right):
         return _static(node, left, right, left_span)
     names = OPERATORS if isinstance(node, ast.Binary) else COMPARISONS

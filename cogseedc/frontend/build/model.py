@@ -235,6 +235,8 @@ class Instance:
     """Highest level among the seeds that it uses."""
     exits: list[NodeId] = field(default_factory=list)
     exit_scopes: list[ExitSite] = field(default_factory=list)
+    declared: int | None = None
+    """The level that its declaration says."""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     scope.names.update(statics)
     origin = seed_origin(b, frame.origin, declaration, weights)
     outs = tuple(m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out")
-    instance = Instance(declaration, calls, outs, origin.level)
+    instance = Instance(declaration, calls, outs, origin.level, declared=_level(declaration))
     body = Frame(scope, instance, weights, calls, frame.counts, origin, frame.arms)
     b.stack.append((declaration, tuple(statics.values())))
     try:
@@ -138,10 +138,10 @@ def _geometry(declaration: ast.SeedDeclaration) -> str | None:
 
 
 def _check_level(frame: Frame, callee: Instance, declaration: ast.SeedDeclaration, span: Span) -> None:
-    used = callee.level if _level(declaration) is not None else callee.highest
+    used = callee.level if callee.declared is not None else callee.highest
     assert used is not None
     frame.instance.highest = max(frame.instance.highest, used)
-    mine = _level(frame.instance.declaration)
+    mine = frame.instance.declared
     if mine is not None and used > mine:
         raise mistake(
             "CS0502", f"the {LEVELS[mine]} seed `{frame.instance.declaration.name.text}` uses the {LEVELS[used]} seed `{declaration.name.text}`", span,
@@ -387,7 +387,7 @@ def export(b: Builder, ref: SeedRef, statics: dict[str, Item], top: Origin) -> t
     scope.names.update(statics)
     origin = replace(seed_origin(b, top, declaration, ""), path="")
     outs = tuple(m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out")
-    instance = Instance(declaration, "", outs, origin.level)
+    instance = Instance(declaration, "", outs, origin.level, declared=_level(declaration))
     frame = Frame(scope, instance, "", "", {}, origin)
     b.stack.append((declaration, tuple(statics.values())))
     out_axes(b, frame, declaration)

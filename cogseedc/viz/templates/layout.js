@@ -75,17 +75,28 @@ function layoutAll(model, open) {
 }
 
 /** Wires between what is visible; those that fall together are one. A closed seed that the gate depends on is
- *  governed in part only: such a wire would run backwards, and the panel says `in part`. */
+ *  governed in part only: such a wire would run backwards, so it goes to governed boxes that read from the seed. */
 function lift(model, representative) {
-  const found = new Map();
-  for (const wire of model.wires) {
-    const source = representative.get(wire.source), target = representative.get(wire.target);
-    if (source === target || source.isInside(target) || target.isInside(source)) continue;
-    if (wire.kind === "control" && target !== wire.target && upstream(model, wire.gate).has(target)) continue;
+  const found = new Map(), fed = new Set(), backwards = [];
+  const add = (wire, source, target) => {
+    if (source === target || source.isInside(target) || target.isInside(source)) return;
+    if (wire.kind === "data") fed.add(source.key + "\u0000" + target.key);
     const key = [wire.kind, source.key, target.key, wire.gate].join("\u0000");
     const same = found.get(key);
     if (same) same.labels.add(wire.label);
     else found.set(key, { ...wire, source, target, labels: new Set([wire.label]), parts: [] });
+  };
+  for (const wire of model.wires) {
+    const source = representative.get(wire.source), target = representative.get(wire.target);
+    const back = wire.kind === "control" && target !== wire.target && upstream(model, wire.gate).has(target);
+    if (back) backwards.push([wire, source, target]); else add(wire, source, target);
+  }
+  for (const [wire, source, closed] of backwards) {
+    for (const c of model.graph.controls) {
+      if (c.source !== wire.gate || c.arm !== wire.arm) continue;
+      const target = representative.get(model.nodes.get(c.target));
+      if (target && fed.has(closed.key + "\u0000" + target.key) && !upstream(model, wire.gate).has(target)) add(wire, source, target);
+    }
   }
   for (const wire of found.values()) {
     const labels = [...wire.labels];
@@ -259,7 +270,15 @@ function joined(wire, plans, corners, at) {
   const end = { x: attach(to, last, wire.target), y: to.y };
   points.unshift(start, { x: start.x, y: start.y + 6 });
   points.push({ x: end.x, y: end.y - 9 }, end);
-  return { points, labelPlace: label };
+  return { points, labelPlace: label && onCurve(points, label) };
+}
+
+/** The spline passes near its points, not through them; a label sits where it passes. */
+function onCurve(points, label) {
+  const i = points.findIndex((p) => Math.abs(p.x - label.x) < 0.5 && Math.abs(p.y - label.y) < 0.5);
+  if (i < 1 || i > points.length - 2) return label;
+  const blend = (axis) => (points[i - 1][axis] + 4 * points[i][axis] + points[i + 1][axis]) / 6;
+  return { x: blend("x"), y: blend("y"), width: label.width };
 }
 
 /** Where on the lower or upper side of a box a wire ends: a little towards where it comes from. */

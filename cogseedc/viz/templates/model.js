@@ -233,7 +233,7 @@ function controlWires(model) {
     const key = [c.source, c.arm, target.key].join(" ");
     if (seen.has(key)) continue;
     seen.add(key);
-    wires.push({ kind: "control", source, target, label: shortArm(c.label, model.byId.get(c.source)), gate: c.source });
+    wires.push({ kind: "control", source, target, label: shortArm(c.label, model.byId.get(c.source)), gate: c.source, arm: c.arm });
   }
   return wires;
 }

@@ -1,0 +1,54 @@
+"""Measures how far values inside a program reach on given inputs, with the reference. Decides no scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cogseedc.diagnostics import Diagnostic, UserError
+from cogseedc.interp.arrays import batch_size, bind_sizes, check_inputs, take_sample
+from cogseedc.interp.run import Reference
+from cogseedc.ir import Graph, Input, Value
+from cogseedc.lazy import lazy
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+else:
+    np = lazy("numpy")
+
+MOST = 128
+"""Samples that are evaluated: evenly spaced ones of those given. The reference is slow."""
+
+
+def ranges_of(
+    graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array], wanted: Sequence[Value]
+) -> dict[Value, tuple[float, float]]:
+    """Least and largest finite element of each wanted value over the samples, in the dense meaning of the program.
+
+    Raises UserError: CS0843 .. CS0845 for inputs that do not fit, CS0708 when there is no sample.
+    """
+    arrays = check_inputs(graph, inputs)
+    rows = batch_size(bind_sizes(graph, arrays))
+    if rows == 0:
+        raise UserError(Diagnostic("CS0708", "there is no sample to measure ranges on", help="give at least one"))
+    axes = {node.name: node.type.batch for _, node in graph.nodes() if isinstance(node, Input)}
+    reference = Reference(graph, weights)
+    found = dict.fromkeys(wanted, (np.inf, -np.inf))
+    several = not reference.plan.batch_coupled and any(axis is not None for axis in axes.values())
+    for i in np.unique(np.linspace(0, rows - 1, MOST).astype(int)) if several else [None]:
+        near = {n: a if i is None else take_sample(a, axes[n], int(i)) for n, a in arrays.items()}
+        reference.run(near)
+        for value in wanted:
+            found[value] = _wider(found[value], reference.value(value))
+    return {value: (low, high) if low <= high else (0.0, 0.0) for value, (low, high) in found.items()}
+
+
+def _wider(known: tuple[float, float], arrays: Sequence[Array]) -> tuple[float, float]:
+    low, high = known
+    for array in arrays:
+        finite = array[np.isfinite(array)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return low, high

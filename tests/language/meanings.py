@@ -1,0 +1,648 @@
+"""What the programs beside this file must compute, written with numpy alone: one function per program.
+
+A function takes the inputs, the knobs and the weights (float64 where they were f32) and gives the outputs by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Arrays = Mapping[str, Array]
+Meaning = Callable[[Any, Any, "Weights"], dict[str, Any]]
+MEANINGS: dict[str, Meaning] = {}
+
+
+class Weights(dict[str, Array]):
+    """Weights by path, and what layers make of them."""
+
+    def linear(self, path: str, x: Array) -> Array:
+        """`linear` at a path (the op's name included)."""
+        bias = self.get(f"{path}.bias")
+        out = x @ self[f"{path}.weight"].T
+        return out if bias is None else out + bias
+
+
+def meaning(function: Meaning) -> Meaning:
+    MEANINGS[function.__name__] = function
+    return function
+
+
+def relu(x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x: Array, axis: int = -1) -> Array:
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+def rows(c: Array, x: Array) -> Array:
+    """A decision per row, shaped to select among rows."""
+    return c.reshape(c.shape + (1,) * (x.ndim - c.ndim))
+
+
+def pick(c: Array, a: Any, b: Any) -> Array:
+    """`where` over leading axes."""
+    a, b = np.asarray(a), np.asarray(b)
+    return np.where(rows(c, a if a.ndim >= b.ndim else b), a, b)
+
+
+def top(scores: Array, k: int) -> Array:
+    """The mask of the k largest of the last axis, ties to the lowest index."""
+    order = np.argsort(-scores, axis=-1, kind="stable")[..., :k]
+    mask = np.zeros(scores.shape, bool)
+    np.put_along_axis(mask, order, True, -1)
+    return mask
+
+
+@meaning
+def axes_renamed(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    t = x.transpose(0, 2, 1) * 2
+    return {"y": t + 1, "z": t.sum(1), "t": (t + 1).sum(2) - x.mean(1)}
+
+
+@meaning
+def axes_aligned(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, s = i["x"], i["s"]
+    return {
+        "y": x * s[..., None] + i["t"].T[:, None],
+        "z": s[..., None] - x,
+        "v": x + i["u"],
+        "w": x * sigmoid(w.linear("linear", x.mean(2)))[..., None],
+    }
+
+
+@meaning
+def axes_sizes(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {
+        "y": w.linear("linear", x),
+        "k": w.linear("linear_2", x),
+        "d": x * 4 + 6,
+        "e": w.linear("linear_3", x).sum(1),
+        "h": w.linear("Half.linear", x),
+    }
+
+
+@meaning
+def axes_over_unnamed(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    y = w.linear("linear", x).mean(2) + (relu(w.linear("linear_2", x)) * 2).mean(2)
+    return {"y": y, "z": softmax(w.linear("linear_3", x))}
+
+
+@meaning
+def axes_dynamic(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, b = i["x"], i["b"]
+    n, _, h, wide = x.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    out = np.zeros((n, 2, h, wide)) + w["conv2d.bias"][:, None, None]
+    for a in range(3):
+        for c in range(3):
+            out += np.einsum("nchw,oc->nohw", padded[:, :, a : a + h, c : c + wide], w["conv2d.weight"][:, :, a, c])
+    out = relu(out)[:, :, : h // 2 * 2, : wide // 2 * 2]
+    y = out.reshape(n, 2, h // 2, 2, wide // 2, 2).max((3, 5))
+    return {"y": y, "s": (x * b).mean((1, 3)) + h, "q": x.sum((1, 2, 3)) / (h * wide)}
+
+
+@meaning
+def axes_requirement(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    return {"y": i["x"] + i["z"].reshape(i["x"].shape)}
+
+
+@meaning
+def batch_none(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    on = x.sum() > 0
+    return {"y": w.linear("then.linear", x) if on else x * 2, "g": 3 if on else 1}
+
+
+@meaning
+def batch_fixed(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {"y": pick(x.mean(1) > 0, w.linear("then.linear", x), x)}
+
+
+@meaning
+def batch_second(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    g, m = x.mean((0, 2)) > 0, x.mean(0)
+    y = np.where(g[None, :, None], w.linear("then.linear", x), x * 3)
+    return {"y": y, "z": pick(g, relu(w.linear("z.then.linear", m)) if "z.then.linear.weight" in w else relu(w.linear("then_2.linear" if "then_2.linear.weight" in w else "then.linear_2", m)), m).T}
+
+
+@meaning
+def batch_values_without(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, c = i["x"], i["c"]
+    s = x.mean(1)
+    d = w.linear("then.d.linear", c) * w["w"]
+    return {"y": pick(s > 0, x * d + k["k"], x + relu(c)), "z": pick(s > 0.2, np.broadcast_to(w["w"] * 2, x.shape), x)}
+
+
+@meaning
+def dtypes_inputs(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    e = w["e.embedding.weight"][i["ids"]]
+    return {
+        "y": (e * i["mask"][..., None]).sum(1) + i["img"] / 255 + i["half"],
+        "n": np.where(i["mask"], i["ids"], 0).sum(1),
+        "m": ~i["mask"],
+        "u": i["img"].astype(np.int64) + 1,
+    }
+
+
+@meaning
+def outputs_plain(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {"x1": x, "y": relu(x), "z": relu(x), "c": np.full(x.shape, 1.5), "m": i["n"]}
+
+
+@meaning
+def tuples_ports(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    a, b = relu(i["xs_0"]), i["xs_1"] * 2
+    y = w.linear("Many.parts.0.linear", w.linear("linear", a)) + w.linear("Many.parts.1.linear", w.linear("linear_2", a))
+    return {"ys_0": a, "ys_1": b, "y": y, "l": 2}
+
+
+@meaning
+def tuples_outputs(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {"y": relu(x) + relu(x * 2), "z": x.sum(1) + x.sum(1) * 3}
+
+
+@meaning
+def loops_static(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    h, maps = x, []
+    for t in range(3):
+        h = w.linear(f"maps.{t}.h.linear" if f"maps.{t}.h.linear.weight" in w else f"maps.{t}.linear", h)
+        maps.append(h + t)
+    a, b = x, x * 2
+    for t in range(3):
+        a, b = b + t, a
+    wide = np.concatenate([x, x], 1)
+    (path,) = [p.removesuffix(".weight") for p in w if "keep.linear.weight" in p]
+    wide = w.linear(path, np.concatenate([wide, wide], 1))
+    c, first, second = x, [], []
+    for t in (1, 2):
+        s = c * t
+        c = s + 1
+        first.append(s)
+        second.append(c)
+    e = first[0] + first[1] + second[1] + c + x
+    return {"y": h, "z": maps[0] + maps[1] * 2 + maps[2] * 3, "w": wide, "a2": a, "b2": b, "e": e}
+
+
+@meaning
+def loops_hold(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {"y": x + x * 2 + x * 2 + x * 2, "z": pick(x.mean(1) > 0, x * 2 + 1, x * 2)}
+
+
+@meaning
+def exits_plain(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    a = relu(w.linear("a.linear", x))
+    y1, s1 = w.linear("exits.one.linear", a), w.linear("exits.one.linear_2", a).sum(1)
+    b = relu(w.linear("b.linear", a))
+    y2, s2 = w.linear("exits.two.linear", b), w.linear("exits.two.linear_2", b).mean(1)
+    y3 = w.linear("linear", relu(w.linear("linear_2", b))) if w["linear.weight"].shape[0] == 3 else None
+    if y3 is None:
+        y3 = w.linear("linear_2", relu(w.linear("linear", b)))
+    one, two = s1 > k["tau"], (y2.max(1) > 0) & (s2 < 1)
+    return {"y": pick(one, y1, pick(two, y2, y3)), "s": pick(one, s1, pick(two, s2, b.mean(1)))}
+
+
+def _block(w: Weights, path: str, x: Array, tau: Any) -> Array:
+    a = w.linear(f"{path}.a.linear", x)
+    return pick(a.mean(1) > tau, a * 2, w.linear(f"{path}.linear", relu(a)))
+
+
+@meaning
+def exits_nested(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    knobs = list(k.values())
+    assert len(knobs) == 4
+    a = _block(w, "a.Block", x, knobs[0])
+    h = pick(a.mean(1) > 0, _block(w, "h.then.Block", a, knobs[1]), a)
+    g = _block(w, "f.Block", _block(w, "f.Block", h, knobs[2]), knobs[3])
+    return {"y": pick(g.mean(1) > 0.2, g, g + w.linear("linear", g))}
+
+
+@meaning
+def exits_arm(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    s = x.mean(1) > 0
+    a = w.linear("h.then.a.linear", x)
+    arm = x.argmax(1)
+    b = pick(arm == 0, x, pick(arm == 1, x * 3, x * 2))
+    h = pick(s, a, b)
+    e, f = s & (a.mean(1) > 0), ~s & (arm == 1) & ((x * 3).sum(1) < 0)
+    kk, turns = h, []
+    for t in range(2):
+        (path,) = [p.removesuffix(".weight") for p in w if p.startswith(f"for_.{t}.") and p.endswith("weight")]
+        kk = kk + w.linear(path, h)
+        turns.append(kk)
+    y = pick(turns[0].mean(1) > 0.5, turns[0], pick(turns[1].mean(1) > 1.5, turns[1], kk))
+    return {"y": pick(e, a * 10, pick(f, x * 3, y))}
+
+
+@meaning
+def exits_tau(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    h, done, y = i["x"], np.zeros(len(i["x"]), bool), np.zeros((len(i["x"]), 3))
+    for t in range(3):
+        (path,) = [p.removesuffix(".weight") for p in w if p.startswith(f"ys.{t}.h.linear.w")]
+        h = relu(w.linear(path, h))
+        z = w.linear(f"exits.at.{t}.linear", h)
+        now = (softmax(z).max(1) > k["taus"][t]) & ~done
+        y = pick(now, z, y)
+        done |= now
+    return {"y": pick(done, y, w.linear("ys.2.linear", h))}
+
+
+@meaning
+def exits_same(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    c = x.mean(1) > 0
+    return {"y": pick(c, x, w.linear("exits.always.linear", x)), "z": pick(c, x * 2, x)}
+
+
+@meaning
+def shares(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+
+    def f(v: Array) -> Array:
+        return relu(w.linear("f.Stage.linear", v))
+
+    def g(v: Array) -> Array:
+        return w.linear("g.linear", v)
+
+    h = pick(x.mean(1) > 0, f(x), g(f(x)))
+    for _ in range(2):
+        h = f(h) + g(h)
+    return {"y": h + f(x) + 1 + f(x)}
+
+
+@meaning
+def recursion(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    gates = [p for p in w if "left" in p and p.endswith("weight")]
+    assert len(gates) == 3
+    assert len(w) == 2 * (3 + 4)
+
+    def tree(path: str, x: Array, depth: int) -> Array:
+        if depth == 0:
+            return w.linear(f"{path}.then.linear", x)
+        inside = f"{path}.else"
+        left = w.linear(f"{inside}.left.linear", x)[:, 0] > 0
+        return pick(left, tree(f"{inside}.then.Tree", x, depth - 1), tree(f"{inside}.else.Tree", relu(x), depth - 1))
+
+    return {"y": tree("Tree", i["x"], 2)}
+
+
+@meaning
+def static_arguments(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    h = x
+    for t, f in enumerate((lambda v: relu(v) * 2, lambda v: sigmoid(v) * 2, lambda v: v * 0.5)):
+        inside = [p.removesuffix(".weight") for p in w if p.startswith(f"Chain.y.{t}.") and p.endswith("weight")]
+        if not inside:
+            inside = [p.removesuffix(".weight") for p in w if f".{t}." in p and p.endswith("weight")]
+        first, second = sorted(inside, key=lambda p: w[p + ".weight"].shape[1] != 4 or w[p + ".weight"].shape[0] == 4)
+        h = w.linear(second, w.linear(first, f(h)))
+    return {"y": relu(x) * 2 + np.tanh(x) * 3 + np.where(x > 0, x, x * 0.5) * 2 + h}
+
+
+@meaning
+def static_axis(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {"y": sum(x / (1 + np.sqrt((x * x).sum(a, keepdims=True))) for a in (1, 2))}
+
+
+@meaning
+def static_values(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    t = w.linear("t.then.linear", i["x"])
+    u = w.linear("u.linear_3", w.linear("u.linear_2", w.linear("u.linear", t)))
+    return {"y": u * 0.5 - 3 + 3 + 1, "b": 3 + 7 + 1 + -4, "c": 3.5}
+
+
+@meaning
+def static_set(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    return _static_set(w, i["x"], 1, np.tanh, 0.5, lambda t: t * 2, (lambda t: t * 5, lambda t: t * 2), 1)
+
+
+def _static_set(w: Weights, x: Array, *how: Any) -> dict[str, Any]:
+    _, act, r, block, parts, plus = how
+    h = x
+    for t in range(2):
+        h = w.linear(f"h.{t}.linear", h)
+    t = w.linear("t.linear_2", act(w.linear("t.linear", h))) * r
+    u = block(t)
+    for part in parts:
+        u = part(u)
+    return {"y": u + plus}
+
+
+@meaning
+def knobs(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    (tau,) = [v for n, v in k.items() if n.endswith(".tau")]
+    y = x * tau * k["scale"] + k["vec"] + k["width"]
+    (path,) = [p.removesuffix(".weight") for p in w if p.endswith("weight")]
+    v = x * (1 + min(int(k["width"]), 3)) + (x if k["ratio"] > 0.5 else w.linear(path, x))
+    return {"y": y, "k": k["width"] * 2 + k["steps"][1], "v": v}
+
+
+@meaning
+def uniform(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, tau = i["x"], k["tau"]
+    s = x.mean(1) > 0
+    if tau > 0.5:
+        y = pick(s, w.linear("then.then.linear", x), x)
+    else:
+        y = pick(s, x, w.linear("else.else.then.linear", x) if tau > 0.2 else x * 5)
+    return {"y": y, "z": w["p"] * 2 if tau > 0.5 else w["p"]}
+
+
+@meaning
+def gates_logic(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    a, b = x.mean(1) > 0, w.linear("b.linear", x)[:, 0] > 0
+    y = pick(a & b, w.linear("then.linear", x), pick(~(a | b), x * 2, x * 3))
+    return {"y": y, "z": pick(~a, x, x * 4), "w": pick(a | (x.max(1) > 1), relu(x), x) + a[:, None]}
+
+
+@meaning
+def gates_arithmetic(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    g, arm = x.mean(1) > 0, w.linear("arm.linear", x).argmax(1)
+    return {"y": pick(g, x, 2.0), "k": arm * 10 + 1, "m": 2 * g + arm}
+
+
+@meaning
+def gates_indexed(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    use, p = w.linear("use.linear", x) > 0, w.linear("pick.linear", x).reshape(-1, 2, 3).argmax(2)[:, 1]
+    h = x
+    for t in range(3):
+        (path,) = [n.removesuffix(".weight") for n in w if n.startswith(f"h.{t}.") and n.endswith("weight")]
+        h = pick(use[:, t], w.linear(path, h), h)
+    return {"y": h + x * (p + 1)[:, None] + use[:, :1]}
+
+
+@meaning
+def gates_same(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    g = x.mean(1) > 0
+    a = pick(g, w.linear("a.then.linear", x), x)
+    b = pick(g, w.linear("b.then.linear", a), a * 2)
+    c = x.sum(1) > 1
+    return {"y": pick(g, b + a, w.linear("else.linear", b)), "z": pick(c, x * 4, x)}
+
+
+@meaning
+def gates_constant(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {"y": w.linear("then.linear", x), "z": x * 2, "r": x * 3}
+
+
+@meaning
+def gates_nested(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    s = x.mean(1)
+
+    def at(*parts: str) -> str:
+        (found,) = [p.removesuffix(".weight") for p in w if p.endswith("weight") and all(q in p for q in parts)]
+        return found
+
+    arm = w.linear(next(p for p in ("then.linear",) if f"{p}.weight" in w), x).argmax(1)
+    one = x
+    for t in range(2):
+        one = pick(one.mean(1) > 0.3, w.linear(at(f"h.{t}."), one), one + 1)
+    zero = pick(x.max(1) > 1, w.linear(at("then.0."), x), x * 2)
+    then = pick(arm == 0, zero, pick(arm == 1, one, x))
+    return {"y": pick(s > 0, then, pick(s > -0.3, x * 3, w.linear(at("else.else"), x)))}
+
+
+@meaning
+def gates_many_axes(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    y = pick(x.mean(2) > 0, w.linear("then.linear", x), x)
+    return {"y": y, "z": x * 2 * top(x.mean(1), 2)[:, None], "w": pick(x.argmax(2) == 0, x, x * 5)}
+
+
+@meaning
+def route_ranges(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, c = i["x"], i["c"]
+    arm = w.linear("arm.linear", x).argmax(1)
+    y = x * 100
+    for e in (0, 1, 2):
+        y = pick(arm == e, x if e == 0 else w.linear(f"{e}.linear", x) * e, y)
+    z = x * np.where(np.isin(c, (2, 4, 5)), c, 1)[:, None]
+    return {"y": y, "z": z, "w": np.where(c == 0, 10, np.where(c == 1, 11, c))}
+
+
+@meaning
+def route_twice(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, c = i["x"], i["c"]
+    z = pick(c == 0, x, pick(c == 1, x * 3, pick(c == 2, w.linear("2.linear", x), x * 4)))
+    return {"y": pick(c == 0, x, x * 2), "z": z}
+
+
+@meaning
+def many_merges(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    scores = softmax(w.linear("pick.linear", x))
+    m = top(scores, 2)
+    p, e = scores * m, np.arange(4)
+    a = sum(p[:, [t]] * w.linear(f"{t}.linear", x) for t in range(4))
+    arms = np.where(m[..., None], x[:, None] * (e - 2)[:, None], -np.inf)
+    return {
+        "a": a,
+        "b": x * (m * e).sum(1, keepdims=True),
+        "c": x * (m * e).sum(1, keepdims=True) / 2,
+        "d": arms.max(1),
+        "e": x * (p * e).sum(1, keepdims=True),
+    }
+
+
+@meaning
+def many_weights(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    scores = w.linear("scores.linear", x)
+    m, q = top(scores, 2), softmax(scores)
+    q = q * top(q, 3)
+    q = q / q.sum(1, keepdims=True)
+    b = sum(q[:, [t]] * w.linear(f"{t}.linear", x) for t in range(4))
+    return {"a": x * (m * sigmoid(scores) * np.arange(4)).sum(1, keepdims=True), "b": b, "s": scores, "w": q, "m": m}
+
+
+@meaning
+def many_else(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    scores = w.linear("scores.linear", x)
+    best = scores.argmax(1)
+    q = softmax(scores) * top(scores, 2)
+    left = top(scores, 2)[:, :2].any(1)
+    b = x * (q[:, [0]] + 2 * q[:, [1]])
+    return {
+        "a": pick(best == 0, x, pick(best == 1, x * 2, x * 7)),
+        "b": pick(left, b, w.linear("else.linear", x)),
+    }
+
+
+@meaning
+def many_capacity(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    s = softmax(w.linear("pick.linear", x))
+    m = top(s, 1)
+    m &= np.cumsum(m, 1) <= 2
+    y = sum((s * m)[..., [t]] * w.linear(f"{t}.linear", x) for t in range(3))
+    z = x * (m * np.arange(1, 4)).sum(2, keepdims=True)
+    return {"y": y, "z": pick(m.any(2), z, x * 100)}
+
+
+@meaning
+def many_tuples(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    g = x.mean(1) > 0
+    p = softmax(w.linear("p.linear", x))
+    p = p * top(p, 2)
+    (one,) = [n.removesuffix(".weight") for n in w if n.endswith("then.linear.weight")]
+    (two,) = [n.removesuffix(".weight") for n in w if n.endswith("else.linear.weight")]
+    b = pick(g, x * 2, w.linear(two, x)) + x * (p * np.arange(3)).sum(1, keepdims=True) - x * p.sum(1, keepdims=True)
+    return {"y": pick(g, w.linear(one, x), x), "z": np.where(g, x.sum(1), 0), "a": pick(g, x, x * 3), "b": b}
+
+
+@meaning
+def arms_literals(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, n, c = i["x"], i["n"], i["c"]
+    s = x.mean(1)
+    return {
+        "a": pick(s > 0, 0.0, x),
+        "b": np.where(c, n, 7),
+        "d": np.where(s > 0, c, True),
+        "e": np.where(c, 1, 2),
+        "f": np.where(c, 1.0, 2.0),
+        "g": c & (s > 0.1),
+        "h": np.where(c, n, 0.5),
+        "i": np.where(c, s, n),
+    }
+
+
+@meaning
+def nan_never(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    a, b = i["a"], i["b"]
+    both = ~(np.isnan(a) | np.isnan(b))
+    return {
+        "lt": (a < b) * 1,
+        "ne": (both & (a != b)) * 1,
+        "no": (both & ~(a < b)) * 1,
+        "both": (both & (a < 1) & ~(b > 1)) * 1,
+        "any": (both & ((a < 1) | (b < 1))) * 1,
+        "named": (both & (~(a > 0) | (b != 0))) * 1,
+        "arg": (np.nan_to_num(b, nan=-np.inf) > np.nan_to_num(a, nan=-np.inf)) * 1,
+    }
+
+
+@meaning
+def nan_exit(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    bad = np.isnan(x).any(1)
+    with np.errstate(invalid="ignore"):
+        leaves = ~bad & ~(softmax(x).max(1) < 0.5)
+    return {"y": pick(leaves, x * 2, x * 3)}
+
+
+@meaning
+def ties(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {"a": x.argmax(1), "b": x.argmin(1), "m": top(x, 2), "k": top(x, 2)}
+
+
+@meaning
+def arithmetic(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, n, j = i["x"], i["n"], i["i"].astype(np.int64)
+    return {
+        "a": n / 2,
+        "b": n * 0.5 + 1,
+        "c": n + j * 2,
+        "d": np.round(x * 2) + np.round(x),
+        "e": np.maximum(np.maximum(x, 0.5), n) + np.minimum(x, n),
+        "f": x.max(1) * 2 - x.min(1),
+        "g": np.maximum(n, 2) - np.minimum(n, 1),
+        "h": x**2 + 2**x + x,
+        "j": n % 3 + x % 2,
+        "k": (n == j) | (x > n),
+        "l": -(x - 1) * 2 / (1 + x * x),
+        "o": n % 3 + (-n) % 3,
+    }
+
+
+@meaning
+def selection(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {"a": x[:, 2] + x[:, 4], "b": x[:, 1:3], "c": x[:, 0, 1], "d": x + 5}
+
+
+@meaning
+def einsum(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    y = np.einsum("ntd,nsd->nts", i["x"], i["z"])
+    return {"y": y, "s": y.sum(2)}
+
+
+@meaning
+def dynamic_weights(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, v = i["x"], i["v"]
+    a = softmax(w.linear("a.linear", v))
+    kernel = np.einsum("nm,moihw->noihw", a, w["bank"])
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    y = np.zeros((len(x), 3, 5, 5))
+    for r in range(3):
+        for c in range(3):
+            y += np.einsum("nchw,noc->nohw", padded[:, :, r : r + 5, c : c + 5], kernel[..., r, c])
+    z = np.einsum("noi,ni->no", w.linear("w.linear", v).reshape(-1, 3, 4), v)
+    return {"y": y, "z": z, "u": v @ w["full"][:2].T}
+
+
+@meaning
+def marks(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    return {"y": w.linear("Small.linear", relu(w.linear("a.Small.linear", i["x"])))}
+
+
+@meaning
+def geometry(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    return {"y": i["x"] * 1.1}
+
+
+@meaning
+def training(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    s = softmax(w.linear("pick.linear", x))
+    s = s * top(s, 1)
+    h = sum(s[:, [t]] * w.linear(f"h.{t}.linear", x) for t in range(2))
+    paths = [p.removesuffix(".weight") for p in w if p.startswith("k.then.linear") and p.endswith("weight")]
+    c = pick(w.linear("keep.linear", x)[:, 0] > 0, w.linear(paths[1], w.linear(paths[0], h)), h)
+    easy = w.linear("exits.easy.linear", h)
+    return {"y": pick(softmax(easy).max(1) > 0.5, easy, w.linear("linear", c))}
+
+
+@meaning
+def functions(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    p, q = np.sort(softmax(x)), softmax(x * 200)
+    logs = np.log(np.where(q > 0, q, 1))
+    return {"c": p[:, -1], "m": p[:, -1] - p[:, -2], "e": -(q * logs).sum(1), "n": np.sqrt((x * x).sum(1))}
+
+
+@meaning
+def pipes(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {"y": w.linear("linear", x * 2 + relu(x)) * 3 + x}
