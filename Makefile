@@ -45,7 +45,7 @@ lint: setup
 
 ## bench   prints how long compiling takes, and how it grows
 bench: setup
-	$(BIN)/python -m cogseedc.bench
+	$(BIN)/python -m tests.bench
 
 ## fuzz    random programs and mutated sources, longer than the tests do
 fuzz: setup

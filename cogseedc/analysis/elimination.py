@@ -88,8 +88,10 @@ class _Elimination:
                 heappush(waiting, (len(self.near[v]), v))
                 continue
             if self.sizes[v] * prod(self.sizes[u] for u in self.near[v]) > self.cap:
-                v = max(self.near, key=lambda u: (len(self.near[u]), -u))
-                changed = self._fix(v)
+                most = max(self.near, key=lambda u: (len(self.near[u]), -u))
+                changed = self._fix(most)
+                if v in self.near and v not in changed:
+                    changed = [*changed, v]
             else:
                 changed = self._eliminate(v)
             for u in changed:

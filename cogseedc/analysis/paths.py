@@ -74,19 +74,25 @@ class Paths:
         self, open: Sequence[tuple[int, tuple[int, ...]]]
     ) -> Iterator[tuple[tuple[int, tuple[int, ...]], ...]]:
         """Parts that share no gate: their extremes add up."""
-        parts: list[tuple[int, list[tuple[int, tuple[int, ...]]]]] = []
-        for weight, terms in open:
-            mask, items = 0, [(weight, terms)]
-            for gate in {g for t in terms for g in self.literals.owners_of(t)}:
-                mask |= self.literals.mask(gate)
-            apart = list[tuple[int, list[tuple[int, tuple[int, ...]]]]]()
-            for other, others in parts:
-                if other & mask:
-                    mask, items = mask | other, others + items
-                else:
-                    apart.append((other, others))
-            parts = [*apart, (mask, items)]
-        for _, items in parts:
+        above: dict[NodeId, NodeId] = {}
+
+        def top(gate: NodeId) -> NodeId:
+            while above[gate] != gate:
+                above[gate] = above[above[gate]]
+                gate = above[gate]
+            return gate
+
+        members: list[NodeId] = []
+        for _, terms in open:
+            gates = [gate for term in terms for gate in self.literals.owners_of(term)]
+            for gate in gates:
+                above.setdefault(gate, gate)
+                above[top(gate)] = top(gates[0])
+            members.append(gates[0])
+        parts: dict[NodeId, list[tuple[int, tuple[int, ...]]]] = {}
+        for item, gate in zip(open, members, strict=True):
+            parts.setdefault(top(gate), []).append(item)
+        for items in parts.values():
             yield tuple(items)
 
     def _search(self, root: _State, largest: bool) -> Extreme:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Ranges = Mapping[Value, tuple[float, float]]
 """Least and largest element of values, as measured."""
 LEVELS = 255
-"""Steps of an int8 range, from -128 to 127."""
+"""Steps of the range of a value, whose integers are 0 .. 255; weights are signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,9 @@ def model_of(graph: Graph, ops: Ops, target: Target, domains: Mapping[NodeId, tu
         assert isinstance(call, Call)
         macs, written = _number(cost.macs), sum(_number(t.elements) for t in call.types)
         singles[id] = [
-            macs * target.width(name).mac_ns + written * target.width(name).element_ns
-            for name in (_row(p, static) for p in domain)
+            macs * target.width(_layer_row(target, call, p, static)).mac_ns
+            + written * target.width(_row(p, static)).element_ns
+            for p in domain
         ]
     for id, domain in domains.items():
         for value in activations(graph, wiring, id, fixed).values():
@@ -150,6 +151,12 @@ def _add(pairs: dict[Pair, list[list[float]]], a: int, b: int, table: list[list[
 def _row(precision: str, static: bool) -> str:
     """The name of a precision in a target's table."""
     return "int8_rows" if precision == INT8 and not static else precision
+
+
+def _layer_row(target: Target, call: Call, precision: str, static: bool) -> str:
+    """The same for products: without a kernel for scales that are measured per sample they are computed in fp32."""
+    row = _row(precision, static)
+    return FP32 if row == "int8_rows" and call.op not in target.row_layers else row
 
 
 def _conversion(target: Target, a: str, b: str, static: bool) -> float:
@@ -205,12 +212,12 @@ def _gives_integers(graph: Graph, wiring: Wiring, id: NodeId, inside: set[NodeId
 
 
 def rounding(low: float, high: float) -> Rounding:
-    """The finest scale of int8 that reaches from `low` to `high` and has zero on it exactly, as f32."""
+    """The finest scale of 8 bits that reaches from `low` to `high` and has zero on it exactly, as f32."""
     low, high = min(low, 0.0), max(high, 0.0)
     if not high > low:
-        return Rounding(1.0, 0)
+        return Rounding(1.0, 128)
     scale = _f32((high - low) / LEVELS)
-    return Rounding(scale, max(-128, min(127, round(-128 - low / scale))))
+    return Rounding(scale, max(0, min(LEVELS, round(-low / scale))))
 
 
 def _f32(value: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import lcm
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from cogseedc.driver.picture import draw
 from cogseedc.driver.precisions import PAYLOAD, last_step, record_of, rounded_graph
 from cogseedc.driver.program import Program
 from cogseedc.driver.weights import Weights, weight_bytes
+from cogseedc.ir import Size
 from cogseedc.publish import canonical_json
 
 if TYPE_CHECKING:
@@ -92,7 +94,8 @@ def _manifest(
         },
         "weights": {"payload": WEIGHTS, "from": "file" if weights.rng is None else "rng", "rng": weights.rng},
         "interface": described,
-        "requirements": [{"left": str(r.left), "right": str(r.right)} for r in program.elaborated.requirements],
+        "requirements": [_requirement(r.left, r.right) for r in program.elaborated.requirements],
+        "batch_coupled": program.elaborated.coupled,
         "numerics": {
             "precisions": [*sorted(lowering.precisions)],
             "absolute": absolute,
@@ -102,6 +105,12 @@ def _manifest(
             "bits": lowering.bits,
         },
     }
+
+
+def _requirement(left: Size, right: Size) -> Json:
+    """Two sizes that must be equal, both multiplied so that no coefficient is a fraction."""
+    scale = lcm(left.denominator, right.denominator)
+    return {"left": str(left * scale), "right": str(right * scale)}
 
 
 def _precisions(program: Program, lowering: Lowering) -> dict[str, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from cogseedc import target as targets
@@ -41,7 +41,7 @@ class Lowering:
     """The dense meaning with all exits and losses, for backends that can train."""
     gates: str
     bits: str
-    widths: Widths = Widths()
+    widths: Widths = field(default_factory=Widths)
     """Reduced precisions that calls got."""
 
     @property

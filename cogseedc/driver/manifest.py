@@ -8,7 +8,9 @@ The layout (`SCHEMA` counts its breaking changes):
     weights    {payload, from: rng | file, rng}
     model      {payload, class?, opset?, ir_version?}
     interface  {inputs, outputs, knobs, gates, exits}, see `interface`
-    numerics   {bits, absolute, relative, margin, gates_asked}
+    requirements [{left, right}], sizes that must be equal; batch_coupled, whether samples depend on each other
+    numerics   {bits, precisions, absolute, relative, margin, gates}; where a precision is reduced, the payload
+               precisions.json says of which calls, and the scales
     payloads   {name: {path, sha256, size}}, added by `publish`
 """
 

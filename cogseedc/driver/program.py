@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cogseedc.diagnostics import Diagnostic, Diagnostics, Severity, UserError
+from cogseedc.driver.timing import collector_paused
 from cogseedc.limits import Limits
 from cogseedc.seeds import Library
 from cogseedc.source import Source
@@ -187,6 +188,7 @@ def check(source: str | Path, settings: Settings) -> Diagnostics:
     return found
 
 
+@collector_paused()
 def _check(source: Source, settings: Settings, kept: Mapping[str, str] | None) -> Program:
     found = Diagnostics(settings.limits.diagnostics)
     file = parse(source, settings.limits, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -13,16 +13,18 @@ from time import perf_counter
 class Timing:
     """Adds up seconds per step, in order of first use."""
 
+    now: Callable[[], float] = perf_counter
+    """Which clock: that of the wall, or the CPU's."""
     _seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Times what is done inside."""
-        start = perf_counter()
+        start = self.now()
         try:
             yield
         finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + perf_counter() - start
+            self._seconds[name] = self._seconds.get(name, 0.0) + self.now() - start
 
     def steps(self) -> Iterator[tuple[str, float]]:
         """Name and seconds of each step, then their sum."""
@@ -40,4 +42,7 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():  # what was made now counts as old, unseen; else it is walked at once
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

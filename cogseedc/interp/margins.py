@@ -82,7 +82,9 @@ class _Walk:
         if isinstance(node, (Gate, Exit)):
             return operands[0]
         if isinstance(node, (Merge, Return)):
-            return _least(operands, self.state.values[step.id][0].shape)
+            shapes = {part.shape for part in self.state.values[step.id]}
+            least = _least(operands, next(iter(self.state.values[step.id])).shape)
+            return least if len(shapes) == 1 else np.asarray(np.min(least, initial=np.inf))
         if isinstance(node, Call):
             return self._of_call(step, node, operands)
         return np.asarray(0.0)

@@ -51,8 +51,10 @@ class Reference:
     """A graph with its weights. Repeated runs on one batch evaluate only what the new decisions change."""
 
     def __init__(self, graph: Graph, weights: Mapping[str, Array], rounding: bool = False) -> None:
-        """`rounding`: results in f16 and bf16 are rounded to these. Raises UserError (CS0840 .. CS0842) when the weights
-        are not the graph's."""
+        """`rounding`: results in f16 and bf16 are rounded to these.
+
+        Raises UserError (CS0840 .. CS0842) when the weights are not the graph's.
+        """
         self.graph = graph
         self.plan = schedule(graph)
         types = {node.path: node.type for _, node in graph.nodes() if isinstance(node, Weight)}

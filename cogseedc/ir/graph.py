@@ -7,8 +7,9 @@ Analyses read `wiring()`, never networkx. No pass logic lives here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import networkx
@@ -95,7 +96,8 @@ class Graph:
         self._graph.remove_nodes_from(gone)
         for id in gone:
             self._payloads.pop(id, None)
-        self._wiring = None
+        if gone:
+            self._wiring = None
 
     def redirect(self, old: Value, new: Value, except_in: frozenset[NodeId] = frozenset()) -> None:
         """Feeds every consumer of `old` from `new`, but for those in `except_in`."""
@@ -103,7 +105,7 @@ class Graph:
             if isinstance(edge, DataEdge) and edge.src_port == old.port and dst not in except_in:
                 self._graph.remove_edge(old.node, dst, key=edge)
                 self._add_edge(DataEdge(new.node, new.port, dst, edge.dst_port))
-        self._wiring = None
+                self._wiring = None
 
     def __getitem__(self, id: NodeId) -> Node:
         return self._payloads[id]
@@ -162,28 +164,33 @@ class Graph:
 
 def _snapshot(graph: networkx.MultiDiGraph[NodeId]) -> Wiring:
     ins: dict[NodeId, list[DataEdge]] = {n: [] for n in graph}
-    outs: dict[NodeId, list[DataEdge]] = {n: [] for n in graph}
-    controls: dict[NodeId, list[ControlEdge]] = {n: [] for n in graph}
-    controlled: dict[NodeId, list[ControlEdge]] = {n: [] for n in graph}
-    waiting = dict.fromkeys(graph, 0)
+    outs: dict[NodeId, tuple[DataEdge, ...]] = {}
+    controls: dict[NodeId, list[ControlEdge]] = {}
+    controlled: dict[NodeId, list[ControlEdge]] = {}
+    ascending = True
     for src, neighbours in graph.adjacency():
+        own: list[DataEdge] = []
         for dst, keys in neighbours.items():
-            waiting[dst] += len(keys)
+            ascending &= src < dst
             key: Any
             for key in keys:
                 if isinstance(key, DataEdge):
                     ins[dst].append(key)
-                    outs[src].append(key)
+                    own.append(key)
                 else:
-                    controls[dst].append(key)
-                    controlled[src].append(key)
-    return Wiring(
-        _sorted(ins, lambda e: e.dst_port),
-        _sorted(outs, lambda e: (e.dst, e.dst_port)),
-        _sorted(controls, lambda e: (e.term, e.src, e.arm)),
-        _sorted(controlled, lambda e: (e.dst, e.term, e.arm)),
-        _order(waiting, outs, controlled),
+                    controls.setdefault(dst, []).append(key)
+                    controlled.setdefault(src, []).append(key)
+        if len(own) > 1:
+            own.sort(key=attrgetter("dst", "dst_port"))
+        outs[src] = tuple(own)
+    wiring = Wiring(
+        _sorted(ins, attrgetter("dst_port")),
+        outs,
+        {**dict.fromkeys(graph, ()), **_sorted(controls, attrgetter("term", "src", "arm"))},
+        {**dict.fromkeys(graph, ()), **_sorted(controlled, attrgetter("dst", "term", "arm"))},
+        tuple(sorted(graph)) if ascending else (),
     )
+    return wiring if ascending else replace(wiring, order=_order(wiring))
 
 
 _E = TypeVar("_E", DataEdge, ControlEdge)
@@ -193,18 +200,16 @@ def _sorted(edges: dict[NodeId, list[_E]], key: Callable[[_E], Any]) -> dict[Nod
     return {n: tuple(sorted(es, key=key) if len(es) > 1 else es) for n, es in edges.items()}
 
 
-def _order(
-    waiting: dict[NodeId, int],
-    outs: dict[NodeId, list[DataEdge]],
-    controlled: dict[NodeId, list[ControlEdge]],
-) -> tuple[NodeId, ...]:
+def _order(wiring: Wiring) -> tuple[NodeId, ...]:
+    """Of all topological orders the first by ids; where all edges go to larger ids, that is the order of ids."""
+    waiting = {n: len(edges) + len(wiring.controls[n]) for n, edges in wiring.ins.items()}
     ready: list[NodeId] = sorted(n for n, count in waiting.items() if not count)
     order: list[NodeId] = []
     while ready:
         node = heappop(ready)
         order.append(node)
-        after: list[DataEdge] | list[ControlEdge]
-        for after in (outs[node], controlled[node]):
+        after: tuple[DataEdge, ...] | tuple[ControlEdge, ...]
+        for after in (wiring.outs[node], wiring.controlled[node]):
             for edge in after:
                 waiting[edge.dst] -= 1
                 if not waiting[edge.dst]:

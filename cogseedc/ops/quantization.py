@@ -1,11 +1,10 @@
-"""Integers in place of real numbers: scales, rounding to them and back, and layers that multiply integers.
+"""Integers in place of real numbers: scales, rounding to them and back, and the layer that multiplies integers.
 
 `assign-bitwidths` writes these calls; which values they round is decided there, not here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,10 +26,10 @@ from cogseedc.ir.opspec import (
 )
 from cogseedc.ir.types import Dtype, TensorType
 from cogseedc.lazy import lazy
-from cogseedc.ops import convolution, linear
-from cogseedc.ops.neural import array, onnx_flat, onnx_settled, take
+from cogseedc.ops import linear
+from cogseedc.ops.neural import array, onnx_settled, take
 from cogseedc.ops.rules import Flows, Types, axis_position, integer, one, require
-from cogseedc.ops.spelling import onnx_ints, onnx_scalar, torch_tuple
+from cogseedc.ops.spelling import numpy_type, onnx_ints, onnx_scalar, torch_tuple, torch_type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +39,7 @@ else:
     np = lazy("numpy")
 
 GROUP = "quantization"
-LIMITS = {Dtype.I8: (-128, 127), Dtype.I32: (-(2**31), 2**31 - 1)}
+LIMITS = {Dtype.I8: (-128, 127), Dtype.U8: (0, 255), Dtype.I32: (-(2**31), 2**31 - 1)}
 """The least and the largest integer that a value is rounded to."""
 _OVER = Parameter("over", Kind.AXIS, None)
 
@@ -101,7 +100,7 @@ def _scale_onnx(c: OnnxCall) -> str:
 def _scaled(site: Site, x: TensorType) -> tuple[int | None, int]:
     """The axis of the scales, and the zero point. Refuses with CS0344 scales that do not fit."""
     scale, over = require(site, 1, (Dtype.F32,), "f32 scales"), site.statics["over"]
-    zero = integer(site, "zero", -128, 127)
+    zero = integer(site, "zero", -128, 255)
     if scale.rank == 0:
         return None, zero
     at = axis_position(site, x, over)
@@ -113,14 +112,14 @@ def _scaled(site: Site, x: TensorType) -> tuple[int | None, int]:
 def _quantize_rule(site: Site) -> Resolution:
     x, to = require(site, 0, (Dtype.F32,), "f32 values"), site.statics["to"]
     if to not in LIMITS:
-        site.fail("CS0309", f"{site.op}: `to` is i8 or i32", static="to")
+        site.fail("CS0309", f"{site.op}: `to` is i8, u8 or i32", static="to")
     at, zero = _scaled(site, x)
     assert isinstance(to, Dtype)
     return one(Attrs.of(over=at, zero=zero, to=to), x.with_dtype(to))
 
 
 def _dequantize_rule(site: Site) -> Resolution:
-    x = require(site, 0, (Dtype.I8, Dtype.I32), "i8 or i32 values")
+    x = require(site, 0, (Dtype.I8, Dtype.U8, Dtype.I32), "i8, u8 or i32 values")
     at, zero = _scaled(site, x)
     return one(Attrs.of(over=at, zero=zero), x.with_dtype(Dtype.F32))
 
@@ -157,9 +156,12 @@ def _torch_scale(c: TorchCall) -> str:
 
 
 def _quantize_torch(c: TorchCall) -> str:
-    low, high = LIMITS[c.types[0].dtype]
-    zero = f", {c.attrs.integer('zero')}" if c.types[0].dtype is Dtype.I8 else f", 0, torch.int32, {low}, {high}"
-    return f"{c.support('quantize')}({c.args[0]}, {_torch_scale(c)}{zero})"
+    dtype, zero = c.types[0].dtype, c.attrs.integer("zero")
+    low, high = LIMITS[dtype]
+    more = f", {zero}" if zero else ""
+    if dtype is not Dtype.I8:
+        more = f", {zero}, {torch_type(dtype)}, {low}, {high}"
+    return f"{c.support('quantize')}({c.args[0]}, {_torch_scale(c)}{more})"
 
 
 def _dequantize_torch(c: TorchCall) -> str:
@@ -170,7 +172,7 @@ def _dequantize_torch(c: TorchCall) -> str:
 
 def _zeros(c: OnnxCall, dtype: Dtype) -> str:
     """The zero points, of the scales' shape."""
-    kind, value = (np.int8, c.attrs.integer("zero")) if dtype is Dtype.I8 else (np.int32, 0)
+    kind, value = numpy_type(dtype), c.attrs.integer("zero")
     if _place(c.attrs) is None:
         return c.constant(np.array(value, kind))
     size = take(c.inputs, 1).axes[0].size.value
@@ -182,8 +184,8 @@ def _zeros(c: OnnxCall, dtype: Dtype) -> str:
 
 def _quantize_onnx(c: OnnxCall) -> str:
     axis = _place(c.attrs) or 0
-    if c.types[0].dtype is Dtype.I8:
-        return c.node("QuantizeLinear", [c.args[0], c.args[1], _zeros(c, Dtype.I8)], axis=axis)
+    if c.types[0].dtype is not Dtype.I32:
+        return c.node("QuantizeLinear", [c.args[0], c.args[1], _zeros(c, c.types[0].dtype)], axis=axis)
     rank, at = take(c.inputs, 0).rank, _place(c.attrs)
     scale = c.args[1]
     if at is not None and at != rank - 1:
@@ -193,62 +195,39 @@ def _quantize_onnx(c: OnnxCall) -> str:
 
 def _dequantize_onnx(c: OnnxCall) -> str:
     dtype, axis = take(c.inputs, 0).dtype, _place(c.attrs) or 0
-    rest = [_zeros(c, dtype)] if dtype is Dtype.I8 else []
+    rest = [] if dtype is Dtype.I32 else [_zeros(c, dtype)]  # an i32 has no zero point
     return c.node("DequantizeLinear", [c.args[0], c.args[1], *rest], axis=axis)
 
 
 # ---- layers of integers
 
+_LINEAR = next(spec for spec in linear.OPS if spec.name == "linear")
 
-def _integer_rule(spec: OpSpec) -> Callable[[Site], Resolution]:
+
+def _integer_rule(site: Site) -> Resolution:
     """The rule of the layer for real numbers, with integers for them and neither bias nor weight of its own."""
+    x = require(site, 0, (Dtype.U8,), "u8 values").with_dtype(Dtype.F32)
+    weight = require(site, 1, (Dtype.I8,), "i8 values").with_dtype(Dtype.F32)
+    zero = integer(site, "zero", 0, 255)
+    plain = replace(site, operands=(x, weight), statics={"size": None, "over": x.rank - 1, "bias": False})
+    (result,) = _LINEAR.rule(plain).types
+    return one(Attrs.of(zero=zero), result.with_dtype(Dtype.I32))
 
-    def rule(site: Site) -> Resolution:
-        given = tuple(require(site, i, (Dtype.I8,), "i8 values").with_dtype(Dtype.F32) for i in (0, 1))
-        found = spec.rule(replace(site, operands=given, statics={**site.statics, "bias": False}))
-        attrs = Attrs(tuple((name, value) for name, value in found.attrs.items if name != "bias"))
-        return Resolution(attrs, tuple(t.with_dtype(Dtype.I32) for t in found.types))
 
-    return rule
+def _integer_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
+    last = take(inputs, 0).rank - 1
+    return (*(Pointwise(i) for i in range(last)), Mixing()), (Pointwise(last), Mixing())
 
 
 def _integer_torch(c: TorchCall) -> str:
-    """In f64, where sums of integers are exact; torch has no integer convolution on every device."""
-    x, weight = f"{c.args[0]}.double()", f"{c.args[1]}.double()"
-    if "kernel" not in c.attrs:
-        return f"F.linear({x}, {weight}).to(torch.int32)"
-    count = len(c.attrs.integers("kernel"))
-    options = ", ".join(f"{n}={c.attrs.integers(n)}" for n in ("stride", "padding", "dilation"))
-    return f"F.conv{count}d({x}, {weight}, None, {options}, groups={c.attrs.integer('groups')}).to(torch.int32)"
+    """In f64, where sums of integers are exact; torch has no integer product on every device."""
+    return f"F.linear({c.args[0]}.double() - {c.attrs.integer('zero')}, {c.args[1]}.double()).to(torch.int32)"
 
 
 def _integer_onnx(c: OnnxCall) -> str:
-    if "kernel" not in c.attrs:
-        x = onnx_settled(c, c.args[0], take(c.inputs, 0))
-        return c.node("MatMulInteger", [x, c.node("Transpose", [c.args[1]], perm=[1, 0])])
-    count, groups = len(c.attrs.integers("kernel")), c.attrs.integer("groups")
-    return onnx_flat(c, count + 1, lambda x: convolution.onnx_conv(c, "ConvInteger", x, c.args[1], "", group=groups))
+    x, zero = onnx_settled(c, c.args[0], take(c.inputs, 0)), onnx_scalar(c, c.attrs.integer("zero"), Dtype.U8)
+    return c.node("MatMulInteger", [x, c.node("Transpose", [c.args[1]], perm=[1, 0]), zero])
 
-
-def _integer(spec: OpSpec, summary: str, examples: tuple[Example, ...]) -> OpSpec:
-    return OpSpec(
-        name=f"integer_{spec.name}",
-        summary=summary,
-        operands=(Operand("x"), Operand("weight")),
-        parameters=tuple(p for p in spec.parameters if p.name != "bias"),
-        rule=_integer_rule(spec),
-        flow=spec.flow,
-        reference=spec.reference,
-        torch=_integer_torch,
-        onnx=_integer_onnx,
-        examples=examples,
-        macs=spec.macs,
-        differentiable=False,
-        group=GROUP,
-    )
-
-
-_LAYERS = {spec.name: spec for spec in (*convolution.OPS, *linear.OPS)}
 
 OPS: tuple[OpSpec, ...] = (
     OpSpec(
@@ -284,6 +263,7 @@ OPS: tuple[OpSpec, ...] = (
             Example("x: f32[N, C=4], positive: f32[4]", "quantize[over=C, zero=3](x, positive)"),
             Example("w: f32[4, 3], positive: f32[4]", "quantize[over=0, to=i32](w, positive)"),
             Example("x: f32[N, C=4], positive: f32", "quantize[zero=-128](x, positive)"),
+            Example("x: f32[N, C=4], positive: f32", "quantize[zero=7, to=u8](x, positive)"),
         ),
         differentiable=False,
         group=GROUP,
@@ -302,29 +282,28 @@ OPS: tuple[OpSpec, ...] = (
         examples=(
             Example("x: i8[N, C=4, H], positive: f32[N]", "dequantize[over=N](x, positive)"),
             Example("x: i8[N, C=4], positive: f32", "dequantize[zero=-128](x, positive)"),
+            Example("x: u8[N, C=4], positive: f32", "dequantize[zero=128](x, positive)"),
             Example("x: i32[N, C=4, H], positive: f32[C=4]", "dequantize[over=C](x, positive)"),
         ),
         differentiable=False,
         group=GROUP,
     ),
-    *(
-        _integer(
-            _LAYERS[f"conv{count}d"],
-            "a convolution of integers, summed up in i32",
-            (
-                Example(
-                    f"x: i8[N, C=4, {axes}], w: i8[6, 2, {kernel}]", f"integer_conv{count}d[groups=2, padding=1](x, w)"
-                ),
-            ),
-        )
-        for count, axes, kernel in ((1, "T", "3"), (2, "H, W", "3, 3"))
-    ),
-    _integer(
-        _LAYERS["linear"],
-        "a linear map of integers over the last axis, summed up in i32",
-        (
-            Example("x: i8[N, D=6], w: i8[5, 6]", "integer_linear(x, w)"),
-            Example("x: i8[N, T, D=6], w: i8[5, 6]", "integer_linear(x, w)"),
+    OpSpec(
+        name="integer_linear",
+        summary="a linear map of integers over the last axis, summed up in i32: (x - zero) weight'",
+        operands=(Operand("x"), Operand("weight")),
+        parameters=(Parameter("zero", Kind.INT, 0),),
+        rule=_integer_rule,
+        flow=_integer_flow,
+        reference=lambda c: np.matmul(array(c, 0) - c.attrs.integer("zero"), array(c, 1).T),
+        torch=_integer_torch,
+        onnx=_integer_onnx,
+        examples=(
+            Example("x: u8[N, D=6], w: i8[5, 6]", "integer_linear[zero=128](x, w)"),
+            Example("x: u8[N, T, D=6], w: i8[5, 6]", "integer_linear(x, w)"),
         ),
+        macs=lambda attrs, inputs, types: types[0].elements * take(inputs, 0).axes[-1].size,
+        differentiable=False,
+        group=GROUP,
     ),
 )

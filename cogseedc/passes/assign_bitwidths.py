@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cogseedc.analysis.tolerance import HALF, INT8, LAYERS, activations, weights_alone
 from cogseedc.analysis.widths import Ranges, Rounding, Widths, choose
-from cogseedc.ir import Call, Constant, DataEdge, Dtype, Graph, NodeId, Origin, Phase, Static, TensorType, Value
+from cogseedc.ir import Call, Constant, DataEdge, Dtype, Graph, NodeId, Origin, Static, TensorType, Value
 from cogseedc.passes.base import Context, Pass
 from cogseedc.passes.rewrite import call
+
+MIDDLE = 128
+"""The integer of zero, where a range is symmetric: kernels want operands without a sign."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,6 @@ class AssignBitwidths(Pass):
     """Whether layers multiply rounded real numbers although the target has layers of integers: the same values."""
 
     name: ClassVar[str] = "assign-bitwidths"
-    requires: ClassVar[Phase] = Phase.JOINED
 
     def run(self, graph: Graph, context: Context) -> bool:
         target = context.target
@@ -45,25 +48,29 @@ class AssignBitwidths(Pass):
             widths = choose(graph, context.ops, target, bits, self.ranges, context.diagnostics)
         if context.diagnostics.failed or not widths.nodes:
             return False
-        _Writer(graph, context, widths, target.int8_layers and not self.emulated).write()
+        _Writer(graph, context, widths, () if self.emulated else target.row_layers).write()
         return True
 
 
 class _Writer:
     """One graph under rewriting."""
 
-    def __init__(self, graph: Graph, context: Context, widths: Widths, integers: bool) -> None:
+    def __init__(self, graph: Graph, context: Context, widths: Widths, integers: Sequence[str]) -> None:
         self.graph, self.context, self.widths = graph, context, widths
-        self.integers = integers and not widths.static
+        self.integers = integers
         self.fixed = weights_alone(graph, graph.wiring())
         self.half: dict[tuple[Value, Dtype], Value] = {}
         """16-bit copies of f32 values."""
         self.back: list[NodeId] = []
         """Casts back to f32."""
+        self.whole: dict[Value, Value] = {}
+        """Integers of values with a fixed scale."""
         self.near: dict[Value, Value] = {}
-        """f32 values on the grid of their rounding."""
+        """Values rounded sample by sample, as f32."""
         self.rows: dict[Value, tuple[Value, Value]] = {}
         """Integers and scales of values that are rounded sample by sample."""
+        self.ends: set[NodeId] = set()
+        """Calls whose result is rounded for all its readers."""
         self.weights: dict[Value, tuple[Value, Value]] = {}
 
     def write(self) -> None:
@@ -111,25 +118,35 @@ class _Writer:
             rounding = self.widths.rounded.get(value)
             if rounding is None:
                 continue
-            if value not in self.near:
+            if value not in self.whole:
                 there = self.graph.feeds(id)[port]  # behind a cast, where the value is in 16 bits
                 assert there is not None
-                self.near[value] = self._grid(there, rounding, self.graph[value.node].origin)
-            self._feed(id, port, self.near[value])
+                self.whole[value] = self._whole(there, rounding, self.graph[value.node].origin)
+            if value.node not in self.ends:
+                self._feed(id, port, self._real(self.whole[value], rounding, node.origin))
             scale = self._literal(rounding.scale, node.origin)
         if node.op in LAYERS:
             self._round_weights(id, scale)
-        rounding = self.widths.rounded.get(Value(id))
-        if rounding is not None:
-            near = self._grid(Value(id), rounding, node.origin)
-            first = self.graph.feeds(near.node)[0]
-            assert first is not None
-            self.graph.redirect(Value(id), near, frozenset({first.node}))
-            self.near[Value(id)] = near
+        if Value(id) in self.widths.rounded:
+            self._end(id, self.widths.rounded[Value(id)])
 
-    def _grid(self, value: Value, rounding: Rounding, origin: Origin) -> Value:
+    def _end(self, id: NodeId, rounding: Rounding) -> None:
+        """Rounds a result. Each reader has its own way back to real numbers, so that integers go from arm to arm."""
+        readers = self.graph.wiring().outs[id]
+        self.whole[Value(id)] = whole = self._whole(Value(id), rounding, self.graph[id].origin)
+        self.ends.add(id)
+        for reader in dict.fromkeys(edge.dst for edge in readers):
+            near = self._real(whole, rounding, self.graph[reader].origin)
+            for edge in readers:
+                if edge.dst == reader:
+                    self._feed(reader, edge.dst_port, near)
+
+    def _whole(self, value: Value, rounding: Rounding, origin: Origin) -> Value:
         scale = self._literal(rounding.scale, origin)
-        whole = self._do("quantize", value, scale, origin=origin, zero=rounding.zero)
+        return self._do("quantize", value, scale, origin=origin, zero=rounding.zero, to=Dtype.U8)
+
+    def _real(self, whole: Value, rounding: Rounding, origin: Origin) -> Value:
+        scale = self._literal(rounding.scale, origin)
         return self._do("dequantize", whole, scale, origin=origin, zero=rounding.zero)
 
     def _round_weights(self, id: NodeId, scale: Value | None) -> None:
@@ -163,13 +180,14 @@ class _Writer:
         if x not in self.rows:
             origin = self.graph[x.node].origin
             step = self._do("scale_of", x, origin=origin, over=batch)
-            self.rows[x] = self._do("quantize", x, step, origin=origin, over=batch), step
+            whole = self._do("quantize", x, step, origin=origin, over=batch, zero=MIDDLE, to=Dtype.U8)
+            self.rows[x] = whole, step
         whole, step = self.rows[x]
-        if self.integers:
+        if node.op in self.integers:
             self._integer_layer(id, node, whole, step)
             return
         if x not in self.near:
-            self.near[x] = self._do("dequantize", whole, step, origin=node.origin, over=batch)
+            self.near[x] = self._do("dequantize", whole, step, origin=node.origin, over=batch, zero=MIDDLE)
         self._feed(id, 0, self.near[x])
         self._round_weights(id, None)
 
@@ -179,10 +197,9 @@ class _Writer:
         _, weight, bias = (*self.graph.feeds(id), None)[:3]
         assert weight is not None
         integers, channels = self._integers(weight, origin)
-        statics = {name: value for name, value in node.attrs.items if name != "bias"}
-        sums = self._do(f"integer_{node.op}", whole, integers, origin=origin, **statics)  # type: ignore[arg-type]
+        sums = self._do(f"integer_{node.op}", whole, integers, origin=origin, zero=MIDDLE)
         kind = self.graph.type(sums)
-        at = kind.rank - 1 if node.op == "linear" else kind.rank - 1 - len(node.attrs.integers("kernel"))
+        at = kind.rank - 1
         y = self._do("dequantize", sums, channels, origin=origin, over=at)
         y = self._do("mul", y, self._aligned(step, kind.batch, kind.rank, origin), origin=origin)
         if bias is not None:

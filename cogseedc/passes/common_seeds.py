@@ -17,7 +17,8 @@ class CommonSeeds(Pass):
 
     Weights are told apart by their node, so instances with weights of their own stay apart. Operations that
     differ in training (dropout draws anew, batch norm keeps statistics) are left alone, and so are gates, whose names
-    are keys of the trace, and calls whose forced precisions (`@bits`) differ. The first one stays, with its origin.
+    are keys of the trace, calls whose forced precisions (`@bits`) differ, and `dequantize`, of which each reader has
+    its own, beside it. The first one stays, with its origin.
     """
 
     name: ClassVar[str] = "common-seeds"
@@ -43,5 +44,5 @@ class CommonSeeds(Pass):
 
 def _shareable(node: Node, ops: Ops) -> bool:
     if isinstance(node, Call):
-        return not ops[node.op].training
+        return not ops[node.op].training and node.op != "dequantize"
     return isinstance(node, (Constant, Merge))

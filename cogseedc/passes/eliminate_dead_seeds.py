@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cogseedc.analysis.demand import demand
-from cogseedc.ir import Constant, ControlEdge, Graph, Guard, Literals, NodeId, Phase, Weight
+from cogseedc.ir import Constant, ControlEdge, Graph, Guard, Literals, Merge, MergeMode, NodeId, Phase, Value, Weight
 from cogseedc.passes.base import Context, Pass
+from cogseedc.passes.rewrite import call, keep_arms
 
 
 @dataclass(frozen=True)
 class EliminateDeadSeeds(Pass):
     """Backward demand along the batch axis: a node that no output can read goes, with its weights and constants; a node
-    that is read only for some decisions gets control edges that say so. Losses are read in training only.
+    that is read only for some decisions gets control edges that say so. Losses are read in training only. A join loses
+    the arms that can never be taken where it is asked.
 
     Inputs and knobs stay, as they are the interface; in training weights too, as they are the state dict's. Running it again changes nothing.
     """
@@ -31,10 +33,39 @@ class EliminateDeadSeeds(Pass):
         dead = _dead(graph, found, keep_weights=context.training)
         for edge in had - wanted:
             graph.disconnect(edge)
+        _shed(graph, context, dead)
         graph.remove(dead)
+        wanted = {edge for edge in wanted if edge.dst in graph}  # without joins of which one arm was left
         for edge in sorted(wanted - had, key=lambda e: (e.dst, e.term, e.src, e.arm)):
             graph.connect(edge)
         return bool(dead) or had != wanted
+
+
+def _shed(graph: Graph, context: Context, dead: list[NodeId]) -> None:
+    """Takes arms whose value or whose gate is dead away from joins that live."""
+    gone = frozenset(dead)
+    for id, merge in list(graph.nodes()):
+        if not isinstance(merge, Merge) or id in gone:
+            continue
+        fed = graph.feeds(id)
+        if all(value is None or value.node not in gone for value in fed):
+            continue
+        count = len(merge.arms)
+        pairs = zip(fed[:count], fed[count : 2 * count], strict=True)
+        kept = [i for i, pair in enumerate(pairs) if all(v is not None and v.node not in gone for v in pair)]
+        rest = fed[2 * count] if merge.otherwise else None
+        if rest is None or rest.node in gone:
+            rest = None
+            if merge.mode is MergeMode.SELECT:
+                rest = fed[kept.pop()]
+            elif not kept:
+                rest = _nothing(graph, context, merge)
+        keep_arms(graph, id, merge, kept, rest)
+
+
+def _nothing(graph: Graph, context: Context, merge: Merge) -> Value:
+    """What a join gives that never has an arm."""
+    return call(graph, context, "zeros", (), merge.origin, sizes=merge.type.shape, dtype=merge.type.dtype)
 
 
 def _dead(graph: Graph, found: dict[NodeId, Guard], keep_weights: bool) -> list[NodeId]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cogseedc.diagnostics import InternalError
-from cogseedc.ir import Exit, Graph, Input, Knob, Loss, NodeId, Origin, Output, Weight
+from cogseedc.ir import Exit, Graph, Input, Knob, Loss, NodeId, Origin, Output, Return, Weight
 from cogseedc.passes.base import Context, Pass
 
 
@@ -15,8 +15,8 @@ from cogseedc.passes.base import Context, Pass
 class ResolveDependencies(Pass):
     """Imports, versions and cycles are settled while the graph is built; what is left is to prove that the
     record of it holds. Every instance path names one seed, lies in one parent, and a seed's level is not
-    below that of a seed that it uses. Then whatever reaches no output, loss or exit goes, with the weights
-    that only it read; in training weights stay, as they are the state dict's.
+    below that of a seed that it uses. Then whatever reaches no output and no loss goes (the exits of a seed with
+    its return), with the weights that only it read; in training weights stay, as they are the state dict's.
 
     Raises InternalError when the record is inconsistent: the frontend lets no such program pass.
     """
@@ -60,10 +60,20 @@ def _instances(id: NodeId, origin: Origin) -> Iterator[tuple[str, str, str]]:
 
 
 def _unused(graph: Graph, keep_weights: bool) -> list[NodeId]:
-    roots = (Output, Loss, Exit, Input, Knob, *((Weight,) if keep_weights else ()))
+    """What reaches none of the roots. An exit is reached from the return of its scope, and goes with it."""
+    roots = (Output, Loss, Input, Knob, *((Weight,) if keep_weights else ()))
     ins = graph.wiring().ins
-    used = {id for id, node in graph.nodes() if isinstance(node, roots)}
-    for id in reversed(graph.wiring().order):
-        if id in used:
-            used.update(edge.src for edge in ins[id])
+    exits: dict[str, list[NodeId]] = {}
+    for id, node in graph.nodes():
+        if isinstance(node, Exit):
+            exits.setdefault(node.scope, []).append(id)
+    waiting = [id for id, node in graph.nodes() if isinstance(node, roots)]
+    used = set(waiting)
+    while waiting:
+        id = waiting.pop()
+        node = graph[id]
+        asked = [edge.src for edge in ins[id]] + (exits.get(node.scope, []) if isinstance(node, Return) else [])
+        fresh = [other for other in asked if other not in used]
+        used.update(fresh)
+        waiting += fresh
     return [id for id, _ in graph.nodes() if id not in used]

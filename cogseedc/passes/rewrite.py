@@ -1,10 +1,12 @@
-"""Adds a call to a graph as its table entry wants it: attributes bound, types by the rule. Places nothing else."""
+"""Edits that several passes make: a call as its table entry wants it, a join with fewer arms. Decides nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from cogseedc.ir import Call, Graph, Origin, Static, Value
+from cogseedc.diagnostics import InternalError
+from cogseedc.ir import Call, DataEdge, Graph, Merge, MergeMode, NodeId, Origin, Static, Value
 from cogseedc.ops import bind, resolve
 from cogseedc.passes.base import Context
 
@@ -17,3 +19,26 @@ def call(
     types = tuple(None if value is None else graph.type(value) for value in operands)
     resolution = resolve(spec, types, bind(spec, (), statics))
     return Value(graph.add(Call(op, resolution.attrs, resolution.types, origin), operands))
+
+
+def keep_arms(graph: Graph, id: NodeId, merge: Merge, kept: Sequence[int], rest: Value | None) -> None:
+    """Feeds a join with these of its arms only, and with `rest` as its otherwise. With no arm it is `rest` itself."""
+    count = len(merge.arms)
+    operands = graph.feeds(id)
+    if not kept:
+        if rest is None:
+            raise InternalError(f"nothing is left of the join {id}")
+        graph.redirect(Value(id), rest)
+        graph.remove([id])
+        return
+    weights = operands[2 * count + merge.otherwise :] if merge.mode is MergeMode.WEIGHTED_SUM else ()
+    fed = [*(operands[i] for i in kept), *(operands[count + i] for i in kept)]
+    fed += [*([rest] if rest is not None else []), *weights]
+    for port, value in enumerate(operands):
+        if value is not None:
+            graph.disconnect(DataEdge(value.node, value.port, id, port))
+    for port, value in enumerate(fed):
+        assert value is not None, "the verifier found every port of a join fed"
+        graph.connect(DataEdge(value.node, value.port, id, port))
+    arms, axes = tuple(merge.arms[i] for i in kept), tuple(merge.axes[i] for i in kept)
+    graph.update(id, replace(merge, arms=arms, axes=axes, otherwise=rest is not None))

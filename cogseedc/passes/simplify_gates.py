@@ -23,6 +23,7 @@ from cogseedc.ir import (
     Value,
 )
 from cogseedc.passes.base import Context, Pass
+from cogseedc.passes.rewrite import keep_arms
 
 
 @dataclass(frozen=True)
@@ -168,20 +169,7 @@ def _rebuild(graph: Graph, id: NodeId, merge: Merge, kept: Sequence[int], last: 
     count = len(merge.arms)
     operands = graph.feeds(id)
     rest = operands[2 * count] if last is None and merge.otherwise else None if last is None else operands[last]
-    if not kept:
-        assert rest is not None, "an arm is left, or what stands for all others"
-        graph.redirect(Value(id), rest)
-        graph.remove([id])
-        return
-    fed = [*(operands[i] for i in kept), *(operands[count + i] for i in kept), *([rest] if rest is not None else [])]
-    for port, value in enumerate(operands):
-        if value is not None:
-            graph.disconnect(DataEdge(value.node, value.port, id, port))
-    for port, value in enumerate(fed):
-        assert value is not None, "the verifier found every port of a join fed"
-        graph.connect(DataEdge(value.node, value.port, id, port))
-    arms, axes = tuple(merge.arms[i] for i in kept), tuple(merge.axes[i] for i in kept)
-    graph.update(id, replace(merge, arms=arms, axes=axes, otherwise=rest is not None))
+    keep_arms(graph, id, merge, kept, rest)
 
 
 def _collapse(graph: Graph) -> bool:

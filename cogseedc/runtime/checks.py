@@ -14,7 +14,7 @@ import numpy as np
 
 from cogseedc.diagnostics.model import Diagnostic, UserError
 from cogseedc.ir import Dtype
-from cogseedc.runtime.interface import KnobPort, Port
+from cogseedc.runtime.interface import KnobPort, Port, evaluate
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -50,6 +50,16 @@ def check_knobs(knobs: Collection[KnobPort], given: Mapping[str, object]) -> dic
     """The given knobs as arrays. Raises UserError CS0846: unknown, not a number, of a wrong shape, out of range."""
     _check_names("knob", [k.name for k in knobs], given, "CS0846")
     return {k.name: _knob(k, given[k.name]) for k in knobs if k.name in given}
+
+
+def check_requirements(requirements: Collection[tuple[str, str]], symbols: Mapping[str, int]) -> None:
+    """Raises UserError CS0844 when sizes that the program needs equal are not."""
+    for left, right in requirements:
+        one, other = evaluate(left, symbols), evaluate(right, symbols)
+        if one != other:
+            sizes = ", ".join(f"{symbol}={size}" for symbol, size in symbols.items())
+            message = f"the program needs `{left}` = `{right}`, but for {sizes} these are {one} and {other}"
+            raise _error("CS0844", message, "give inputs whose sizes agree")
 
 
 def _check_names(kind: str, known: list[str], given: Collection[str], code: str) -> None:

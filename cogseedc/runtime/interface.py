@@ -77,17 +77,24 @@ class Interface:
     gates: tuple[GatePort, ...]
     exits: tuple[tuple[str, str], ...]
     """Exit and gate, in order."""
+    requirements: tuple[tuple[str, str], ...] = ()
+    """Sizes that must be equal, as texts without fractions."""
+    coupled: bool = False
+    """Whether an output or a decision depends on other samples of the batch."""
 
 
 def read_interface(artifact: Artifact) -> Interface:
     """The interface in a manifest. Raises UserError CS0831."""
     described = record(artifact.manifest, "interface")
+    needed: Mapping[str, Json] = {"requirements": [], **artifact.manifest}
     return Interface(
         tuple(_port(r) for r in records(described, "inputs")),
         tuple(_port(r) for r in records(described, "outputs")),
         tuple(_knob(r) for r in records(described, "knobs")),
         tuple(_gate(r) for r in records(described, "gates")),
         tuple((text(r, "name"), text(r, "gate")) for r in records(described, "exits")),
+        tuple((text(r, "left"), text(r, "right")) for r in records(needed, "requirements")),
+        artifact.manifest.get("batch_coupled") is True,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from cogseedc.diagnostics.model import Diagnostic, UserError
 from cogseedc.ir import BATCH
-from cogseedc.runtime.checks import NUMPY, check_inputs, check_knobs
+from cogseedc.runtime.checks import NUMPY, check_inputs, check_knobs, check_requirements
 from cogseedc.runtime.interface import GatePort, Interface, KnobPort, Port
 
 if TYPE_CHECKING:
@@ -110,12 +110,16 @@ class Session:
         arrays, symbols = check_inputs(self.inputs, inputs)
         values = check_knobs(self.knobs, knobs)
         rows = symbols.get(BATCH)
+        check_requirements(self._interface.requirements, symbols)
+        if self._batch_one and self._interface.coupled and rows is not None and rows > 1:
+            message = f"the program mixes the samples of a batch, and {self._target} takes one at a time, not {rows}"
+            raise UserError(Diagnostic("CS0844", message, help="give one sample, or build for a target of any batch"))
 
         def call(part: Mapping[str, Array]) -> Raw:
             return self.backend.run({**part, **(further or {})}, values, trace)
 
-        if rows == 0:
-            raw = self._nothing(symbols, trace)
+        if rows == 0 and (self._batch_one or all(p.batch is not None for p in self.outputs)):
+            raw = self._nothing(arrays, symbols, trace, call)
         elif self._batch_one and rows is not None and rows != 1:
             raw = self._one_by_one(arrays, rows, call)
         else:
@@ -123,14 +127,19 @@ class Session:
         exits = {name: raw.trace[gate] == 1 for name, gate in self._interface.exits if gate in raw.trace}
         return Result({p.name: raw.outputs[p.name] for p in self.outputs}, raw.trace, exits, raw.rows)
 
-    def _nothing(self, symbols: Mapping[str, int], trace: bool) -> Raw:
-        """What an empty batch gives, without a run."""
-        for port in self.outputs:
-            if port.batch is None:
-                message = f"the output `{port.name}` does not depend on a batch that has no sample"
-                raise UserError(Diagnostic("CS0844", message, help="give at least one sample"))
-        outputs = {p.name: np.zeros(p.shape(symbols), NUMPY[p.dtype]) for p in self.outputs}
-        return Raw(outputs, {g.name: _unreached(g, symbols) for g in self.gates} if trace else {})
+    def _nothing(
+        self, arrays: Mapping[str, Array], symbols: Mapping[str, int], trace: bool, call: Callable[..., Raw]
+    ) -> Raw:
+        """What an empty batch gives: no run, but for outputs that have no batch, which a sample of zeros gives."""
+        outputs = {p.name: np.zeros(p.shape(symbols), NUMPY[p.dtype]) for p in self.outputs if p.batch is not None}
+        decisions = {g.name: _unreached(g, symbols) for g in self.gates} if trace else {}
+        whole = [p.name for p in self.outputs if p.batch is None]
+        if whole:
+            axes = {p.name: p.batch for p in self.inputs}
+            found = call({n: a if axes[n] is None else _zero_sample(a, axes[n]) for n, a in arrays.items()})
+            outputs |= {name: found.outputs[name] for name in whole}
+            decisions |= {g.name: found.trace[g.name] for g in self.gates if trace and g.port.batch is None}
+        return Raw(outputs, decisions)
 
     def _one_by_one(self, arrays: Mapping[str, Array], rows: int, call: Callable[[Mapping[str, Array]], Raw]) -> Raw:
         axes = {p.name: p.batch for p in self.inputs}
@@ -144,6 +153,10 @@ class Session:
 def _unreached(gate: GatePort, symbols: Mapping[str, int]) -> Array:
     shape = gate.port.shape(symbols)
     return np.full((*shape[:-1], 0) if gate.kind == "many" else shape, -1, np.int64)
+
+
+def _zero_sample(array: Array, axis: int | None) -> Array:
+    return np.zeros([1 if i == axis else size for i, size in enumerate(array.shape)], array.dtype)
 
 
 def _sample(array: Array, axis: int | None, index: int) -> Array:

@@ -82,7 +82,9 @@ class Target:
     int8_weight: int = 127
     """Largest magnitude of an int8 weight. 64 where a kernel may add two products in 16 bits (x86 without VNNI)."""
     int8_layers: bool = False
-    """Whether layers multiply integers; if not, int8 rounds alike but saves no time."""
+    """Whether layers multiply integers where scales are fixed; if not, int8 rounds alike but saves no time."""
+    row_layers: tuple[str, ...] = ()
+    """Layers that multiply integers also where scales are measured sample by sample."""
 
     def width(self, precision: str) -> Width:
         """What a precision costs. Without numbers: as fp32, and conversions for nothing."""
@@ -133,6 +135,7 @@ def parse(name: str, text: str) -> Target:
     widths = table.pop("widths", {})
     table.setdefault("int8_weight", 127)
     table.setdefault("int8_layers", False)
+    table.setdefault("row_layers", [])
     if not isinstance(widths, dict):
         raise _malformed(name, "`widths` must be a table")
     _keys(name, table, {f.name for f in fields(Target)} - {"name", "costs", "widths"}, "")
@@ -152,6 +155,7 @@ def parse(name: str, text: str) -> Target:
         widths=tuple((key, _width(name, key, widths[key])) for key in sorted(widths)),
         int8_weight=_limit(name, table["int8_weight"]),
         int8_layers=_flag(name, table, "int8_layers"),
+        row_layers=_words(name, table, "row_layers", ("linear",)),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cogseedc.interp import Schedule, Step, arms_of, kind_of
-from cogseedc.ir import Call, Exit, Gate, GateKind, Input, Knob, Merge, MergeMode, NodeId, Return, Value
+from cogseedc.ir import Call, Constant, Exit, Gate, GateKind, Input, Knob, Merge, MergeMode, NodeId, Return, Value
 
 Force = int | None
 """An arm that a gate takes everywhere; None: a MANY gate selects nothing; ROTATE (not for MANY)."""
@@ -66,11 +66,23 @@ def groups(plan: Schedule) -> Groups:
             members.setdefault(leader, []).append(name)
             numbers[Value(step.id)] = fed[0] if fed and fed[0] is not None else -1
             continue
-        key: object = (step.node.op, step.node.attrs, fed) if isinstance(step.node, Call) else step.id
+        key = _number_of(step, fed)
         base = known.setdefault(key, len(known))
         for port in range(len(step.outputs)):
             numbers[Value(step.id, port)] = known.setdefault((base, port), len(known))
     return Groups(plan, first, {name: tuple(found) for name, found in members.items()})
+
+
+def _number_of(step: Step, fed: tuple[int | None, ...]) -> object:
+    """What makes two nodes equal; inputs, knobs and weights equal themselves only."""
+    match step.node:
+        case Call(op=op, attrs=attrs):
+            return (op, attrs, fed)
+        case Constant(type=type, values=values):
+            return (type.dtype, type.shape, tuple(map(repr, values)))
+        case Merge(mode=mode, arms=arms, otherwise=otherwise, axes=axes, type=type):
+            return (mode, arms, otherwise, axes, type.dtype, fed)
+    return step.id
 
 
 def scenarios(plan: Schedule, rotate: bool) -> tuple[Scenario, ...]:

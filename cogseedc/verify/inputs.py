@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from fractions import Fraction
 from hashlib import sha256
 from itertools import chain
@@ -46,7 +46,7 @@ def choose_sizes(
     checked = sorted((s for s in sizes if s.symbols() - {BATCH}), key=str)
     found: list[dict[str, int]] = []
     for choice in _choices(open_symbols):
-        candidate = {**{s: fixed[s] for s in symbols if s in fixed}, **choice}
+        candidate = _agreeing({**{s: fixed[s] for s in symbols if s in fixed}, **choice}, set(open_symbols), equal)
         agreed = all(_known(left - right, candidate) == 0 for left, right in equal)
         if agreed and all(_sound(size, candidate) for size in checked):
             found.append(candidate)
@@ -54,7 +54,9 @@ def choose_sizes(
             break
     if not found:
         message = f"no small sizes fit the axes {', '.join(symbols)}"
-        raise UserError(Diagnostic("CS0848", message, help="give them when building: `cogseedc build net.seed --size T=32`"))
+        raise UserError(
+            Diagnostic("CS0848", message, help="give them when building: `cogseedc build net.seed --size T=32`")
+        )
     return tuple(found)
 
 
@@ -71,6 +73,18 @@ def random_inputs(graph: Graph, batch: int, sizes: Mapping[str, int], rng: int, 
             rows = tuple(slice(batch if i == node.type.batch else None) for i in range(len(shape)))
             result[node.name] = _random(node, shape, rng, scale, _limit(graph, id, bound))[rows]
     return result
+
+
+def _agreeing(candidate: dict[str, int], free: Set[str], equal: Sequence[tuple[Size, Size]]) -> dict[str, int]:
+    """The choice with sizes that an equation gives from the others, where one side of it is a lone symbol."""
+    for sides in equal:
+        for one, other in (sides, sides[::-1]):
+            name = next(iter(one.symbols()), "")
+            value = _known(other, candidate)
+            if name in free and one == Size.symbol(name) and value is not None and value.denominator == 1:
+                candidate = {**candidate, name: int(value)}
+                break
+    return candidate
 
 
 def _symbols(graph: Graph) -> list[str]:

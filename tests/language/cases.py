@@ -33,10 +33,16 @@ CASES = {
     "axes_requirement": Case(sizes={"T": 6, "A": 2, "B": 3}),
     "static_set": Case(
         set={
-            "w": 3, "r": 0.5, "on": True, "widths": (5, 2), "act": "tanh", "block": "Double",
-            "parts": "(Triple[5], Double)", "name": '"b"',
+            "w": 3,
+            "r": 0.5,
+            "on": True,
+            "widths": (5, 2),
+            "act": "tanh",
+            "block": "Double",
+            "parts": "(Triple[5], Double)",
+            "name": '"b"',
         }
-    ),  # fmt: skip
+    ),
     "knobs": Case(
         knobs=(
             {},
@@ -47,6 +53,8 @@ CASES = {
     ),
     "uniform": Case(knobs=({}, {"tau": 0.5}, {"tau": 0.1})),
     "exits_plain": Case(knobs=({}, {"tau": -5}, {"tau": 5})),
+    "exits_uniform": Case(knobs=({}, {"stop": 1}, {"stop": 2})),
+    "widths": Case(knobs=({}, {"wide": 1}, {"wide": 2})),
     "exits_tau": Case(knobs=({}, {"taus": floats(0.9, 0.5, 0.34)})),
     "nan_never": Case(
         batches=(9,),
@@ -55,13 +63,13 @@ CASES = {
             "b": floats(NAN, 0, 2, NAN, 0, 0.5, 1, 3, 5),
         },
     ),
-    "nan_exit": Case(
-        batches=(3,), inputs={"x": np.array([[NAN, 0, 0, 0], [9, 0, 0, 0], [0, 0, 0, 0.1]], np.float32)}
-    ),
+    "nan_exit": Case(batches=(3,), inputs={"x": np.array([[NAN, 0, 0, 0], [9, 0, 0, 0], [0, 0, 0, 0.1]], np.float32)}),
     "ties": Case(
         batches=(4,),
         inputs={"x": np.array([[1, 1, 1, 1], [0, 2, 2, 2], [3, 1, 3, 3], [0, 0, 1, 0]], np.float32)},
     ),
-    "arithmetic": Case(batches=(4,), inputs={"n": np.array([[-4, -3, -1, 0], [1, 2, 3, 4], [5, 6, 7, 8], [-9, 9, 10, 3]])}),
+    "arithmetic": Case(
+        batches=(4,), inputs={"n": np.array([[-4, -3, -1, 0], [1, 2, 3, 4], [5, 6, 7, 8], [-9, 9, 10, 3]])}
+    ),
 }
 """By program."""

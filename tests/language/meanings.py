@@ -137,7 +137,16 @@ def batch_second(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     x = i["x"]
     g, m = x.mean((0, 2)) > 0, x.mean(0)
     y = np.where(g[None, :, None], w.linear("then.linear", x), x * 3)
-    return {"y": y, "z": pick(g, relu(w.linear("z.then.linear", m)) if "z.then.linear.weight" in w else relu(w.linear("then_2.linear" if "then_2.linear.weight" in w else "then.linear_2", m)), m).T}
+    return {
+        "y": y,
+        "z": pick(
+            g,
+            relu(w.linear("z.then.linear", m))
+            if "z.then.linear.weight" in w
+            else relu(w.linear("then_2.linear" if "then_2.linear.weight" in w else "then.linear_2", m)),
+            m,
+        ).T,
+    }
 
 
 @meaning
@@ -168,7 +177,9 @@ def outputs_plain(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 @meaning
 def tuples_ports(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     a, b = relu(i["xs_0"]), i["xs_1"] * 2
-    y = w.linear("Many.parts.0.linear", w.linear("linear", a)) + w.linear("Many.parts.1.linear", w.linear("linear_2", a))
+    y = w.linear("Many.parts.0.linear", w.linear("linear", a)) + w.linear(
+        "Many.parts.1.linear", w.linear("linear_2", a)
+    )
     return {"ys_0": a, "ys_1": b, "y": y, "l": 2}
 
 
@@ -189,7 +200,7 @@ def loops_static(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     for t in range(3):
         a, b = b + t, a
     wide = np.concatenate([x, x], 1)
-    (path,) = [p.removesuffix(".weight") for p in w if "keep.linear.weight" in p]
+    (path,) = [p.removesuffix(".weight") for p in w if "keep." in p and p.endswith("weight")]
     wide = w.linear(path, np.concatenate([wide, wide], 1))
     c, first, second = x, [], []
     for t in (1, 2):
@@ -249,8 +260,8 @@ def exits_arm(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     kk, turns = h, []
     for t in range(2):
         (path,) = [p.removesuffix(".weight") for p in w if p.startswith(f"for_.{t}.") and p.endswith("weight")]
+        turns.append(kk)  # an exit reads a carry as it was before `next`
         kk = kk + w.linear(path, h)
-        turns.append(kk)
     y = pick(turns[0].mean(1) > 0.5, turns[0], pick(turns[1].mean(1) > 1.5, turns[1], kk))
     return {"y": pick(e, a * 10, pick(f, x * 3, y))}
 
@@ -260,8 +271,8 @@ def exits_tau(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     h, done, y = i["x"], np.zeros(len(i["x"]), bool), np.zeros((len(i["x"]), 3))
     for t in range(3):
         (path,) = [p.removesuffix(".weight") for p in w if p.startswith(f"ys.{t}.h.linear.w")]
-        h = relu(w.linear(path, h))
         z = w.linear(f"exits.at.{t}.linear", h)
+        h = relu(w.linear(path, h))
         now = (softmax(z).max(1) > k["taus"][t]) & ~done
         y = pick(now, z, y)
         done |= now
@@ -646,3 +657,116 @@ def functions(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 def pipes(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     x = i["x"]
     return {"y": w.linear("linear", x * 2 + relu(x)) * 3 + x}
+
+
+@meaning
+def axes_callee_sizes(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, t = i["x"], i["t"]
+    return {"y": w.linear("p.Mix.linear", x), "z": (x + t.transpose(0, 2, 1)).sum(1) * 2 + 3}
+
+
+def _deep(w: Weights, path: str, x: Array, k: int) -> tuple[Array, Array]:
+    s = x.mean(1)
+    h = w.linear(f"{path}.t.then.h.linear", x)
+    t = pick(s > 0, h * 3, x)
+    y = t if k == 0 else _deep(w, f"{path}.else.u.Deep", t, k - 1)[0] + 1
+    one, two = s > 0.4, (s > 0) & (h.max(1) > 0.5)
+    return pick(one, x * 2, pick(two, h, y)), pick(one, s, pick(two, np.ones_like(s), s * 10))
+
+
+@meaning
+def exits_in_callee_arm(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    a, c = _deep(w, "h.then.a.Deep", x, 1)
+    other, _ = _deep(w, "h.else.1.Deep", x, 0)
+    first = x[:, 0] > 0
+    h = pick(first, a + 100, pick(x.argmax(1) == 1, other, x))
+    return {"y": h * 2, "c": np.where(first, c, 0)}
+
+
+@meaning
+def exits_uniform(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, stop = i["x"], k["stop"]
+    h = w.linear("h.linear", x)
+    y = pick((stop >= 2) & (h.mean(1) > 0), h, w.linear("linear", h))
+    return {"y": x if stop == 1 else y}
+
+
+@meaning
+def exits_tokens(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    h = w.linear("h.linear", i["x"])
+    return {"y": pick(h.mean(2) > 0, h * 2, w.linear("linear", relu(h)))}
+
+
+@meaning
+def gates_of_gates(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    a = x[:, 0] > 0
+    b, arm = ~a & (x[:, 1] > 0), x.argmax(1)
+    n = a + b * 2 + np.where(arm == 2, 1.5, 0) + np.where((arm >= 2) | a, x[:, 3], 0)
+    g = a[:, None].astype(float)
+    return {"y": pick(b, x * g + 1, x - g), "n": n}
+
+
+@meaning
+def merge_options(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, s = i["x"], i["s"].T
+    a = x * (s * top(s, 2) * np.arange(1, 4)).sum(1, keepdims=True)
+    b = (x + w.linear("1.linear", x) + w.linear("2.linear", x)) / 3
+    best = s.argmax(1)
+    return {"a": a, "b": b, "c": np.where(best == 0, 5, best)}
+
+
+@meaning
+def numbers(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, n = i["x"], i["n"]
+    return {
+        "a": -(x**2) + 0.1 * x - 8 + 3 - 2 * x,
+        "b": n * 3 - n**2 + (-n) % 4,
+        "c": ~((n > 2) & (n <= 4) | (n == 0)),
+        "d": np.maximum(n, 1.5) + np.minimum(2, n) + abs(n - 3),
+        "e": 2 - 2 + 2 + 3 + 4 + 6 + n * 0,
+    }
+
+
+@meaning
+def tuples_reduced(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    t = np.stack([-x, x * 0, x], 1)
+    return {
+        "a": x * 0,
+        "b": x,
+        "c": t.max(1) - t.min(1),
+        "d": t.reshape(len(x), 12),
+        "e": x,
+        "f": t,
+    }
+
+
+@meaning
+def widths(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, wide = i["x"], int(k["wide"])
+    if wide == 2:
+        return {"y": x * k["w"]}
+    h = relu(x @ w["a"][: (2, 4)[wide]].T)
+    return {"y": w.linear(f"{wide}.linear", h)}
+
+
+@meaning
+def masks(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, mask = i["x"], i["mask"]
+    a = softmax(np.where(mask, x.mean(2), -1000.0))
+    return {"y": pick(mask, w.linear("then.linear", x), 0.0), "z": np.where(i["skip"], 0, (a * x.sum(2)).sum(1))}
+
+
+@meaning
+def gates_as_values(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    g, h = x[:, :, 0] > 0, x[:, 0, 1] > 0
+    some = g.any(1)
+    return {
+        "keep": g,
+        "some": pick(h, h, some),
+        "y": pick(h, x, x * rows(some, x)),
+        "late": pick(h, g, ~g),
+    }

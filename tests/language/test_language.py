@@ -22,7 +22,13 @@ from tests.language.meanings import MEANINGS, Weights
 Array = np.ndarray[Any, np.dtype[Any]]
 FOLDER = Path(__file__).parent
 PROGRAMS = sorted(FOLDER.glob("*.seed"))
-TARGETS = (("torch-cpu", "auto"), ("torch-cpu", "compact"), ("torch-cpu", "dense"), ("onnx-cpu", "auto"))
+TARGETS = (
+    ("torch-cpu", "auto"),
+    ("torch-cpu", "compact"),
+    ("torch-cpu", "dense"),
+    ("onnx-cpu", "auto"),
+    ("onnx-edge", "auto"),
+)
 QUICK = Settings(batches=(0, 1, 5))
 
 
@@ -46,7 +52,9 @@ def inputs_of(graph: Graph, case: Case, batch: int) -> dict[str, Array]:
             elif dtype is Dtype.BOOL:
                 found[node.name] = rng.random(shape) < 0.5
             else:
-                found[node.name] = rng.integers(0, 7, shape).astype({"i64": "int64"}.get(dtype.value, {"i32": "int32", "u8": "uint8", "i8": "int8"}.get(dtype.value)))
+                found[node.name] = rng.integers(0, 7, shape).astype(
+                    {"i64": "int64"}.get(dtype.value, {"i32": "int32", "u8": "uint8", "i8": "int8"}.get(dtype.value))
+                )
     return {**found, **case.inputs}
 
 
@@ -86,9 +94,18 @@ def test_program(path: Path, tmp_path: Path) -> None:
             assert set(result.outputs) == set(expected)
             runs.append((given, dict(knobs), expected))
     for target, gates in TARGETS:
-        folder = cogseedc.compile(program, target, tmp_path / f"{target}-{gates}", weights=arrays, gates=gates)
+        folder = cogseedc.compile(
+            program,
+            target,
+            tmp_path / f"{target}-{gates}",
+            weights=arrays,
+            gates=gates,
+            bits="fp32",
+            set=case.set,
+            size=case.size,
+        )
         session = cogseedc.open(folder)
-        for given, knobs, expected in runs:
+        for given, knobs, expected in [] if session.batch_one and program.elaborated.coupled else runs:
             found = session.run(given, knobs)
             for name, wanted in expected.items():
                 same(found[name], wanted, f"{target} {gates} {name}")

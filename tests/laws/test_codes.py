@@ -21,9 +21,11 @@ COMPILED = {"CS0704"}
 """Found while compiling, not while checking."""
 COMMANDS = ("CS08", "CS09", "CS0701", "CS0702", "CS0705")
 SYNTAX = [c for c in CODES.values() if c.code.startswith("CS01") and c.code not in DESCRIBED]
-PROGRAMS = [c for c in CODES.values() if "CS02" <= c.code and not c.code.startswith(COMMANDS)]
+PROGRAMS = [c for c in CODES.values() if c.code >= "CS02" and not c.code.startswith(COMMANDS)]
 PROGRAMS = [c for c in PROGRAMS if c.code not in DESCRIBED]
-ROWS = [(r[0], r[3], r[4], r[5]) for r in types._ROWS] + [(r[0], r[3], "y = " + r[4], "y = " + r[5]) for r in neural._ROWS]
+ROWS = [(r[0], r[3], r[4], r[5]) for r in types._ROWS] + [
+    (r[0], r[3], "y = " + r[4], "y = " + r[5]) for r in neural._ROWS
+]
 
 
 def parsed(text: str) -> list[str]:

@@ -53,3 +53,26 @@ def test_malformed_files_are_refused(old: str, new: str) -> None:
     with pytest.raises(UserError) as caught:
         target.parse("mine", GOOD.replace(old, new, 1))
     assert caught.value.diagnostics[0].code == "CS0802"
+
+
+def test_precisions_have_their_costs() -> None:
+    for name in target.names():
+        found = target.load(name)
+        assert {row for row, _ in found.widths} >= set(found.precisions)
+        assert found.width("fp32").mac_ns == found.costs.mac_ns
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("fp16      = {", "fp17      = {"),
+        ("{ mac_ns = 0.06, ", "{ "),
+        ("int8_weight = 64", "int8_weight = 128"),
+        ("int8_weight = 64", 'int8_weight = "64"'),
+    ],
+)
+def test_a_wrong_table_of_precisions_is_refused(old: str, new: str) -> None:
+    text = (folder("targets") / "torch-cpu" / "target.toml").read_text(encoding="utf-8")
+    assert old in text
+    with pytest.raises(UserError, match="CS0802"):
+        target.parse("torch-cpu", text.replace(old, new))

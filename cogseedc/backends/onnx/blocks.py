@@ -11,7 +11,7 @@ from cogseedc.backends.onnx.builder import Place, Region, branch
 from cogseedc.backends.onnx.fusion import FusedWrite, outputs_of
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import Dimension
-from cogseedc.backends.plan.model import Block, Enter, Slot, SpaceId, Strategy, Wrap
+from cogseedc.backends.plan.model import ROOT, Block, Enter, Slot, SpaceId, Strategy, Wrap
 from cogseedc.ir import Dtype
 
 FALSE = np.array(False)
@@ -89,7 +89,10 @@ def _write(
     over = previous or ("" if index is None else steps.joins.full(then, type, output.space))
     written = steps.joins.overwrite(then, over, value, type, source, output.space)
     kept = previous or steps.joins.full(other, type, output.space)
-    return results.add(written, kept, type.dtype, steps.dims(type, output.space))
+    dims = steps.dims(type, output.space)
+    if type.batch is not None and output.space != ROOT:
+        dims[type.batch] = None  # where the join's own space is not run, zeros have a row and what went before has none
+    return results.add(written, kept, type.dtype, dims)
 
 
 def _give(steps: Steps, then: Region, other: Region, results: _Results, slot: Slot) -> int:

@@ -145,6 +145,8 @@ def _foldable(graph: Graph) -> dict[NodeId, str]:
         node = graph[id]
         if not isinstance(node, Call) or any(s.value is None for t in node.types for s in t.shape):
             continue
+        if node.op == "size_value":  # folded where the size is known; the others are read off the inputs
+            continue
         if node.op == "dequantize":  # the runtime has to see that a layer multiplies integers
             continue
         sources = [v.node for v in wiring.operands(id) if v]

@@ -163,10 +163,18 @@ def _compose(region: Region, outer: str, inner: str) -> str:
 
 
 def _reduce(region: Region, op_type: str, parts: list[str]) -> str:
-    """All parts, combined pairwise; no part at all is the neutral element."""
+    """All parts, combined pairwise; no part at all is the neutral element.
+
+    What begins alike is computed once: of n exits in a row, the arms ask n times for all that came before.
+    """
     if not parts:
         return region.constant(np.array(op_type == "And"))
-    return reduce(lambda a, b: region.node(op_type, [a, b]), parts)
+
+    def both(a: str, b: str) -> str:
+        key = (op_type, a, b)
+        return region.find(key) or region.keep(key, region.node(op_type, [a, b]))
+
+    return reduce(both, parts)
 
 
 def _batch_source(plan: Plan) -> tuple[str, int] | None:

@@ -86,12 +86,29 @@ class Steps:
             return found
         if self.weights.fixed(slot.node):
             return self.weights.initializer(region, slot.node, slot.port)
+        if self.weights.late(slot.node):
+            return self._late(region, slot)
         node = self.plan.graph[slot.node]
         if isinstance(node, Constant):
             return region.constant(literal(node))
         if isinstance(node, Input | Knob) and (slot.space == ROOT or self.type(slot).batch is None):
             return node.name
         return self._inherited(slot)
+
+    def _late(self, region: Region, slot: Slot) -> str:
+        """A weight's integers as real numbers, made in the region that reads them: only there a kernel fuses them."""
+        key = ("late", slot.node, slot.port)
+        found = region.local(key)
+        if found is not None:
+            return found
+        call = self.plan.graph[slot.node]
+        assert isinstance(call, Call)
+        operands = self.plan.graph.wiring().operands(slot.node)
+        slots = [None if v is None else Slot(v.node, v.port, ROOT) for v in operands]
+        args = [self.value(region, s) if s else "" for s in slots]
+        inputs = [self.type(s) if s else None for s in slots]
+        result = self.ops[call.op].onnx(CallSite(region, self.sizes, slot.space, call, args, inputs))
+        return region.keep(key, str(result))
 
     def _inherited(self, slot: Slot) -> str:
         """A value that an ancestor computed and that needs no gather here."""
@@ -146,7 +163,7 @@ class Steps:
 
     def _run(self, region: Region, step: Run, space: SpaceId) -> None:
         node = self.plan.graph[step.node]
-        if self.weights.fixed(step.node):
+        if self.weights.fixed(step.node) or self.weights.late(step.node):
             return
         match node:
             case Call():
@@ -202,7 +219,7 @@ class Steps:
         if type.batch is None and self.rows.guard(source.space, target) is None:
             return value
         zeros = self.joins.full(region, type, target)
-        return self.joins.write(region, zeros, value, type, self.dims(type, target), source.space, target)
+        return self.joins.write(region, zeros, value, type, self.dims(type, target, open=True), source.space, target)
 
     def _join(self, region: Region, step: Join) -> str:
         target = step.output.space
@@ -215,7 +232,7 @@ class Steps:
             if total is None and runs_whole(self.rows, source, target):
                 total = self.joins.full(region, type, target)
             previous = total or self.joins.full(region, type, target)
-            total = self.joins.write(region, previous, value, type, self.dims(type, target), source, target)
+            total = self.joins.write(region, previous, value, type, self.dims(type, target, open=True), source, target)
         return total or self.joins.full(region, type, target)
 
     def base(self, region: Region, step: Join) -> str | None:
@@ -240,7 +257,7 @@ class Steps:
             value = self.arm(region, write, type)
             if write.weight is not None:
                 value = weighted(region, node, arm, value, self.value(region, write.weight))
-            total = self.joins.add(region, total, value, type, self.dims(type, target), write.value.space, target)
+            total = self.joins.add(region, total, value, type, self.dims(type, target, open=True), write.value.space, target)
         if step.otherwise is None:
             return total
         taken = [aligned_choice(region, type, self.rows.choice(region, c)) for c in step.taken]

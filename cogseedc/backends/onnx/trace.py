@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from onnx import TensorProto, ValueInfoProto
 from cogseedc.backends.onnx.builder import Place, Region, branch
 from cogseedc.backends.onnx.tensors import Dimension, info
 from cogseedc.backends.plan.model import ROOT, GateReport, Plan, Slot, Space, Strategy
-from cogseedc.ir import Dtype
+from cogseedc.ir import Dtype, Gate, GateKind, NodeId
 
 if TYPE_CHECKING:
     from cogseedc.backends.onnx.steps import Steps
@@ -24,7 +25,9 @@ SWITCH = "cogseed.trace"
 def slots(plan: Plan) -> Iterator[Slot]:
     """What the trace reads."""
     for report in plan.gates:
-        yield report.indices or report.decision
+        yield report.decision
+        if report.indices:
+            yield report.indices
 
 
 def emit_trace(steps: Steps, root: Region) -> tuple[ValueInfoProto, list[ValueInfoProto]]:
@@ -37,7 +40,7 @@ def emit_trace(steps: Steps, root: Region) -> tuple[ValueInfoProto, list[ValueIn
     switch = info(root.shared.names.unique(SWITCH), Dtype.BOOL, [])
     root.initializer(switch.name, np.array(False))
     then, other = Region(root.shared, root), Region(root.shared, root)
-    inner = [*(_gate(steps, then, g) for g in steps.plan.gates), *(_rows(steps, then, s) for s in _spaces(steps.plan))]
+    inner = [*_gates(steps, then), *(_rows(steps, then, s) for s in _spaces(steps.plan))]
     empty = [_nothing(other, value.rank) for value in inner]
     types = [(Dtype.I64, value.dims) for value in inner]
     names = [value.name for value in inner]
@@ -67,16 +70,96 @@ def _nothing(region: Region, rank: int) -> str:
     return region.constant(np.full([0] * rank, -1, np.int64))
 
 
-def _gate(steps: Steps, region: Region, report: GateReport) -> _Traced:
-    region.shared.place = Place(f"/trace/{report.name}", "trace")
+_UNREACHED = -2
+"""Where a k-of-n gate was not reached, while the trace is made: to tell it from a dropped slot, -1."""
+
+
+def _gates(steps: Steps, region: Region) -> Iterator[_Traced]:
+    """Every gate's decisions; gates come before those whose reach they decide."""
+    earlier: dict[NodeId, str] = {}
+    for report in steps.plan.gates:
+        region.shared.place = Place(f"/trace/{report.name}", "trace")
+        value = earlier[report.gate] = _laid_out(steps, region, report, earlier)
+        if report.indices:
+            value = region.node("Max", [value, _integer(region, -1)])
+        dims: list[Dimension] = [None] * steps.type(report.indices or report.decision).rank
+        yield _Traced(region.shared.names.unique(f"trace.{report.name}"), value, dims)
+
+
+def _laid_out(steps: Steps, region: Region, report: GateReport, earlier: Mapping[NodeId, str]) -> str:
+    """A gate's decisions at the rows of the batch; where it was not reached -1, of k-of-n -2."""
     slot = report.indices or report.decision
     type = steps.type(slot).with_dtype(Dtype.I64)
-    value = region.node("Cast", [steps.value(region, slot)], to=TensorProto.INT64)
-    dims = steps.dims(type, ROOT)
+    value = _arms(steps, region, report)
+    absent = _UNREACHED if report.indices else -1
     if slot.space != ROOT:
-        unreached = steps.joins.full(region, type, ROOT, -1)
-        value = steps.joins.write(region, unreached, value, type, dims, slot.space, ROOT)
-    return _Traced(region.shared.names.unique(f"trace.{report.name}"), value, [None] * type.rank)
+        unreached = steps.joins.full(region, type, ROOT, absent)
+        value = steps.joins.write(region, unreached, value, type, steps.dims(type, ROOT), slot.space, ROOT)
+    if report.reached == ((),):
+        return value
+    gate = _gate_of(steps, report.gate)
+    terms = [_all(region, "And", [_held(steps, region, earlier, c, gate) for c in term]) for term in report.reached]
+    return region.node("Where", [_all(region, "Or", terms), value, _integer(region, absent)])
+
+
+def _arms(steps: Steps, region: Region, report: GateReport) -> str:
+    """The arm that was decided; of k-of-n the indices, -1 in slots that the mask lost."""
+    decision = steps.value(region, report.decision)
+    if report.indices is None:
+        return region.node("Cast", [decision], to=TensorProto.INT64)
+    indices = steps.value(region, report.indices)
+    selected = region.node("GatherElements", [decision, region.node("Max", [indices, _integer(region, 0)])], axis=-1)
+    kept = region.node("And", [selected, region.node("GreaterOrEqual", [indices, _integer(region, 0)])])
+    return region.node("Where", [kept, indices, _integer(region, -1)])
+
+
+def _held(
+    steps: Steps,
+    region: Region,
+    earlier: Mapping[NodeId, str],
+    condition: tuple[NodeId, tuple[int, ...], bool],
+    of: Gate,
+) -> str:
+    """Where an earlier gate's trace has one of some arms, laid along the axes of the trace of `of`."""
+    id, arms, negated = condition
+    trace, asked = earlier[id], _gate_of(steps, id)
+    found = _all(region, "Or", [region.node("Equal", [trace, _integer(region, arm)]) for arm in arms])
+    if asked.kind is GateKind.MANY:
+        last = asked.type.rank - 1
+        found = _any(region, found, last)
+        if negated:
+            lost = _any(region, region.node("Equal", [trace, _integer(region, _UNREACHED)]), last)
+            found = region.node("Not", [region.node("Or", [found, lost])])
+    batch = of.type.batch
+    if asked.type.batch is None:
+        return found
+    if batch is None:
+        return _any(region, found)
+    later = of.type.rank - 1 - batch
+    axes = region.constant(np.arange(1, 1 + later, dtype=np.int64)) if later else ""
+    return region.node("Unsqueeze", [found, axes]) if later else found
+
+
+def _any(region: Region, value: str, axis: int | None = None) -> str:
+    """Whether an element along an axis, or of all, is true. A sum is right for no element too, though not over a
+    negative axis: of an empty tensor ONNX Runtime 1.31 then reduces nothing."""
+    axes = [] if axis is None else [region.constant(np.array([axis], np.int64))]
+    total = region.node("ReduceSum", [region.node("Cast", [value], to=TensorProto.INT64), *axes], keepdims=0)
+    return region.node("Greater", [total, _integer(region, 0)])
+
+
+def _all(region: Region, op_type: str, parts: Sequence[str]) -> str:
+    return reduce(lambda a, b: region.node(op_type, [a, b]), parts)
+
+
+def _integer(region: Region, value: int) -> str:
+    return region.constant(np.array(value, np.int64))
+
+
+def _gate_of(steps: Steps, id: NodeId) -> Gate:
+    gate = steps.plan.graph[id]
+    assert isinstance(gate, Gate), "a report is of a gate"
+    return gate
 
 
 def _rows(steps: Steps, region: Region, space: Space) -> _Traced:

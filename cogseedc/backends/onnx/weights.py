@@ -5,7 +5,7 @@ A convolution whose weight is captured from outside its If loses ONNX Runtime's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,10 @@ class Weights:
     def fixed(self, node: NodeId) -> bool:
         """Whether a node's values are known now."""
         return node in self._folding or isinstance(self._graph[node], Weight)
+
+    def late(self, node: NodeId) -> bool:
+        """Whether a node makes real numbers of a weight's integers: that is done beside each of its readers."""
+        return is_late(self._graph, self._folding, node)
 
     def initializer(self, region: Region, node: NodeId, port: int) -> str:
         """Name of the initialiser, made where it is first asked for."""
@@ -82,11 +86,28 @@ def _readers(plan: Plan, folding: Folding) -> dict[tuple[NodeId, int], tuple[int
 
 
 def _reads(plan: Plan, folding: Folding, step: Step) -> Iterator[Slot]:
-    if isinstance(step, Run) and step.node in folding:
+    if isinstance(step, Run) and (step.node in folding or is_late(plan.graph, folding, step.node)):
         return
-    for slot in inputs_of(step, plan):
+    for slot in _behind(plan.graph, folding, inputs_of(step, plan)):
         if slot.node in folding or isinstance(plan.graph[slot.node], Weight):
             yield slot
+
+
+def _behind(graph: Graph, folding: Folding, slots: Iterable[Slot]) -> Iterator[Slot]:
+    """The slots, and in place of late ones what these read."""
+    for slot in slots:
+        if is_late(graph, folding, slot.node):
+            yield from (Slot(v.node, v.port, slot.space) for v in graph.wiring().operands(slot.node) if v)
+        else:
+            yield slot
+
+
+def is_late(graph: Graph, folding: Folding, id: NodeId) -> bool:
+    """Whether a node is a `dequantize` of what is known before the run."""
+    node = graph[id]
+    if not isinstance(node, Call) or node.op != "dequantize":
+        return False
+    return all(v is None or v.node in folding or isinstance(graph[v.node], Weight) for v in graph.wiring().operands(id))
 
 
 def _is_convolution(graph: Graph, step: Step) -> bool:

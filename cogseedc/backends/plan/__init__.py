@@ -138,7 +138,7 @@ def _assemble(
     training: bool,
 ) -> Plan:
     graph = items.graph
-    outputs = tuple((id, _result(items, id)) for id in order if isinstance(graph[id], Output))
+    outputs = tuple((id, _result(items, id)) for id, node in graph.nodes() if isinstance(node, Output))
     spaces = items.finish(labels(graph, items.spaces.drafts))
     steps = schedule(items)
     runs = [step for _, body in steps for step in body if isinstance(step, Run)]

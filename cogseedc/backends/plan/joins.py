@@ -36,7 +36,7 @@ def merge(
     decided = all(v.node in literals.gates for v in given[count : 2 * count]) and all(
         axes in ((), (node.type.batch,)) for axes in node.axes
     )
-    sparse = decided and any(_space(items, v, at) != at for v in given[:count] + given[2 * count :])
+    sparse = decided and any(_space(items, node, v, at) != at for v in given[:count] + given[2 * count :])
     if sparse and node.mode is MergeMode.SELECT:
         _select(items, literals, id, node, given, at)
     elif sparse and node.mode in _ADDED and _reachable(items, literals, node, given, at):
@@ -45,10 +45,13 @@ def merge(
         items.run(id, at, operands, 1)
 
 
-def _space(items: Items, value: Value, at: SpaceId) -> SpaceId:
-    """Where a value's rows are taken from: its home, if that lies below `at`."""
+def _space(items: Items, node: Merge, value: Value, at: SpaceId) -> SpaceId:
+    """Where a value's rows are taken from: its home, if that lies below `at`.
+
+    What has no batch axis is there for every row; only a merge without one has to ask whether it was computed.
+    """
     home = items.home.get(value.node, ROOT)
-    if home == at or not items.batched(value):
+    if home == at or (not items.batched(value) and node.type.batch is not None):
         return at
     return home if items.spaces.common(home, at) == at else at
 
@@ -83,14 +86,14 @@ def _arms(items: Items, literals: Literals, node: Merge, given: list[Value], at:
         gate = given[count + i].node
         chosen = earlier | _taken(literals, gate, arm)
         if _possible(literals, guard, chosen):
-            found.append(Arm(i, given[i], _space(items, given[i], at), chosen, earlier))
+            found.append(Arm(i, given[i], _space(items, node, given[i], at), chosen, earlier))
         rest = literals.not_taken(gate, arm)
         if rest == FALSE:
             return found
         earlier |= rest.terms[0]
     if node.otherwise and _possible(literals, guard, earlier):
         value = given[2 * count]
-        found.append(Arm(count, value, _space(items, value, at), earlier, earlier))
+        found.append(Arm(count, value, _space(items, node, value, at), earlier, earlier))
     return found
 
 

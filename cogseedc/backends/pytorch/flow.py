@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cogseedc.backends.names import field_name
-from cogseedc.backends.plan.model import ROOT, Block, Enter, GateReport, Run, Slot, SpaceId, Strategy, Wrap
+from cogseedc.backends.plan.model import ROOT, Block, Enter, GateReport, Run, Slot, Space, SpaceId, Strategy, Wrap
 from cogseedc.backends.pytorch.body import Body, Device, Key, Nothing, Rows, Symbol, Taken, spread_out
 from cogseedc.backends.pytorch.literal import DTYPES, literal, typed
 from cogseedc.backends.pytorch.program import Program
@@ -111,9 +111,8 @@ def plan_methods(program: Program, taken: Sequence[str]) -> list[Method]:
         _call(program, main, block, method)
     tracing = trace_method(program, "_plan_trace")
     results = [(field_name(_output(program, id).name), program.value(main, slot)) for id, slot in program.plan.outputs]
-    counts = [
-        f"{literal(m.name[1:])}: {_count(program, main, b)}" for b, m in zip(program.plan.blocks, blocks, strict=True)
-    ]
+    spaces = [space for space in program.plan.spaces if space.id != ROOT]
+    counts = [f"{literal(space.name)}: {_count(program, main, space)}" for space in spaces]
     traced = [main.read(k) for k in tracing.parameters]
     for line in spread_out("result = Result(", [f"{name}={value}" for name, value in results], ")"):
         main.say(line)
@@ -231,12 +230,12 @@ def _above(program: Program, space: SpaceId) -> SpaceId:
     return ROOT if inner == ROOT else program.above(inner)
 
 
-def _count(program: Program, main: Main, block: Block) -> str:
-    """How many rows a block was run for."""
-    inner = program.compact(block.space)
+def _count(program: Program, main: Main, space: Space) -> str:
+    """How many rows a space was run for."""
+    inner = program.compact(space.id)
     rows = main.read(Symbol(BATCH)) if inner == ROOT else f"{main.read(Rows(inner, program.above(inner)))}.shape[0]"
-    if program.space(block.space).strategy is Strategy.BRANCH:
-        return f"{rows} if {main.read(Taken(block.space))} else 0"
+    if space.strategy is Strategy.BRANCH:
+        return f"{rows} if {main.read(Taken(space.id))} else 0"
     return rows
 
 

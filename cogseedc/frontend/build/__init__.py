@@ -9,12 +9,14 @@ from cogseedc.diagnostics import Diagnostics, UserError
 from cogseedc.frontend import ast
 from cogseedc.frontend.build import calls, costs, decisions, expressions, regions, seeds, statements
 from cogseedc.frontend.build.core import Builder, SizeFound
+from cogseedc.frontend.build.expansion import Expansion
+from cogseedc.frontend.build.irtext import is_ir, read_ir
 from cogseedc.frontend.build.model import (
     BROKEN,
     BrokenUse,
     BuildError,
-    Configured,
     Builtin,
+    Configured,
     Elaborated,
     Frame,
     GateRef,
@@ -28,9 +30,8 @@ from cogseedc.frontend.build.model import (
     SeedRef,
     mistake,
 )
-from cogseedc.frontend.build.irtext import is_ir, read_ir
 from cogseedc.frontend.build.names import suggestion
-from cogseedc.ir import Dtype, Origin
+from cogseedc.ir import Dtype, Exit, Gate, Origin, Output
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.source import Span
@@ -109,7 +110,9 @@ def elaborate(
     return None if diagnostics.failed else result
 
 
-def _builder(diagnostics: Diagnostics, limits: Limits, sizes: dict[str, int], shapes: dict[str, tuple[int, ...]]) -> Builder:
+def _builder(
+    diagnostics: Diagnostics, limits: Limits, sizes: dict[str, int], shapes: dict[str, tuple[int, ...]]
+) -> Builder:
     return Builder(diagnostics, limits, EVALUATORS, RUNNERS, sizes, shapes)
 
 
@@ -117,7 +120,7 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
     declaration = ref.declaration
     if is_ir(declaration):
         graph = read_ir(declaration, b.limits, b.report)
-        return Elaborated(graph, declaration.name.text, declaration.doc, None, (), (), (), (), True)
+        return Elaborated(graph, declaration.name.text, declaration.doc, None, (), (), (), (), positional=True)
     try:
         statics = _set(b, ref, options)
         instance, budgets = seeds.export(b, ref, statics, Origin())
@@ -126,12 +129,29 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
         return None
     except BrokenUse:
         return None
-    version = next((m.values[0].text for m in declaration.members if isinstance(m, ast.Meta) and m.kind == "version"), None)
+    version = next(
+        (m.values[0].text for m in declaration.members if isinstance(m, ast.Meta) and m.kind == "version"), None
+    )
     sites = tuple(s for s in instance.exit_scopes)
     return Elaborated(
-        b.graph, declaration.name.text, declaration.doc, version, sites, budgets, tuple(dict.fromkeys(b.requirements)),
+        b.graph,
+        declaration.name.text,
+        declaration.doc,
+        version,
+        sites,
+        budgets,
+        tuple(dict.fromkeys(b.requirements)),
         tuple((k, str(v)) for k, v in statics.items() if isinstance(v, (bool, int, float, str, tuple))),
+        _coupled(b),
     )
+
+
+def _coupled(b: Builder) -> bool:
+    """Whether an output or a decision depends on other samples of the batch."""
+    for id, node in b.graph.nodes():
+        if isinstance(node, (Exit, Gate, Output)) and any(v and v.node in b.coupled for v in b.graph.feeds(id)):
+            return True
+    return False
 
 
 def _set(b: Builder, ref: SeedRef, options: Options) -> dict[str, Item]:
@@ -140,7 +160,9 @@ def _set(b: Builder, ref: SeedRef, options: Options) -> dict[str, Item]:
     scope = seeds.module_scope(ref.module)
     frame = Frame(scope, Instance(declaration, "", (), None), "", "", {}, Origin())
     given = tuple((name, b.evaluate(frame, expr)) for name, expr in options.statics)
-    configured = Configured(ref, (), given, (), options.statics[0][1].span if options.statics else declaration.name.span)
+    configured = Configured(
+        ref, (), given, (), options.statics[0][1].span if options.statics else declaration.name.span
+    )
     return dict(seeds.static_arguments(b, frame, ref, configured))
 
 
@@ -149,8 +171,12 @@ def _exported(file: ast.File, module: Module, options: Options, diagnostics: Dia
     if options.seed is not None:
         chosen = [s for s in own if s.name.text == options.seed]
         if not chosen:
-            diagnostics.error("CS0503", f"the file has no seed `{options.seed}`", file.span,
-                              help=suggestion(options.seed, [s.name.text for s in own]))
+            diagnostics.error(
+                "CS0503",
+                f"the file has no seed `{options.seed}`",
+                file.span,
+                help=suggestion(options.seed, [s.name.text for s in own]),
+            )
             return None
         return SeedRef(chosen[0], module)
     exported = [s for s in own if s.exported]
@@ -159,18 +185,49 @@ def _exported(file: ast.File, module: Module, options: Options, diagnostics: Dia
 
 def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits: Limits, done: set[int]) -> None:
     """Seeds that nothing uses are checked too, each alone, where their static parameters have defaults."""
-    for item in file.items:
-        if not isinstance(item, ast.SeedDeclaration) or id(item) in done or not seeds.unsized(item.parameters):
-            continue
-        inputs = [a.name.text for m in item.members if isinstance(m, ast.Port) and m.direction == "in" for a in m.type.axes if a.name and not a.size]
-        b = _builder(diagnostics, limits, {name: 8 for name in inputs if name != "N"}, {})
+    rest = [
+        i
+        for i in file.items
+        if isinstance(i, ast.SeedDeclaration) and id(i) not in done and seeds.unsized(i.parameters)
+    ]
+    expansion = Expansion()
+    steps = {id(item): expansion.of_seed(SeedRef(item, module)) for item in rest}
+    large = [item for item in rest if steps[id(item)] > limits.nodes]
+    if large and not diagnostics.failed:
+        message = f"`{large[0].name.text}` expands to at least {steps[id(large[0])]:,} calls and turns; the limit is {limits.nodes:,}"
+        diagnostics.error("CS0606", message, large[0].name.span)
+    for item in rest:
+        if diagnostics.failed and steps[id(item)] > limits.nodes // 100:
+            continue  # the seeds that it uses are checked alone, and this one when there is nothing else to mend
+        inputs = [
+            a.name.text
+            for m in item.members
+            if isinstance(m, ast.Port) and m.direction == "in"
+            for a in m.type.axes
+            if a.name and not a.size
+        ]
+        found = Diagnostics(diagnostics.limit)
+        b = _builder(found, limits, {name: 8 for name in inputs if name != "N"}, {})
         try:
             ref = SeedRef(item, module)
             seeds.export(b, ref, _set(b, ref, Options()), Origin())
         except BuildError as error:
             b.report(error)
         except (BrokenUse, SizeFound):
-            continue
+            pass
+        for diagnostic in found:
+            if diagnostic.code not in _OF_SIZES:
+                diagnostics.add(diagnostic)
+
+
+_OF_SIZES = frozenset(
+    f"CS0{number}"
+    for number in (
+        *(205, 206, 209, 230, 234, 235, 239, 240, 242, 247, 304, 310, 314, 315, 316, 317, 318, 322, 323, 355),
+        *(408, 411, 605),
+    )
+)
+"""What may be wrong with a seed only for the sizes that it is checked alone with."""
 
 
 class Modules:
@@ -187,9 +244,18 @@ class Modules:
             return self._loaded[key]
         if key in self._loading:
             path = " -> ".join([*self._loading[self._loading.index(key) :], key])
-            raise mistake("CS0504", f"the imports form a cycle: {path}", span or file.span, help="move what both need into a third file")
+            raise mistake(
+                "CS0504",
+                f"the imports form a cycle: {path}",
+                span or file.span,
+                help="move what both need into a third file",
+            )
         if len(self._loaded) + len(self._loading) >= self._limits.imported_files:
-            raise mistake(Limits.code("imported_files"), f"more than {self._limits.imported_files} files are imported", span or file.span)
+            raise mistake(
+                Limits.code("imported_files"),
+                f"more than {self._limits.imported_files} files are imported",
+                span or file.span,
+            )
         self._loading.append(key)
         lost = {name: BROKEN for name in sorted(file.suspects) if not expressions.is_axis_name(name)}
         module = Module(key, {**lost, **BUILTIN_NAMES}, {})
@@ -222,7 +288,12 @@ class Modules:
         if name.text in module.spans:
             from cogseedc.diagnostics import Label
 
-            raise mistake("CS0202", f"`{name.text}` is defined twice in this file", name.span, Label(module.spans[name.text], "first here"))
+            raise mistake(
+                "CS0202",
+                f"`{name.text}` is defined twice in this file",
+                name.span,
+                Label(module.spans[name.text], "first here"),
+            )
         module.names[name.text] = item
         module.spans[name.text] = name.span
 
@@ -233,7 +304,12 @@ class Modules:
         try:
             value = b.evaluate(frame, item.value)
             if len(b.graph):
-                raise mistake("CS0212", "a constant is known at compile time", item.value.span, help="tensors are made in a seed's body")
+                raise mistake(
+                    "CS0212",
+                    "a constant is known at compile time",
+                    item.value.span,
+                    help="tensors are made in a seed's body",
+                )
             self._define(module, item.name, value)
         except BuildError as error:
             self._report(error)
@@ -256,7 +332,9 @@ class Modules:
         for wanted in item.names:
             text = wanted.name.text
             if text not in imported.spans:
-                raise mistake("CS0505", f"`{item.path}` has no `{text}`", wanted.span, help=suggestion(text, imported.spans))
+                raise mistake(
+                    "CS0505", f"`{item.path}` has no `{text}`", wanted.span, help=suggestion(text, imported.spans)
+                )
             self._define(module, wanted.alias, imported.names[text])
 
 

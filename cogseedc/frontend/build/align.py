@@ -40,7 +40,9 @@ def aligned(
     return result, tuple(names)
 
 
-def promoted(b: Builder, frame: Frame, op: str, items: Sequence[Item | None], spans: Sequence[Span]) -> list[Tensor | None]:
+def promoted(
+    b: Builder, frame: Frame, op: str, items: Sequence[Item | None], spans: Sequence[Span]
+) -> list[Tensor | None]:
     """Operands as tensors of one dtype; a literal takes the others' dtype."""
     logical = op.startswith("logical_")
     first = 1 if op == "where" else 0
@@ -132,7 +134,9 @@ def _mapping(small: TensorType, host: TensorType) -> tuple[int | None, ...] | No
     return tuple(result)
 
 
-def _equal_sizes(b: Builder, tensor: Tensor, host: Tensor, mapping: Sequence[int | None], where: Span, span: Span) -> Tensor:
+def _equal_sizes(
+    b: Builder, tensor: Tensor, host: Tensor, mapping: Sequence[int | None], where: Span, span: Span
+) -> Tensor:
     """The tensor with the host's sizes where they must be equal. Raises BuildError where they never are."""
     axes = list(tensor.type.axes)
     for i, target in enumerate(mapping):
@@ -144,8 +148,10 @@ def _equal_sizes(b: Builder, tensor: Tensor, host: Tensor, mapping: Sequence[int
         if not b.require_equal(mine.size, theirs.size, where):
             label = f"axis {mine.name or theirs.name or target}"
             raise mistake(
-                "CS0234", f"`{tensor.type}` and `{host.type}` differ in {label}: {mine.size} and {theirs.size}",
-                where, *([Label(span, "combined here")] if span != where else []),
+                "CS0234",
+                f"`{tensor.type}` and `{host.type}` differ in {label}: {mine.size} and {theirs.size}",
+                where,
+                *([Label(span, "combined here")] if span != where else []),
                 help="make the sizes equal, or one of them 1",
             )
         axes[i] = Axis(mine.name, theirs.size)

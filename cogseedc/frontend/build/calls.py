@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.align import aligned
 from cogseedc.frontend.build.core import Builder, described, join
-from cogseedc.frontend.build.expressions import is_axis_name, select
+from cogseedc.frontend.build.expressions import elementwise, is_axis_name, select
 from cogseedc.frontend.build.model import (
+    BuildError,
     Builtin,
     Bundle,
     Configured,
@@ -24,8 +26,8 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
-from cogseedc.frontend.build.statics import function, integer, is_static, number
-from cogseedc.ir import Axis, AxisArg, OpSpec, RuleError, Size, Static
+from cogseedc.frontend.build.statics import arithmetic, function, integer, is_static, number
+from cogseedc.ir import Axis, AxisArg, GateKind, OpSpec, RuleError, Size, Static
 from cogseedc.ops import OPS, bind
 from cogseedc.source import Span
 
@@ -71,8 +73,12 @@ def configure(b: Builder, frame: Frame, expr: ast.Configure) -> Item:
 def _static_argument(b: Builder, frame: Frame, expr: ast.Expr) -> Item:
     item = b.evaluate(frame, expr)
     if isinstance(item, (Tensor, GateRef, Top)):
-        raise mistake("CS0212", f"static arguments are known at compile time, but this is {described(item)}", expr.span,
-                      help="what is computed at run time stands in (...), not in [...]")
+        raise mistake(
+            "CS0212",
+            f"static arguments are known at compile time, but this is {described(item)}",
+            expr.span,
+            help="what is computed at run time stands in (...), not in [...]",
+        )
     return item
 
 
@@ -107,7 +113,12 @@ def pipe(b: Builder, frame: Frame, expr: ast.Pipe) -> Item:
 
 
 def evaluated(
-    b: Builder, frame: Frame, target: Item, arguments: Sequence[ast.Argument], first: tuple[Item, ...], spans: tuple[Span, ...]
+    b: Builder,
+    frame: Frame,
+    target: Item,
+    arguments: Sequence[ast.Argument],
+    first: tuple[Item, ...],
+    spans: tuple[Span, ...],
 ) -> Given:
     """Arguments in `(...)`, after those that a pipe brings."""
     if isinstance(target, Builtin) and target.name == "cost":
@@ -142,8 +153,9 @@ def invoke(b: Builder, frame: Frame, target: Item, given: Given, expr: ast.Apply
             return _builtin(b, frame, target, given, expr)
         case SeedRef() | Configured(target=SeedRef()):
             return b.evaluators[SeedRef](b, frame, (target, given, span))
-        case Shared(target=inner, prefix=prefix, name=name):
-            shared = replace(frame, weights=prefix, calls=join(frame.calls, name), counts={})
+        case Shared(target=inner, prefix=prefix, name=name, origin=origin):
+            origin = replace(origin, forced_bits=frame.origin.forced_bits)
+            shared = replace(frame, weights=prefix, calls=join(frame.calls, name), counts={}, origin=origin)
             return invoke(b, shared, inner, given, expr)
     raise mistake("CS0213", f"{described(target)} cannot be called", span, help="operations and seeds can")
 
@@ -160,8 +172,14 @@ def _builtin(b: Builder, frame: Frame, target: Item, given: Given, expr: ast.App
 
 def operation(b: Builder, frame: Frame, spec: OpSpec, target: Configured, given: Given, span: Span) -> Item:
     """One call of the catalogue; static when everything given is."""
-    items = [i for i in given.positional]
-    if items and not given.keywords and not target.positional and not target.keywords and all(is_static(i) and not isinstance(i, (bool, str)) for i in items):
+    items = list(given.positional)
+    if (
+        items
+        and not given.keywords
+        and not target.positional
+        and not target.keywords
+        and all(is_static(i) and not isinstance(i, (bool, str)) for i in items)
+    ):
         value = function(spec.name, [number(i, span) for i in items], span)
         if value is not None:
             return value
@@ -170,12 +188,28 @@ def operation(b: Builder, frame: Frame, spec: OpSpec, target: Configured, given:
     if spec.name in ("minimum", "maximum") or spec.aligned:
         return _aligned(b, frame, spec, statics, slots, spans, span)
     tensors = [b.tensor(frame, item, at) if item is not None else None for item, at in zip(slots, spans, strict=True)]
-    results = b.call(frame, spec.name, tensors, span, statics, spans)
+    try:
+        results = b.call(frame, spec.name, tensors, span, statics, spans)
+    except BuildError as error:  # a gate is a number in arithmetic, and a decision where only that fits
+        decided = [i.decision if _yes_or_no(i) else t for i, t in zip(slots, tensors, strict=True)]
+        if error.diagnostic.code != "CS0305" or decided == tensors:
+            raise
+        results = b.call(frame, spec.name, decided, span, statics, spans)
     return results[0] if len(results) == 1 else results
 
 
+def _yes_or_no(item: Item | None) -> TypeGuard[GateRef]:
+    return isinstance(item, GateRef) and item.kind is GateKind.BOOL
+
+
 def _aligned(
-    b: Builder, frame: Frame, spec: OpSpec, statics: dict[str, Static], slots: list[Item | None], spans: list[Span], span: Span
+    b: Builder,
+    frame: Frame,
+    spec: OpSpec,
+    statics: dict[str, Static],
+    slots: list[Item | None],
+    spans: list[Span],
+    span: Span,
 ) -> Item:
     operands, names = aligned(b, frame, spec.name, slots, spans, span)
     result = b.call(frame, spec.name, operands, span, statics, spans)[0]
@@ -189,8 +223,10 @@ def bound(b: Builder, spec: OpSpec, target: Configured) -> dict[str, Static]:
     """Static arguments bound to the operation's parameters."""
     try:
         return bind(
-            spec, tuple(_static(v, target.span) for v in target.positional),
-            {k: _static(v, target.span) for k, v in target.keywords}, target.named,
+            spec,
+            tuple(_static(v, target.span) for v in target.positional),
+            {k: _static(v, target.span) for k, v in target.keywords},
+            target.named,
         )
     except RuleError as error:
         raise mistake(error.code, error.message, target.span, help=error.help) from None
@@ -228,21 +264,31 @@ def _slots(b: Builder, spec: OpSpec, given: Given, span: Span) -> tuple[list[Ite
             spans[at:] = [s for _, s in items[at:]]
             break
         if at >= len(plain):
-            raise mistake("CS0319", f"`{spec.name}` takes {len(plain)} operands, not {len(items)}", where,
-                          help=_operands_help(spec))
+            raise mistake(
+                "CS0319",
+                f"`{spec.name}` takes {len(plain)} operands, not {len(items)}",
+                where,
+                help=_operands_help(spec),
+            )
         slots[plain[at]], spans[plain[at]] = item, where
     for (name, item), where in zip(given.keywords, given.spans[len(given.positional) :], strict=True):
         place = next((i for i, o in enumerate(spec.operands) if o.name == name), None)
         if place is None:
             static = any(p.name == name for p in spec.parameters)
-            hint = f"`{name}` is static: write `{spec.name}[{name}=...]`" if static else suggestion(name, [o.name for o in spec.operands])
+            hint = (
+                f"`{name}` is static: write `{spec.name}[{name}=...]`"
+                if static
+                else suggestion(name, [o.name for o in spec.operands])
+            )
             raise mistake("CS0215", f"`{spec.name}` has no operand `{name}`", where, help=hint)
         if slots[place] is not None:
             raise mistake("CS0211", f"the operand `{name}` is given twice", where)
         slots[place], spans[place] = item, where
     for i, operand in enumerate(spec.operands):
         if slots[i] is None and not operand.optional and not operand.weight:
-            raise mistake("CS0301", f"`{spec.name}` needs the operand `{operand.name}`", span, help=_operands_help(spec))
+            raise mistake(
+                "CS0301", f"`{spec.name}` needs the operand `{operand.name}`", span, help=_operands_help(spec)
+            )
     while slots and slots[-1] is None:
         slots.pop()
         spans.pop()
@@ -269,10 +315,14 @@ def _extremum(name: str) -> Callable[..., Item]:
         items = tuple(e for i in given.positional for e in (i if isinstance(i, tuple) else (i,)))
         spec = OPS[name if len(items) == 1 else f"{name}imum"]
         target = configured or Configured(Builtin(name), (), (), (), expr.span)
+        if len(items) == 1 and isinstance(given.positional[0], tuple):
+            return items[0]  # a tuple is its elements, so as many as it has
         if len(items) < 2 or all(is_static(i) for i in items):
             return operation(b, frame, spec, target, given, expr.span)
         if configured is not None and (configured.positional or configured.keywords):
-            raise mistake("CS0210", f"`{name}` of several operands is elementwise and takes no static arguments", expr.span)
+            raise mistake(
+                "CS0210", f"`{name}` of several operands is elementwise and takes no static arguments", expr.span
+            )
         result = items[0]
         for item in items[1:]:
             pair = Given((result, item), (), (expr.span, expr.span))
@@ -301,9 +351,15 @@ def _top(b: Builder, frame: Frame, configured: Configured | None, given: Given, 
     position = _class_axis(scores, indices)
     scores = _class_last(b, frame, scores, position, at)
     classes = integer(_simple(scores.type.axes[-1].size), at, "the number of classes")
-    mask = b.one(frame, "top_mask", indices, span=expr.span, classes=AxisArg(scores.type.axes[-1].name or "E", Size.of(classes)))
+    mask = b.one(
+        frame, "top_mask", indices, span=expr.span, classes=AxisArg(scores.type.axes[-1].name or "E", Size.of(classes))
+    )
     mask = replace(mask, type=mask.type.with_axes(scores.type.axes))
-    source = scores if weights_item is None else _class_last(b, frame, b.tensor(frame, weights_item, given.spans[-1]), position, given.spans[-1])
+    source = (
+        scores
+        if weights_item is None
+        else _class_last(b, frame, b.tensor(frame, weights_item, given.spans[-1]), position, given.spans[-1])
+    )
     weights = b.one(frame, "top_weights", mask, source, span=expr.span, renormalize=renormalize)
     weights = replace(weights, type=weights.type.with_axes(scores.type.axes))
     return Top(indices, mask, weights, scores, classes, renormalize)
@@ -332,7 +388,9 @@ def _class_last(b: Builder, frame: Frame, tensor: Tensor, position: int, span: S
     return replace(moved, type=tensor.type.with_axes(tuple(tensor.type.axes[i] for i in order)))
 
 
-def _capacity(b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe) -> Item:
+def _capacity(
+    b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe
+) -> Item:
     """`capacity[c, over=T](pick)`: decisions past an expert's capacity are dropped, in index order."""
     if len(given.positional) != 1 or not isinstance(given.positional[0], (Top, GateRef)) or configured is None:
         raise mistake("CS0403", "`capacity[c, over=T](...)` takes a decision of `top[k]`", expr.span)
@@ -345,19 +403,60 @@ def _capacity(b: Builder, frame: Frame, configured: Configured | None, given: Gi
     mask = replace(mask, type=mask.type.with_axes(top.mask.type.axes))
     indices = b.one(frame, "dropped_indices", top.indices, mask, span=expr.span)
     indices = replace(indices, type=indices.type.with_axes(top.indices.type.axes))
-    weights = b.one(frame, "where", mask, top.weights, b.constant(frame, 0.0, top.weights.type.dtype, expr.span), span=expr.span)
+    weights = b.one(
+        frame, "where", mask, top.weights, b.constant(frame, 0.0, top.weights.type.dtype, expr.span), span=expr.span
+    )
     return replace(top, indices=indices, mask=mask, weights=replace(weights, type=top.weights.type))
 
 
-def _load_balance(b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe) -> Item:
+def _load_balance(
+    b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe
+) -> Item:
     if len(given.positional) != 1 or not isinstance(given.positional[0], GateRef) or given.positional[0].top is None:
         raise mistake("CS0403", "`load_balance` takes a gate of `top[k]`", expr.span)
     top = given.positional[0].top
     return b.one(frame, "load_balance", top.mask, top.scores, span=expr.span)
 
 
+def _fold(name: str, op: str) -> Callable[..., Item]:
+    """`sum((a, b))` adds the elements of a tuple, whatever their number; of one value it is the reduction."""
+
+    def run(b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe) -> Item:
+        target = configured or Configured(Builtin(name), (), (), (), expr.span)
+        if not any(isinstance(i, tuple) for i in given.positional) and len(given.positional) < 2:
+            return operation(b, frame, OPS[name], target, given, expr.span)
+        items = tuple(e for i in given.positional for e in (i if isinstance(i, tuple) else (i,)))
+        if target.positional or target.keywords or target.named:
+            raise mistake(
+                "CS0210",
+                f"`{name}` of a tuple combines its elements and takes no static arguments",
+                expr.span,
+                help="reduce the elements first, or `stack` them",
+            )
+        if not items:
+            raise mistake("CS0214", f"`{name}` of an empty tuple has no value", expr.span)
+        result = items[0]
+        for item in items[1:]:
+            result = elements(b, frame, op, result, item, expr.span)
+        if name == "mean":
+            result = elements(b, frame, "div", result, len(items), expr.span)
+        return result
+
+    return run
+
+
+def elements(b: Builder, frame: Frame, op: str, left: Item, right: Item, span: Span) -> Item:
+    """One elementwise step over two items, static when both are."""
+    if is_static(left) and is_static(right):
+        return arithmetic({"add": "+", "mul": "*", "div": "/"}[op], number(left, span), number(right, span), span)
+    return elementwise(b, frame, op, [left, right], [span, span], span)
+
+
 BUILTINS: dict[str, Callable[..., Item]] = {
     "len": _len,
+    "sum": _fold("sum", "add"),
+    "prod": _fold("prod", "mul"),
+    "mean": _fold("mean", "add"),
     "min": _extremum("min"),
     "max": _extremum("max"),
     "top": _top,

@@ -11,6 +11,7 @@ from typing import Any
 
 from cogseedc.diagnostics import Diagnostics, Label
 from cogseedc.frontend import ast
+from cogseedc.frontend.build.expansion import Expansion
 from cogseedc.frontend.build.model import (
     BROKEN,
     BrokenUse,
@@ -36,6 +37,7 @@ from cogseedc.ir import (
     InitKind,
     Node,
     NodeId,
+    Operand,
     OpSpec,
     Origin,
     Pointwise,
@@ -80,8 +82,11 @@ class Builder:
     """Anonymous gates, by the boolean that they decide on."""
     gate_refs: dict[NodeId, GateRef] = field(default_factory=dict)
     taken: dict[tuple[NodeId, int], Tensor] = field(default_factory=dict)
+    bounded: dict[tuple[Value, int], GateRef] = field(default_factory=dict)
+    """Gates of integers of unknown range, by the integer and the number of classes."""
     coupled: set[NodeId] = field(default_factory=set)
     """Nodes whose values may depend on other samples of the batch."""
+    expansion: Expansion = field(default_factory=Expansion)
     built: set[int] = field(default_factory=set)
     """Ids of the seed declarations that were instantiated."""
 
@@ -113,7 +118,8 @@ class Builder:
         """Adds a node made in `frame`. Raises BuildError past the limit of nodes."""
         if len(self.graph) >= self.limits.nodes:
             raise mistake(
-                Limits.code("nodes"), f"the program expands to more than {self.limits.nodes} nodes",
+                Limits.code("nodes"),
+                f"the program expands to more than {self.limits.nodes} nodes",
                 node.origin.span or frame.instance.declaration.span,
                 help="make static loops shorter, or raise the limit with `--limit nodes=...`",
             )
@@ -121,6 +127,16 @@ class Builder:
         if frame.arms:
             self.arms[id] = tuple((a.gate.node, a.arm) for a in frame.arms)
         return id
+
+    def foresee(self, steps: int, span: Span) -> None:
+        """Raises BuildError when so many calls and turns, which are certain, exceed the limit of nodes."""
+        if steps > self.limits.nodes:
+            raise mistake(
+                Limits.code("nodes"),
+                f"this expands to at least {steps:,} calls and turns; the limit is {self.limits.nodes:,}",
+                span,
+                help="make static loops shorter, or raise the limit with `--limit nodes=...`",
+            )
 
     def origin(self, frame: Frame, span: Span, name: str = "") -> Origin:
         return _placed(frame.origin, join(frame.calls, name), span)
@@ -157,7 +173,9 @@ class Builder:
             path = self.weight_path(frame, name)
             for weight in resolution.weights:
                 values += [None] * (weight.operand + 1 - len(values))
-                values[weight.operand] = self.weight(frame, f"{path}.{spec.operands[weight.operand].name}", weight, span)
+                values[weight.operand] = self.weight(
+                    frame, f"{path}.{spec.operands[weight.operand].name}", weight, span
+                )
         node = Call(name, resolution.attrs, resolution.types, self.origin(frame, span, name))
         geometry = self._geometry(spec, operands, span)
         mixing = self._mixes_batch(spec, values, node)
@@ -191,8 +209,11 @@ class Builder:
         if outer is not None:
             where = self.graph[outer.node].origin.span
             raise mistake(
-                "CS0404", f"`{name}` mixes samples of the batch inside a region gated per sample", span,
-                *([Label(where, "this gate is over N")] if where else []), help="compute it before the region",
+                "CS0404",
+                f"`{name}` mixes samples of the batch inside a region gated per sample",
+                span,
+                *([Label(where, "this gate is over N")] if where else []),
+                help="compute it before the region",
             )
 
     def refused(self, error: RuleError, span: Span, spans: Sequence[Span]) -> BuildError:
@@ -200,7 +221,9 @@ class Builder:
         where = span
         if error.operand is not None and error.operand < len(spans):
             where = spans[error.operand]
-        return mistake(error.code, error.message, where, *([Label(span, "in this call")] if where != span else []), help=error.help)
+        return mistake(
+            error.code, error.message, where, *([Label(span, "in this call")] if where != span else []), help=error.help
+        )
 
     def check_types(self, types: Sequence[TensorType], span: Span) -> None:
         """Raises BuildError for a type past the limits of axes, sizes and elements."""
@@ -210,10 +233,16 @@ class Builder:
             for axis in type_.axes:
                 value = axis.size.value
                 if value is not None and value < 0:
-                    raise mistake("CS0230", f"the result `{type_}` has an axis of negative size", span,
-                                  help="the input is too small for this kernel, stride or slice")
+                    raise mistake(
+                        "CS0230",
+                        f"the result `{type_}` has an axis of negative size",
+                        span,
+                        help="the input is too small for this kernel, stride or slice",
+                    )
                 if value is not None and value > self.limits.dimension:
-                    raise mistake(Limits.code("dimension"), f"`{type_}` has an axis above {self.limits.dimension}", span)
+                    raise mistake(
+                        Limits.code("dimension"), f"`{type_}` has an axis above {self.limits.dimension}", span
+                    )
             total = type_.elements.value
             if total is not None and total > self.limits.elements:
                 raise mistake(Limits.code("elements"), f"`{type_}` has more elements than 64 bits count", span)
@@ -222,11 +251,17 @@ class Builder:
         made = {"exp_map": "hyperbolic", "log_map": "euclidean", "to_sphere": "spherical", "to_euclidean": "euclidean"}
         if spec.name in made:
             return made[spec.name]
-        found = [t.geometry for t, o in zip(operands, spec.operands) if t and not o.weight and t.type.dtype.floating and t.type.rank]
+        found = [
+            t.geometry
+            for t, o in zip(operands, _ports(spec, len(operands)), strict=True)
+            if t and not o.weight and t.type.dtype.floating and t.type.rank
+        ]
         for geometry in found[1:]:
             if geometry != found[0]:
                 raise mistake(
-                    "CS0238", f"`{spec.name}` mixes a {found[0]} value with a {geometry} one", span,
+                    "CS0238",
+                    f"`{spec.name}` mixes a {found[0]} value with a {geometry} one",
+                    span,
                     help="convert one first: `exp_map`, `log_map`, `to_sphere`, `to_euclidean`",
                 )
         return found[0] if found else "euclidean"
@@ -255,7 +290,9 @@ class Builder:
             assert isinstance(first, Weight)
             if first.type.shape != type_.shape:
                 raise mistake(
-                    "CS0240", f"the shared weight `{path}` is {first.type}, but this call needs {type_}", span,
+                    "CS0240",
+                    f"the shared weight `{path}` is {first.type}, but this call needs {type_}",
+                    span,
                     *([Label(first.origin.span, "its sizes come from the first call")] if first.origin.span else []),
                     help="call a shared instance with the same sizes, or give this call weights of its own",
                 )
@@ -276,7 +313,9 @@ class Builder:
             if given is not None and i < len(given) and axis.size == Size.symbol(symbols[0]):
                 raise SizeFound(symbols[0], given[i])
             raise mistake(
-                "CS0239", f"the weight `{path}` needs the size `{axis.size}`, which is not known", span,
+                "CS0239",
+                f"the weight `{path}` needs the size `{axis.size}`, which is not known",
+                span,
                 help=f"give it: `--size {symbols[0]}=32`, or write it in the port's type: `{symbols[0]}=32`",
             )
         return type_
@@ -288,6 +327,8 @@ class Builder:
         match item:
             case Tensor():
                 return item
+            case GateRef(kind=GateKind.BOOL) if dtype is Dtype.BOOL:
+                return item.decision
             case GateRef():
                 return self.gate_value(frame, item, span)
             case bool():
@@ -303,10 +344,16 @@ class Builder:
             case AxisArg(name=name):
                 raise mistake("CS0201", f"`{name}` is not known here", span, help="an axis without a size is no value")
             case Top():
-                raise mistake("CS0402", "`top` is a decision, not a value", span,
-                              help="name it with `gate g over ... = top[k](...)` and read `g.weights` or `g.mask`")
+                raise mistake(
+                    "CS0402",
+                    "`top` is a decision, not a value",
+                    span,
+                    help="name it with `gate g over ... = top[k](...)` and read `g.weights` or `g.mask`",
+                )
             case tuple():
-                raise mistake("CS0231", "one value is expected here, not a tuple", span, help="select an element: `xs[0]`")
+                raise mistake(
+                    "CS0231", "one value is expected here, not a tuple", span, help="select an element: `xs[0]`"
+                )
         raise mistake("CS0231", f"a value is expected here, not {described(item)}", span)
 
     def _size_value(self, frame: Frame, size: Size, span: Span) -> Tensor:
@@ -317,8 +364,12 @@ class Builder:
     def gate_value(self, frame: Frame, gate: GateRef, span: Span) -> Tensor:
         """A gate in arithmetic: 0/1 in f32 for bool, the index for one-of-n."""
         if gate.kind is GateKind.MANY:
-            raise mistake("CS0402", f"the gate `{gate.name}` takes several of {gate.arms}; it has no one value", span,
-                          help="read `.weights`, `.mask` or `.scores` of it")
+            raise mistake(
+                "CS0402",
+                f"the gate `{gate.name}` takes several of {gate.arms}; it has no one value",
+                span,
+                help="read `.weights`, `.mask` or `.scores` of it",
+            )
         if gate.kind is GateKind.ONE:
             return gate.decision
         return self.cast(frame, gate.decision, Dtype.F32, span)
@@ -329,8 +380,9 @@ class Builder:
             return item.decision
         tensor = self.tensor(frame, item, span)
         if tensor.type.dtype is not Dtype.BOOL:
-            raise mistake("CS0232", f"a condition must be bool, but this is {tensor.type}", span,
-                          help="compare it: `... > 0`")
+            raise mistake(
+                "CS0232", f"a condition must be bool, but this is {tensor.type}", span, help="compare it: `... > 0`"
+            )
         return tensor
 
     def cast(self, frame: Frame, tensor: Tensor, dtype: Dtype, span: Span) -> Tensor:
@@ -348,7 +400,12 @@ class Builder:
         return True
 
 
-class SizeFound(Exception):
+def _ports(spec: OpSpec, count: int) -> list[Operand]:
+    """The declared operand of each given one; a variadic one is that of all that follow it."""
+    return [spec.operands[min(i, len(spec.operands) - 1)] for i in range(count)]
+
+
+class SizeFound(Exception):  # noqa: N818  # no error: elaboration starts again
     """The weights file gives a size that the source leaves open; elaboration starts again with it."""
 
     def __init__(self, symbol: str, size: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.calls import Given
 from cogseedc.frontend.build.core import Builder
@@ -21,16 +23,23 @@ def cost(b: Builder, frame: Frame, configured: Configured | None, given: Given, 
     """
     if not isinstance(expr, ast.Apply):
         raise mistake("CS0214", "`cost` is called with a name: `cost(x)`", expr.span)
-    full = any(isinstance(a, ast.Keyword) and a.name.text == "full" and b.evaluate(frame, a.value) is True for a in expr.arguments)
+    full = any(
+        isinstance(a, ast.Keyword) and a.name.text == "full" and b.evaluate(frame, a.value) is True
+        for a in expr.arguments
+    )
     names = [a.value for a in expr.arguments if isinstance(a, ast.Positional)]
     if len(names) > 1 or not all(isinstance(n, ast.Reference) for n in names):
-        raise mistake("CS0214", "`cost` takes the name of a gate or of a bound region, or nothing for the whole seed", expr.span)
+        raise mistake(
+            "CS0214", "`cost` takes the name of a gate or of a bound region, or nothing for the whole seed", expr.span
+        )
     spent = _spent(b, frame, names[0] if names else None)
     total: Tensor | None = None
     for arms, macs in spent:
         term = _size(b, frame, macs, expr.span)
         for gate, arm in () if full else arms:
-            term = elementwise(b, frame, "mul", [term, _indicator(b, frame, gate, arm, expr.span)], [expr.span] * 2, expr.span)
+            term = elementwise(
+                b, frame, "mul", [term, _indicator(b, frame, gate, arm, expr.span)], [expr.span] * 2, expr.span
+            )
         if term.type.rank:
             term = b.one(frame, "mean", term, span=expr.span, over=tuple(range(term.type.rank)))
         total = term if total is None else elementwise(b, frame, "add", [total, term], [expr.span] * 2, expr.span)
@@ -54,20 +63,22 @@ def _spent(b: Builder, frame: Frame, name: ast.Expr | None) -> list[tuple[Arms, 
     return [(arms, size) for arms, size in found.items() if size != Size.of(0)]
 
 
-def _selector(b: Builder, frame: Frame, name: ast.Expr | None):  # type: ignore[no-untyped-def]  # a local predicate
+def _selector(b: Builder, frame: Frame, name: ast.Expr | None) -> Callable[[NodeId, Arms], bool]:
+    """Which nodes count: those of the seed instance, under a gate, or of the statement that bound a name."""
     if name is None:
         path = frame.instance.path
-        return lambda id, arms: not path or b.graph[id].origin.path.startswith(path + ".")
+        return lambda node, arms: not path or b.graph[node].origin.path.startswith(path + ".")
     assert isinstance(name, ast.Reference)
     item = frame.scope.find(name.name)
     if item is BROKEN:
         raise BrokenUse
     if isinstance(item, GateRef):
-        return lambda id, arms: any(gate == item.node for gate, _ in arms)
+        gates = {item.node, *(g.node for (value, _), g in b.bounded.items() if value == item.decision.value)}
+        return lambda node, arms: any(gate in gates for gate, _ in arms)
     region = frame.scope.region(name.name)
     if region is None:
         raise unknown(frame, name.name, name.span)
-    return lambda id, arms: region[0] <= id < region[1]
+    return lambda node, arms: region[0] <= node < region[1]
 
 
 def _size(b: Builder, frame: Frame, size: Size, span: Span) -> Tensor:

@@ -31,13 +31,21 @@ _LAYOUT = frozenset(("squeeze", "unsqueeze", "permute", "select", "slice", "expa
 _COMPARISONS = frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
 _ONE = Size.of(1)
 ESTIMATORS = {
-    "gumbel": ("temperature",), "straight_through": (), "soft": (), "reinforce": ("baseline",),
+    "gumbel": ("temperature",),
+    "straight_through": (),
+    "soft": (),
+    "reinforce": ("baseline",),
 }
 
 
 def gate(
-    b: Builder, frame: Frame, item: Item, name: str, span: Span,
-    over: Sequence[ast.Name] | None = None, estimator: Estimator | None = None,
+    b: Builder,
+    frame: Frame,
+    item: Item,
+    name: str,
+    span: Span,
+    over: Sequence[ast.Name] | None = None,
+    estimator: Estimator | None = None,
 ) -> GateRef:
     """Makes a gate of a decided item. `over` are the declared axes; None: those that it has."""
     if isinstance(item, Top):
@@ -48,19 +56,48 @@ def gate(
     tensor = item.decision if isinstance(item, GateRef) else b.tensor(frame, item, span)
     dtype = tensor.type.dtype
     if dtype.floating:
-        raise mistake("CS0401", f"a gate is bool, one-of-n or k-of-n, but this is {tensor.type}", span,
-                      help="compare it (`... > 0`), or take `argmax(...)` or `top[k](...)` of it")
-    tensor = _over(b, _without_ones(b, frame, tensor, span), over, span)
+        raise mistake(
+            "CS0401",
+            f"a gate is bool, one-of-n or k-of-n, but this is {tensor.type}",
+            span,
+            help="compare it (`... > 0`), or take `argmax(...)` or `top[k](...)` of it",
+        )
+    tensor = _over(b, without_ones(b, frame, tensor, span), over, span)
     names = tuple(a.name or "_" for a in tensor.type.axes)
     if dtype is Dtype.BOOL:
         tensor = nan_never(b, frame, tensor, span)
         return _made(b, frame, GateKind.BOOL, 2, names, tensor, None, name, span, estimator)
     tensor = b.cast(frame, tensor, Dtype.I64, span)
-    return _made(b, frame, GateKind.ONE, classes(b, tensor.value) or 0, names, tensor, None, name, span, estimator)
+    count = classes(b, tensor.value)
+    if count is None:  # what routes it says how many classes there are
+        _batch_coupled(b, frame, tensor, span)
+        return GateRef(tensor.value.node, name, GateKind.ONE, 0, tensor, names, None, estimator)
+    return _made(b, frame, GateKind.ONE, count, names, tensor, None, name, span, estimator)
+
+
+def bounded(b: Builder, frame: Frame, whole: GateRef, count: int, span: Span) -> GateRef:
+    """A gate of an integer of unknown range: the classes from `count` on, and negative ones, are all class `count`."""
+    key = (whole.decision.value, count)
+    if key not in b.bounded:
+        raw = whole.decision
+        last = b.constant(frame, count, Dtype.I64, span)
+        low = b.call(frame, "lt", [raw, b.constant(frame, 0, Dtype.I64, span)], span)[0]
+        wrong = b.call(frame, "logical_or", [low, b.call(frame, "gt", [raw, last], span)[0]], span)[0]
+        value = replace(b.call(frame, "where", [wrong, last, raw], span)[0], type=raw.type)
+        b.bounded[key] = _made(
+            b, frame, GateKind.ONE, count + 1, whole.over, value, None, whole.name, span, whole.estimator
+        )
+    return b.bounded[key]
 
 
 def _many(
-    b: Builder, frame: Frame, top: Top, name: str, span: Span, over: Sequence[ast.Name] | None, estimator: Estimator | None
+    b: Builder,
+    frame: Frame,
+    top: Top,
+    name: str,
+    span: Span,
+    over: Sequence[ast.Name] | None,
+    estimator: Estimator | None,
 ) -> GateRef:
     rest = top.mask.type.with_axes(top.mask.type.axes[:-1])
     _over(b, replace(top.mask, type=rest), over, span)
@@ -69,12 +106,22 @@ def _many(
 
 
 def _made(
-    b: Builder, frame: Frame, kind: GateKind, arms: int, over: tuple[str, ...], decided: Tensor, top: Top | None,
-    name: str, span: Span, estimator: Estimator | None,
+    b: Builder,
+    frame: Frame,
+    kind: GateKind,
+    arms: int,
+    over: tuple[str, ...],
+    decided: Tensor,
+    top: Top | None,
+    name: str,
+    span: Span,
+    estimator: Estimator | None,
 ) -> GateRef:
     _batch_coupled(b, frame, decided, span)
     path = b.call_path(frame, name)
-    node = Gate(path, kind, arms, over, decided.type, estimator, None, origin=replace(frame.origin, path=path, span=span))
+    node = Gate(
+        path, kind, arms, over, decided.type, estimator, None, origin=replace(frame.origin, path=path, span=span)
+    )
     operands = (decided.value,) if top is None else (decided.value, top.indices.value)
     id = b.add(node, operands, frame)
     if decided.value.node in b.coupled:
@@ -92,12 +139,21 @@ def _batch_coupled(b: Builder, frame: Frame, decided: Tensor, span: Span) -> Non
     if outer is not None:
         where = b.graph[outer.node].origin.span
         raise mistake(
-            "CS0404", "a gate that mixes the batch stands inside a region gated per sample", span,
+            "CS0404",
+            "a gate that mixes the batch stands inside a region gated per sample",
+            span,
             *([Label(where, "this gate is over N")] if where else []),
             help="move the batch-wide decision out of the region",
         )
-    b.diagnostics.add(Diagnostic("CS0424", "this gate's decisions depend on the whole batch", (Label(span),),
-                                 "decide per sample, unless the batch is what you mean", Severity.NOTE))
+    b.diagnostics.add(
+        Diagnostic(
+            "CS0424",
+            "this gate's decisions depend on the whole batch",
+            (Label(span),),
+            "decide per sample, unless the batch is what you mean",
+            Severity.NOTE,
+        )
+    )
 
 
 def operands(b: Builder, value: Value) -> tuple[Value | None, ...]:
@@ -105,7 +161,8 @@ def operands(b: Builder, value: Value) -> tuple[Value | None, ...]:
     return b.graph.feeds(value.node)
 
 
-def _without_ones(b: Builder, frame: Frame, tensor: Tensor, span: Span) -> Tensor:
+def without_ones(b: Builder, frame: Frame, tensor: Tensor, span: Span) -> Tensor:
+    """The decision without its axes of size one."""
     ones = tuple(i for i, a in enumerate(tensor.type.axes) if a.size == _ONE)
     if not ones:
         return tensor
@@ -127,8 +184,12 @@ def _over(b: Builder, tensor: Tensor, over: Sequence[ast.Name] | None, span: Spa
     has = [a.name for a in axes]
     if sorted(map(str, has)) != sorted(declared):
         shown = ", ".join(n or "unnamed" for n in has) or "no axes"
-        raise mistake("CS0405", f"the gate is declared over {', '.join(declared)}, but its decision has {shown}", span,
-                      help=f"reduce what is too much, or declare `over {', '.join(n for n in has if n)}`")
+        raise mistake(
+            "CS0405",
+            f"the gate is declared over {', '.join(declared)}, but its decision has {shown}",
+            span,
+            help=f"reduce what is too much, or declare `over {', '.join(n for n in has if n)}`",
+        )
     return replace(tensor, type=tensor.type.with_axes(tuple(axes)))
 
 
@@ -164,7 +225,8 @@ def classes(b: Builder, value: Value) -> int | None:
 def nan_never(b: Builder, frame: Frame, tensor: Tensor, span: Span) -> Tensor:
     """The decision with every index cleared where an operand of one of its comparisons is NaN (language: Meaning).
 
-    A comparison other than `!=` is false for NaN already, and stays so under `and`: nothing is added then.
+    A comparison other than `!=` is false for NaN already, and stays so under `and`: nothing is added then. A gate
+    that the decision reads is looked through where it is negated: its NaN made it false, so `not` would take it.
     """
     leaves: list[tuple[Value, tuple[Value, ...], bool]] = []
     pending: list[tuple[Value, tuple[Value, ...], bool]] = [(tensor.value, (), True)]
@@ -175,9 +237,11 @@ def nan_never(b: Builder, frame: Frame, tensor: Tensor, span: Span) -> Tensor:
             continue
         seen.add((value, safe))
         node = b.graph[value.node]
+        sources = [v for v in operands(b, value) if v is not None]
+        if isinstance(node, Gate) and node.kind is GateKind.BOOL and not safe:
+            pending.append((sources[0], layout, safe))
         if not isinstance(node, Call):
             continue
-        sources = [v for v in operands(b, value) if v is not None]
         if node.op in _LOGICAL:
             pending += [(v, layout, safe and node.op == "logical_and") for v in sources]
         elif node.op in _LAYOUT and b.graph.type(sources[0]).dtype is Dtype.BOOL:
@@ -255,7 +319,9 @@ def condition(b: Builder, frame: Frame, item: Item, name: str, span: Span) -> Ga
         b.gates[item.value] = gate(b, frame, item, name, span)
     found = b.gates[item.value]
     if len(found.decision.type.axes) == len(item.type.axes):
-        return replace(found, decision=replace(found.decision, type=item.type), over=tuple(n or "_" for n in item.type.names))
+        return replace(
+            found, decision=replace(found.decision, type=item.type), over=tuple(n or "_" for n in item.type.names)
+        )
     return found
 
 
@@ -265,8 +331,15 @@ def indexed(b: Builder, frame: Frame, form: tuple[GateRef, Tensor, Span]) -> Ite
     if tensor.value in b.gates:
         return b.gates[tensor.value]
     name = whole.name.rsplit(".", 1)[-1]
-    part = gate(b, replace(frame, calls=whole.name.rpartition(".")[0]), tensor, f"{name}.{_index(b, tensor)}", span, None,
-                _estimator_of(b, whole))
+    part = gate(
+        b,
+        replace(frame, calls=whole.name.rpartition(".")[0]),
+        tensor,
+        f"{name}.{_index(b, tensor)}",
+        span,
+        None,
+        _estimator_of(b, whole),
+    )
     b.gates[tensor.value] = part
     return part
 
@@ -289,16 +362,33 @@ def estimator(b: Builder, expr: ast.Expr | None) -> Estimator | None:
     callee = expr.callee if isinstance(expr, (ast.Configure, ast.Apply)) else expr
     if not isinstance(callee, ast.Reference) or callee.name not in ESTIMATORS:
         shown = callee.name if isinstance(callee, ast.Reference) else callee.span.text
-        raise mistake("CS0406", f"`{shown}` is no estimator", callee.span,
-                      help=suggestion(shown, ESTIMATORS) or f"one of {', '.join(ESTIMATORS)}")
+        raise mistake(
+            "CS0406",
+            f"`{shown}` is no estimator",
+            callee.span,
+            help=suggestion(shown, ESTIMATORS) or f"one of {', '.join(ESTIMATORS)}",
+        )
     values: list[tuple[str, float]] = []
     for argument in arguments:
         if not isinstance(argument, ast.Keyword) or argument.name.text not in ESTIMATORS[callee.name]:
-            raise mistake("CS0406", f"`{callee.name}` takes {', '.join(ESTIMATORS[callee.name]) or 'no arguments'}", argument.span)
+            raise mistake(
+                "CS0406", f"`{callee.name}` takes {', '.join(ESTIMATORS[callee.name]) or 'no arguments'}", argument.span
+            )
         if not isinstance(argument.value, ast.Number):
             raise mistake("CS0204", "a number is expected here", argument.value.span)
         values.append((argument.name.text, float(argument.value.value)))
     return Estimator(callee.name, tuple(values))
 
 
-__all__ = ["TensorType", "classes", "condition", "elementwise", "estimator", "gate", "indexed", "nan_never", "taken"]
+__all__ = [
+    "TensorType",
+    "classes",
+    "condition",
+    "elementwise",
+    "estimator",
+    "gate",
+    "indexed",
+    "nan_never",
+    "taken",
+    "without_ones",
+]

@@ -22,7 +22,7 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.statics import arithmetic, compare, integer, is_static, number
-from cogseedc.ir import Axis, AxisArg, GateKind, TensorType
+from cogseedc.ir import Axis, AxisArg, Dtype, GateKind, TensorType
 from cogseedc.source import Span
 
 OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "^": "pow"}
@@ -46,8 +46,12 @@ def reference(b: Builder, frame: Frame, expr: ast.Reference) -> Item:
 
 def unknown(frame: Frame, name: str, span: Span) -> Exception:
     """The error for a name that nothing binds."""
-    return mistake("CS0201", f"`{name}` is not known here", span,
-                   help=suggestion(name, frame.scope.visible()) or "bind it before its use; a name is seen below its statement")
+    return mistake(
+        "CS0201",
+        f"`{name}` is not known here",
+        span,
+        help=suggestion(name, frame.scope.visible()) or "bind it before its use; a name is seen below its statement",
+    )
 
 
 def literal(b: Builder, frame: Frame, expr: ast.Number | ast.String | ast.Boolean) -> Item:
@@ -102,11 +106,13 @@ def _static(node: ast.Binary | ast.Compare | ast.Logical, left: Item, right: Ite
     if isinstance(node, ast.Logical):
         for side, span in ((left, left_span), (right, node.right.span)):
             if not isinstance(side, bool):
-                raise mistake("CS0232", f"`{node.operator}` takes conditions, not `{side}`", span, help="compare it first")
+                raise mistake(
+                    "CS0232", f"`{node.operator}` takes conditions, not `{side}`", span, help="compare it first"
+                )
         return bool(left and right) if node.operator == "and" else bool(left or right)
-    if isinstance(node, ast.Compare) and (isinstance(left, (bool, str)) or not isinstance(right, (int, float)) or isinstance(right, bool)):
-        if node.operator in ("==", "!=") and not isinstance(left, AxisArg) and not isinstance(right, AxisArg) and type(left) is type(right):
-            return (left == right) == (node.operator == "==")
+    alike = type(left) is type(right) and isinstance(left, (bool, str, Dtype))
+    if isinstance(node, ast.Compare) and alike and node.operator in ("==", "!="):
+        return (left == right) == (node.operator == "==")
     a, c = number(left, left_span), number(right, node.right.span)
     if isinstance(node, ast.Compare):
         return compare(node.operator, a, c, node.span)
@@ -136,8 +142,12 @@ def attribute(b: Builder, frame: Frame, expr: ast.Attribute) -> Item:
             raise mistake("CS0201", f"{described(owner)} has no `{name}`", expr.name.span, help=suggestion(name, names))
         case GateRef():
             return _gate_part(b, frame, owner, expr)
-    raise mistake("CS0207", f"{described(owner)} has no parts, so no `.{name}`", expr.name.span,
-                  help="only calls with several outputs, gates and imported files have parts")
+    raise mistake(
+        "CS0207",
+        f"{described(owner)} has no parts, so no `.{name}`",
+        expr.name.span,
+        help="only calls with several outputs, gates and imported files have parts",
+    )
 
 
 def _gate_part(b: Builder, frame: Frame, gate: GateRef, expr: ast.Attribute) -> Item:
@@ -148,8 +158,12 @@ def _gate_part(b: Builder, frame: Frame, gate: GateRef, expr: ast.Attribute) -> 
         return gate.top.scores if name == "scores" else gate.top.weights
     if name in ("scores", "weights", "logp", "mask"):
         why = "log-probabilities of decisions" if name == "logp" else f"`.{name}` of a gate that is not `top[k]`"
-        raise mistake("CS0450", f"{why} is not compiled yet", expr.name.span, help="use the values that the gate is made from")
-    raise mistake("CS0201", f"a gate has no `{name}`", expr.name.span, help="it has `scores`, `weights`, `mask` and `logp`")
+        raise mistake(
+            "CS0450", f"{why} is not compiled yet", expr.name.span, help="use the values that the gate is made from"
+        )
+    raise mistake(
+        "CS0201", f"a gate has no `{name}`", expr.name.span, help="it has `scores`, `weights`, `mask` and `logp`"
+    )
 
 
 # Selection: `xs[s]`, `x[L=i]`, `w[O=0 .. c]`
@@ -176,8 +190,12 @@ def _element(b: Builder, frame: Frame, items: tuple[Item, ...], expr: ast.Config
         raise mistake("CS0208", "a tuple is selected by one static integer", expr.span, help="write `xs[0]`")
     index = integer(b.evaluate(frame, expr.arguments[0].value), expr.arguments[0].span, "an index")
     if not 0 <= index < len(items):
-        raise mistake("CS0209", f"the index {index} is outside a tuple of {len(items)}", expr.arguments[0].span,
-                      help=f"indices go from 0 to {len(items) - 1}" if items else "the tuple is empty")
+        raise mistake(
+            "CS0209",
+            f"the index {index} is outside a tuple of {len(items)}",
+            expr.arguments[0].span,
+            help=f"indices go from 0 to {len(items) - 1}" if items else "the tuple is empty",
+        )
     found = items[index]
     if isinstance(found, Broken):
         raise BrokenUse
@@ -193,13 +211,21 @@ def _selected(b: Builder, frame: Frame, tensor: Tensor, argument: ast.Argument) 
     if isinstance(argument, ast.Keyword):
         index = integer(b.evaluate(frame, argument.value), argument.span, "an index")
         if index < 0 or (size is not None and index >= size):
-            raise mistake("CS0209", f"the index {index} is outside the axis {name} of size {size or tensor.type.axes[at].size}", argument.span)
+            raise mistake(
+                "CS0209",
+                f"the index {index} is outside the axis {name} of size {size or tensor.type.axes[at].size}",
+                argument.span,
+            )
         result = b.one(frame, "select", tensor, span=argument.span, axis=at, index=index)
         return replace(result, type=tensor.type.with_axes(tensor.type.axes[:at] + tensor.type.axes[at + 1 :]))
     start = integer(b.evaluate(frame, argument.start), argument.start.span, "the start")
     stop = integer(b.evaluate(frame, argument.stop), argument.stop.span, "the end")
     if not 0 <= start <= stop or (size is not None and stop > size):
-        raise mistake("CS0209", f"the slice {start} .. {stop} is outside the axis {name} of size {size or tensor.type.axes[at].size}", argument.span)
+        raise mistake(
+            "CS0209",
+            f"the slice {start} .. {stop} is outside the axis {name} of size {size or tensor.type.axes[at].size}",
+            argument.span,
+        )
     result = b.one(frame, "slice", tensor, span=argument.span, axis=at, start=start, stop=stop)
     axes = tuple(Axis(o.name, a.size) for o, a in zip(tensor.type.axes, result.type.axes, strict=True))
     return replace(result, type=result.type.with_axes(axes))
@@ -210,9 +236,26 @@ def axis_position(type_: TensorType, name: str, span: Span) -> int:
     at = type_.position(name)
     if at is None:
         known = [n for n in type_.names if n is not None]
-        raise mistake("CS0237", f"`{type_}` has no axis `{name}`", span,
-                      help=suggestion(name, known) or (f"its axes are {', '.join(known)}" if known else "its axes have no names"))
+        raise mistake(
+            "CS0237",
+            f"`{type_}` has no axis `{name}`",
+            span,
+            help=suggestion(name, known) or (f"its axes are {', '.join(known)}" if known else "its axes have no names"),
+        )
     return at
 
 
-__all__ = ["BROKEN", "Label", "attribute", "axis_position", "binary", "elementwise", "literal", "negate", "not_", "reference", "select", "tuple_"]
+__all__ = [
+    "BROKEN",
+    "Label",
+    "attribute",
+    "axis_position",
+    "binary",
+    "elementwise",
+    "literal",
+    "negate",
+    "not_",
+    "reference",
+    "select",
+    "tuple_",
+]

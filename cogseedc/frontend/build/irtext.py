@@ -56,7 +56,9 @@ def is_ir(declaration: ast.SeedDeclaration) -> bool:
 
 def read_ir(declaration: ast.SeedDeclaration, limits: Limits, report: Callable[[BuildError], None]) -> Graph:
     """The graph of one IR text. Mistakes go to `report`, one per statement."""
-    reader = _Reader(Graph(), limits, {m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out"})
+    reader = _Reader(
+        Graph(), limits, {m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out"}
+    )
     for member in declaration.members:
         if len(reader.graph) > limits.nodes:
             report(mistake(Limits.code("nodes"), f"the program has more than {limits.nodes} nodes", member.span))
@@ -66,7 +68,14 @@ def read_ir(declaration: ast.SeedDeclaration, limits: Limits, report: Callable[[
         except BuildError as error:
             report(error)
         except KeyError:
-            report(mistake("CS0425", "this statement has no place in IR text", member.span, help="see `ir/printer.py` for what has"))
+            report(
+                mistake(
+                    "CS0425",
+                    "this statement has no place in IR text",
+                    member.span,
+                    help="see `ir/printer.py` for what has",
+                )
+            )
     for member in declaration.members:
         if isinstance(member, ast.Port) and member.direction == "out" and member.name.text not in reader.bound:
             report(mistake("CS0228", f"the output `{member.name.text}` is never bound", member.name.span))
@@ -176,8 +185,11 @@ def _labels(names: tuple[str, ...]) -> tuple[str, ...]:
 def _origin(marks: dict[str, tuple[ast.Expr, ...]], span: Span) -> Origin:
     bits, level = _words(marks.get("bits", ())), marks.get("level")
     return Origin(
-        _text(marks, "path") or "", span=span, bits=_words(marks.get("tolerates", ())),
-        forced_bits=bits[0] if bits else None, level=int(_attr(level[0])) if level else None,
+        _text(marks, "path") or "",
+        span=span,
+        bits=_words(marks.get("tolerates", ())),
+        forced_bits=bits[0] if bits else None,
+        level=int(_attr(level[0])) if level else None,
     )
 
 
@@ -189,14 +201,23 @@ def _port(reader: _Reader, port: ast.Port) -> None:
     if port.direction == "out":
         reader.out_types[port.name.text] = type_
         return
-    reader.values[port.name.text] = Value(reader.graph.add(Input(port.name.text, type_, Origin(port.name.text, span=port.span))))
+    reader.values[port.name.text] = Value(
+        reader.graph.add(Input(port.name.text, type_, Origin(port.name.text, span=port.span)))
+    )
 
 
 def _knob(reader: _Reader, member: ast.KnobDeclaration) -> None:
     type_ = _type(member.type) if member.type is not None else TensorType(Dtype.F32)
     default = _attr(member.default)
     values = default if isinstance(default, tuple) else (default,)
-    node = Knob(member.name.text, type_, values, _attr(member.low), _attr(member.high), Origin(member.name.text, span=member.span))
+    node = Knob(
+        member.name.text,
+        type_,
+        values,
+        _attr(member.low),
+        _attr(member.high),
+        Origin(member.name.text, span=member.span),
+    )
     reader.values[member.name.text] = Value(reader.graph.add(node))
 
 
@@ -215,11 +236,19 @@ def _param(reader: _Reader, statement: ast.ParamDeclaration) -> None:
 
 
 def _init(expr: ast.Expr) -> Init:
-    if isinstance(expr, ast.Apply) and isinstance(expr.callee, ast.Reference) and expr.callee.name in {k.value for k in InitKind}:
+    if (
+        isinstance(expr, ast.Apply)
+        and isinstance(expr.callee, ast.Reference)
+        and expr.callee.name in {k.value for k in InitKind}
+    ):
         kind = InitKind(expr.callee.name)
         numbers = tuple(float(_attr(a.value)) for a in expr.arguments if isinstance(a, ast.Positional))
         return Init(kind, (), int(numbers[0])) if kind is InitKind.KAIMING and numbers else Init(kind, numbers)
-    raise mistake("CS0221", "a parameter starts as kaiming(), normal(std), uniform(low, high), zeros(), ones() or full(value)", expr.span)
+    raise mistake(
+        "CS0221",
+        "a parameter starts as kaiming(), normal(std), uniform(low, high), zeros(), ones() or full(value)",
+        expr.span,
+    )
 
 
 # Statements
@@ -246,7 +275,13 @@ def _bind(reader: _Reader, statement: ast.Bind) -> None:
     reader.bind(statement.names, id)
 
 
-def _call(reader: _Reader, callee: ast.Expr, arguments: Sequence[ast.Argument], marks: dict[str, tuple[ast.Expr, ...]], origin: Origin) -> NodeId:
+def _call(
+    reader: _Reader,
+    callee: ast.Expr,
+    arguments: Sequence[ast.Argument],
+    marks: dict[str, tuple[ast.Expr, ...]],
+    origin: Origin,
+) -> NodeId:
     configured = callee.arguments if isinstance(callee, ast.Configure) else ()
     head = callee.callee if isinstance(callee, ast.Configure) else callee
     name = head.name if isinstance(head, ast.Reference) else ""
@@ -257,7 +292,9 @@ def _call(reader: _Reader, callee: ast.Expr, arguments: Sequence[ast.Argument], 
         return reader.graph.add(Constant(type_, attrs["values"], origin))
     if name == "returned":
         operands = [reader.operand(a.value) for a in arguments if isinstance(a, ast.Positional)]
-        return reader.graph.add(Return(attrs["scope"], tuple(map(reader.graph.type, operands)), attrs["names"], origin), operands)
+        return reader.graph.add(
+            Return(attrs["scope"], tuple(map(reader.graph.type, operands)), attrs["names"], origin), operands
+        )
     if name == "merged":
         operands = [reader.operand(a.value) for a in arguments if isinstance(a, ast.Positional)]
         return _joined(reader, MergeMode(attrs["mode"]), attrs["arms"], attrs["otherwise"], operands, marks, origin)
@@ -284,11 +321,17 @@ def _call(reader: _Reader, callee: ast.Expr, arguments: Sequence[ast.Argument], 
     return reader.graph.add(Call(name, resolution.attrs, resolution.types, origin), ports)
 
 
-def _merge(reader: _Reader, expr: ast.When | ast.Route, marks: dict[str, tuple[ast.Expr, ...]], origin: Origin) -> NodeId:
+def _merge(
+    reader: _Reader, expr: ast.When | ast.Route, marks: dict[str, tuple[ast.Expr, ...]], origin: Origin
+) -> NodeId:
     if isinstance(expr, ast.Route):
         gate = reader.operand(expr.selector)
         mode = MergeMode(expr.merge.text) if expr.merge is not None else MergeMode.SELECT
-        arms = [(int(a.pattern.value.value), reader.operand(a.body.yields[0])) for a in expr.arms if isinstance(a.pattern, ast.Case)]
+        arms = [
+            (int(a.pattern.value.value), reader.operand(a.body.yields[0]))
+            for a in expr.arms
+            if isinstance(a.pattern, ast.Case)
+        ]
         rest = [reader.operand(a.body.yields[0]) for a in expr.arms if isinstance(a.pattern, ast.Otherwise)]
         operands = [*(v for _, v in arms), *(gate for _ in arms), *rest]
         return _joined(reader, mode, tuple(i for i, _ in arms), bool(rest), operands, marks, origin)
@@ -304,8 +347,13 @@ def _merge(reader: _Reader, expr: ast.When | ast.Route, marks: dict[str, tuple[a
 
 
 def _joined(
-    reader: _Reader, mode: MergeMode, arms: tuple[int, ...], otherwise: bool, operands: list[Value],
-    marks: dict[str, tuple[ast.Expr, ...]], origin: Origin,
+    reader: _Reader,
+    mode: MergeMode,
+    arms: tuple[int, ...],
+    otherwise: bool,
+    operands: list[Value],
+    marks: dict[str, tuple[ast.Expr, ...]],
+    origin: Origin,
 ) -> NodeId:
     axes = tuple(_attr(e) for e in marks.get("axes", ()))
     if not axes:
@@ -320,15 +368,35 @@ def _joined(
 def _gate(reader: _Reader, statement: ast.GateDeclaration) -> None:
     marks = _marks(statement.marks)
     many = isinstance(statement.value, ast.Tuple)
-    operands = [reader.operand(e) for e in statement.value.items] if isinstance(statement.value, ast.Tuple) else [reader.operand(statement.value)]
+    operands = (
+        [reader.operand(e) for e in statement.value.items]
+        if isinstance(statement.value, ast.Tuple)
+        else [reader.operand(statement.value)]
+    )
     type_ = reader.graph.type(operands[0])
     kind = GateKind.MANY if many else GateKind.BOOL if type_.dtype is Dtype.BOOL else GateKind.ONE
     arms = int(_attr(marks["arms"][0])) if "arms" in marks else 2
     name = _text(marks, "name") or statement.name.text
-    aliases = tuple(str(_attr(a.value)) for m in statement.marks if m.name.text == "alias" for a in m.arguments if isinstance(a, ast.Positional))
+    aliases = tuple(
+        str(_attr(a.value))
+        for m in statement.marks
+        if m.name.text == "alias"
+        for a in m.arguments
+        if isinstance(a, ast.Positional)
+    )
     over = _labels(tuple(n.text for n in statement.axes))
     origin = replace(_origin(marks, statement.span), path=_text(marks, "path") or "")
-    node = Gate(name, kind, arms, over, type_, _estimator(statement.estimator), _text(marks, "leaves"), aliases=aliases, origin=origin)
+    node = Gate(
+        name,
+        kind,
+        arms,
+        over,
+        type_,
+        _estimator(statement.estimator),
+        _text(marks, "leaves"),
+        aliases=aliases,
+        origin=origin,
+    )
     id = reader.graph.add(node, operands)
     _under(reader, id, statement.marks)
     reader.values[statement.name.text] = Value(id)
@@ -340,7 +408,9 @@ def _estimator(expr: ast.Expr | None) -> Estimator | None:
     callee = expr.callee if isinstance(expr, ast.Configure) else expr
     arguments = expr.arguments if isinstance(expr, ast.Configure) else ()
     assert isinstance(callee, ast.Reference)
-    return Estimator(callee.name, tuple((a.name.text, float(_attr(a.value))) for a in arguments if isinstance(a, ast.Keyword)))
+    return Estimator(
+        callee.name, tuple((a.name.text, float(_attr(a.value))) for a in arguments if isinstance(a, ast.Keyword))
+    )
 
 
 def _exit(reader: _Reader, statement: ast.ExitDeclaration) -> None:
@@ -349,8 +419,12 @@ def _exit(reader: _Reader, statement: ast.ExitDeclaration) -> None:
     values = [reader.operand(s.value) for s in statement.body if isinstance(s, ast.Bind)]
     order = int(_attr(marks["order"][0])) if "order" in marks else 0
     node = Exit(
-        _text(marks, "name") or statement.name.text, _text(marks, "scope") or "", order,
-        _labels(_words(marks.get("over", ()))), reader.graph.type(condition), _origin(marks, statement.span),
+        _text(marks, "name") or statement.name.text,
+        _text(marks, "scope") or "",
+        order,
+        _labels(_words(marks.get("over", ()))),
+        reader.graph.type(condition),
+        _origin(marks, statement.span),
     )
     id = reader.graph.add(node, (condition, *values))
     _under(reader, id, statement.marks)
@@ -358,7 +432,9 @@ def _exit(reader: _Reader, statement: ast.ExitDeclaration) -> None:
 
 def _loss(reader: _Reader, statement: ast.LossDeclaration) -> None:
     value = reader.operand(statement.value)
-    reader.graph.add(Loss(statement.name.text, reader.graph.type(value), Origin(statement.name.text, span=statement.span)), (value,))
+    reader.graph.add(
+        Loss(statement.name.text, reader.graph.type(value), Origin(statement.name.text, span=statement.span)), (value,)
+    )
 
 
 def _under(reader: _Reader, id: NodeId, marks: Sequence[ast.Mark]) -> None:

@@ -12,6 +12,7 @@ from cogseedc.frontend import ast
 from cogseedc.ir import (
     AxisArg,
     Dtype,
+    Estimator,
     GateKind,
     Graph,
     NodeId,
@@ -46,7 +47,7 @@ class Broken(Enum):
 BROKEN = Broken.BROKEN
 
 
-class BrokenUse(Exception):
+class BrokenUse(Exception):  # noqa: N818  # the error was reported where the value broke
     """A broken value was read."""
 
 
@@ -82,6 +83,8 @@ class GateRef:
     decision: Tensor
     over: tuple[str, ...]
     top: Top | None = None
+    estimator: Estimator | None = None
+    """Of an integer whose range is not known: what routes it makes the gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ class Shared:
     target: OpRef | SeedRef | Configured
     prefix: str
     name: str
+    origin: Origin = field(compare=False)
+    """Where it was declared: the instance lies there, wherever it is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +149,25 @@ class Module:
 
 
 Item = (
-    bool | int | float | str | Size | Dtype | AxisArg | Tensor | Top | GateRef | OpRef | Builtin | SeedRef
-    | Configured | Shared | Bundle | Module | Broken | tuple["Item", ...]
+    bool
+    | int
+    | float
+    | str
+    | Size
+    | Dtype
+    | AxisArg
+    | Tensor
+    | Top
+    | GateRef
+    | OpRef
+    | Builtin
+    | SeedRef
+    | Configured
+    | Shared
+    | Bundle
+    | Module
+    | Broken
+    | tuple["Item", ...]
 )
 """Everything that an expression can be. A Python tuple is a tuple of the language."""
 
@@ -206,7 +228,10 @@ class Scope:
         """Binds a name of this block. Raises BuildError when it is bound already and may not be bound `again`."""
         if not again and name in self.names and name in self.spans:
             raise mistake(
-                "CS0202", f"`{name}` is bound twice in one block", span, Label(self.spans[name], "first bound here"),
+                "CS0202",
+                f"`{name}` is bound twice in one block",
+                span,
+                Label(self.spans[name], "first bound here"),
                 help="give the second value a name of its own",
             )
         self.names[name] = item
@@ -318,6 +343,8 @@ class Elaborated:
     requirements: tuple[Requirement, ...]
     statics: tuple[tuple[str, str], ...]
     """Static parameters of the exported seed, as text."""
+    coupled: bool = False
+    """Whether an output or a decision depends on other samples of the batch."""
     positional: bool = False
     """Whether it was IR text (`category ir`)."""
 

@@ -21,18 +21,27 @@ def dtype_of(name: ast.Name) -> Dtype:
         return Dtype(name.text)
     except ValueError:
         known = [d.value for d in Dtype]
-        raise mistake("CS0236", f"`{name.text}` is no dtype", name.span, help=suggestion(name.text, known) or f"one of {', '.join(known)}") from None
+        raise mistake(
+            "CS0236",
+            f"`{name.text}` is no dtype",
+            name.span,
+            help=suggestion(name.text, known) or f"one of {', '.join(known)}",
+        ) from None
 
 
 def size_of(b: Builder, frame: Frame, expr: ast.Expr) -> Size:
     """A size in a type: positive, or a symbol's arithmetic."""
     value = number(b.evaluate(frame, expr), expr.span)
     if isinstance(value, float):
-        raise mistake("CS0204", f"a size is an integer, not {value!r}", expr.span, help="round it with `floor` or `ceil`")
+        raise mistake(
+            "CS0204", f"a size is an integer, not {value!r}", expr.span, help="round it with `floor` or `ceil`"
+        )
     size = Size.of(value)
     if size.value is not None and not 0 < size.value <= b.limits.dimension:
         code = b.limits.code("dimension") if size.value > 0 else "CS0230"
-        raise mistake(code, f"the size of an axis is {size.value}", expr.span, help=f"between 1 and {b.limits.dimension}")
+        raise mistake(
+            code, f"the size of an axis is {size.value}", expr.span, help=f"between 1 and {b.limits.dimension}"
+        )
     return size
 
 
@@ -51,7 +60,9 @@ def declared_axes(b: Builder, frame: Frame, type_: ast.Type) -> TensorType:
             assert name is not None
             size = frame.scope.axis(name)
             if size is None:
-                raise mistake("CS0241", f"the axis `{name}` has no size here", axis.span, help=f"give it one: `{name}=4`")
+                raise mistake(
+                    "CS0241", f"the axis `{name}` has no size here", axis.span, help=f"give it one: `{name}=4`"
+                )
         elif name is not None:
             frame.scope.axes.setdefault(name, size)  # a label of this type; the first is the one that sizes read
         axes.append(Axis(name, size))
@@ -62,7 +73,12 @@ def _split(b: Builder, frame: Frame, axis: ast.AxisType) -> tuple[str | None, Si
     """Name and size of a declared axis."""
     if axis.name is not None:
         if not is_axis_name(axis.name.text):
-            raise mistake("CS0243", f"`{axis.name.text}` cannot name an axis", axis.name.span, help="axis names begin with an upper-case letter")
+            raise mistake(
+                "CS0243",
+                f"`{axis.name.text}` cannot name an axis",
+                axis.name.span,
+                help="axis names begin with an upper-case letter",
+            )
         if frame.scope.find(axis.name.text) is not None:
             if axis.size is not None:
                 raise mistake("CS0243", f"`{axis.name.text}` is a name of this file, never an axis", axis.name.span)
@@ -103,7 +119,12 @@ def bind_input(b: Builder, frame: Frame, port: ast.Port, item: Item, span: Span,
         tensor = _adapted(b, frame, port, item, span)
         return _bind_one(b, frame, port, tensor, span, binding, frame.scope)
     if not isinstance(item, tuple) or len(item) != count:
-        raise mistake("CS0244", f"`{port.name.text}` takes a tuple of {count}, not {described(item)}", span, Label(port.span, "declared here"))
+        raise mistake(
+            "CS0244",
+            f"`{port.name.text}` takes a tuple of {count}, not {described(item)}",
+            span,
+            Label(port.span, "declared here"),
+        )
     result: list[Item] = []
     for part in item:
         own = Scope(frame.scope)
@@ -125,16 +146,28 @@ def _adapted(b: Builder, frame: Frame, port: ast.Port, item: Item, span: Span) -
     if tensor.type.dtype is not dtype:
         if tensor.type.dtype.floating and dtype.floating:
             return b.cast(frame, tensor, dtype, span)
-        raise mistake("CS0245", f"`{port.name.text}` takes {dtype.value}, not {tensor.type}", span, Label(port.span, "declared here"),
-                      help=f"convert it: `cast[{dtype.value}](...)`")
+        raise mistake(
+            "CS0245",
+            f"`{port.name.text}` takes {dtype.value}, not {tensor.type}",
+            span,
+            Label(port.span, "declared here"),
+            help=f"convert it: `cast[{dtype.value}](...)`",
+        )
     return tensor
 
 
-def _bind_one(b: Builder, frame: Frame, port: ast.Port, tensor: Tensor, span: Span, binding: Binding, scope: Scope) -> Tensor:
+def _bind_one(
+    b: Builder, frame: Frame, port: ast.Port, tensor: Tensor, span: Span, binding: Binding, scope: Scope
+) -> Tensor:
     axes = port.type.axes
     if len(axes) != tensor.type.rank:
-        raise mistake("CS0246", f"`{port.name.text}` has {len(axes)} axes, but the value is {tensor.type}", span,
-                      Label(port.type.span, "declared here"), help="reshape the value, or declare other axes")
+        raise mistake(
+            "CS0246",
+            f"`{port.name.text}` has {len(axes)} axes, but the value is {tensor.type}",
+            span,
+            Label(port.type.span, "declared here"),
+            help="reshape the value, or declare other axes",
+        )
     result: list[Axis] = []
     for declared, given in zip(axes, tensor.type.axes, strict=True):
         name, size = _split(b, frame, declared)
@@ -142,8 +175,11 @@ def _bind_one(b: Builder, frame: Frame, port: ast.Port, tensor: Tensor, span: Sp
         if expected is not None and not b.require_equal(expected, given.size, span):
             where = declared.span if size is not None or name not in binding.places else binding.places[name]
             raise mistake(
-                "CS0247", f"the axis {name or ''} of `{port.name.text}` is {expected}, but the value {tensor.type} has {given.size}".replace("  ", " "),
-                span, Label(where, "this size comes from here"), help="make the two sizes equal",
+                "CS0247",
+                f"{_axis(name)} of `{port.name.text}` is {expected}, but the value {tensor.type} has {given.size}",
+                span,
+                Label(where, "this size comes from here"),
+                help="make the two sizes equal",
             )
         if name is not None:
             if scope.axes.get(name) is None:
@@ -152,6 +188,10 @@ def _bind_one(b: Builder, frame: Frame, port: ast.Port, tensor: Tensor, span: Sp
             binding.callers.setdefault(name, given.name)
         result.append(Axis(name, given.size))
     return replace(tensor, type=tensor.type.with_axes(tuple(result)))
+
+
+def _axis(name: str | None) -> str:
+    return f"the axis {name}" if name else "the axis"
 
 
 def bind_output(b: Builder, frame: Frame, port: ast.Port, item: Item, span: Span, binding: Binding) -> Item:
@@ -163,7 +203,12 @@ def bind_output(b: Builder, frame: Frame, port: ast.Port, item: Item, span: Span
     if count is None:
         return _return_one(b, frame, port, b.tensor(frame, item, span, dtype_of(port.type.dtype)), span, binding)
     if not isinstance(item, tuple) or len(item) != count:
-        raise mistake("CS0244", f"`{port.name.text}` is a tuple of {count}, but the body gives {described(item)}", span, Label(port.span, "declared here"))
+        raise mistake(
+            "CS0244",
+            f"`{port.name.text}` is a tuple of {count}, but the body gives {described(item)}",
+            span,
+            Label(port.span, "declared here"),
+        )
     anew = {k: v for k, v in frame.scope.axes.items() if k == BATCH}
     parts: list[Item] = []
     for part in item:
@@ -176,18 +221,31 @@ def _return_one(b: Builder, frame: Frame, port: ast.Port, tensor: Tensor, span: 
     dtype = dtype_of(port.type.dtype)
     axes = port.type.axes
     if tensor.type.dtype is not dtype:
-        raise mistake("CS0245", f"`{port.name.text}` is {dtype.value}, but the body gives {tensor.type}", span, Label(port.span, "declared here"),
-                      help=f"convert it: `cast[{dtype.value}](...)`")
+        raise mistake(
+            "CS0245",
+            f"`{port.name.text}` is {dtype.value}, but the body gives {tensor.type}",
+            span,
+            Label(port.span, "declared here"),
+            help=f"convert it: `cast[{dtype.value}](...)`",
+        )
     if len(axes) != tensor.type.rank:
-        raise mistake("CS0246", f"`{port.name.text}` has {len(axes)} axes, but the body gives {tensor.type}", span, Label(port.type.span, "declared here"))
+        raise mistake(
+            "CS0246",
+            f"`{port.name.text}` has {len(axes)} axes, but the body gives {tensor.type}",
+            span,
+            Label(port.type.span, "declared here"),
+        )
     result: list[Axis] = []
     for declared, given in zip(axes, tensor.type.axes, strict=True):
         name, size = _split(b, frame, declared)
         expected = size if size is not None else frame.scope.axes.get(name or "")
         if expected is not None and not b.require_equal(expected, given.size, span):
             raise mistake(
-                "CS0247", f"the axis {name or ''} of the output `{port.name.text}` is {expected}, but the body gives {tensor.type}".replace("  ", " "),
-                span, Label(declared.span, "declared here"), help="declare the size that the body gives, or change the body",
+                "CS0247",
+                f"{_axis(name)} of the output `{port.name.text}` is {expected}, but the body gives {tensor.type}",
+                span,
+                Label(declared.span, "declared here"),
+                help="declare the size that the body gives, or change the body",
             )
         inferred = name is None or (expected is None and given.name is not None)
         label = given.name if inferred else name

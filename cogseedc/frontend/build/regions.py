@@ -9,7 +9,7 @@ from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.align import aligned
 from cogseedc.frontend.build.core import Builder, described, join
-from cogseedc.frontend.build.decisions import condition, taken
+from cogseedc.frontend.build.decisions import bounded, condition, taken
 from cogseedc.frontend.build.model import (
     ArmOf,
     BrokenUse,
@@ -59,15 +59,21 @@ def when(b: Builder, frame: Frame, expr: ast.When) -> Item:
         return _unwrap(block(b, inner(frame, "then" if chosen else "else"), expr.then if chosen else expr.otherwise))
     gate = condition(b, frame, chosen, "when", expr.condition.span)
     if gate.kind is not GateKind.BOOL:
-        raise mistake("CS0407", f"`when` takes a yes-or-no decision, but this one has {gate.arms or 'several'} classes", expr.condition.span,
-                      help="use `route`")
+        raise mistake(
+            "CS0407",
+            f"`when` takes a yes-or-no decision, but this one has {gate.arms or 'several'} classes",
+            expr.condition.span,
+            help="use `route`",
+        )
     then = _arm(b, frame, gate, 1, "then", expr.then, expr.condition.span)
     otherwise = _arm(b, frame, gate, 0, "else", expr.otherwise, expr.condition.span)
     spans = (expr.then.span, expr.otherwise.span)
     return _joined(b, frame, MergeMode.SELECT, (gate,), (1,), (then, otherwise), spans, None, expr.span)
 
 
-def _arm(b: Builder, frame: Frame, gate: GateRef, arm: int, name: str, body: ast.Block, span: Span, **names: Item) -> tuple[Item, ...]:
+def _arm(
+    b: Builder, frame: Frame, gate: GateRef, arm: int, name: str, body: ast.Block, span: Span, **names: Item
+) -> tuple[Item, ...]:
     scope = Scope(frame.scope, dict(names))
     around = (*frame.arms, ArmOf(gate, arm, taken(b, frame, gate, arm, span)))
     return block(b, replace(inner(frame, name, scope), arms=around), body)
@@ -84,16 +90,29 @@ def route(b: Builder, frame: Frame, expr: ast.Route) -> Item:
         return _static_route(b, frame, expr, integer(chosen, expr.selector.span, "the class"))
     gate = condition(b, frame, chosen, "route", expr.selector.span)
     if gate.kind is GateKind.BOOL:
-        raise mistake("CS0407", "`route` takes a decision among classes, but this one is yes or no", expr.selector.span, help="use `when`")
+        raise mistake(
+            "CS0407",
+            "`route` takes a decision among classes, but this one is yes or no",
+            expr.selector.span,
+            help="use `when`",
+        )
     cases, otherwise = _cases(b, frame, expr)
     mode = _mode(gate, expr, otherwise)
     gate = _covered(b, frame, gate, expr, cases, otherwise)
     arms = [_arm(b, frame, gate, i, str(i), body, expr.selector.span, **names) for i, body, names in cases]
-    rest = block(b, replace(inner(frame, "else"), arms=_else_arms(b, frame, gate, [i for i, _, _ in cases], expr)), otherwise) if otherwise else None
+    rest = (
+        block(
+            b, replace(inner(frame, "else"), arms=_else_arms(b, frame, gate, [i for i, _, _ in cases], expr)), otherwise
+        )
+        if otherwise
+        else None
+    )
     values = (*arms, rest) if rest is not None else tuple(arms)
     spans = (*(body.span for _, body, _ in cases), *([otherwise.span] if otherwise else []))
     weights = gate.top.weights if mode is MergeMode.WEIGHTED_SUM and gate.top else None
-    return _joined(b, frame, mode, (gate,) * len(cases), tuple(i for i, _, _ in cases), values, spans, weights, expr.span)
+    return _joined(
+        b, frame, mode, (gate,) * len(cases), tuple(i for i, _, _ in cases), values, spans, weights, expr.span
+    )
 
 
 def _else_arms(b: Builder, frame: Frame, gate: GateRef, cases: Sequence[int], expr: ast.Route) -> tuple[ArmOf, ...]:
@@ -117,7 +136,9 @@ def _static_route(b: Builder, frame: Frame, expr: ast.Route, index: int) -> Item
     return _unwrap(block(b, inner(frame, "else"), otherwise))
 
 
-def _cases(b: Builder, frame: Frame, expr: ast.Route) -> tuple[list[tuple[int, ast.Block, dict[str, Item]]], ast.Block | None]:
+def _cases(
+    b: Builder, frame: Frame, expr: ast.Route
+) -> tuple[list[tuple[int, ast.Block, dict[str, Item]]], ast.Block | None]:
     cases: list[tuple[int, ast.Block, dict[str, Item]]] = []
     places: dict[int, Span] = {}
     found: list[tuple[int, dict[str, Item]]]
@@ -135,7 +156,9 @@ def _cases(b: Builder, frame: Frame, expr: ast.Route) -> tuple[list[tuple[int, a
                 low = integer(b.evaluate(frame, start), start.span, "the first class")
                 high = integer(b.evaluate(frame, stop), stop.span, "the end")
                 if high - low > b.limits.nodes:
-                    raise mistake("CS0606", f"{high - low} arms are more than the program may have nodes", arm.pattern.span)
+                    raise mistake(
+                        "CS0606", f"{high - low} arms are more than the program may have nodes", arm.pattern.span
+                    )
                 found = [(i, {variable.text: i}) for i in range(low, high)]
         for i, names in found:
             if i in places:
@@ -150,23 +173,35 @@ def _cases(b: Builder, frame: Frame, expr: ast.Route) -> tuple[list[tuple[int, a
 def _mode(gate: GateRef, expr: ast.Route, otherwise: ast.Block | None) -> MergeMode:
     if gate.kind is GateKind.ONE:
         if expr.merge is not None and expr.merge.text != "select":
-            raise mistake("CS0410", f"one-of-n is merged by `select`, not `{expr.merge.text}`", expr.merge.span,
-                          help="`sum`, `weighted_sum`, `mean` and `max` are for `top[k]`")
+            raise mistake(
+                "CS0410",
+                f"one-of-n is merged by `select`, not `{expr.merge.text}`",
+                expr.merge.span,
+                help="`sum`, `weighted_sum`, `mean` and `max` are for `top[k]`",
+            )
         return MergeMode.SELECT
     if expr.merge is None:
         return MergeMode.WEIGHTED_SUM
     try:
         mode = MergeMode(expr.merge.text)
     except ValueError:
-        raise mistake("CS0410", f"`{expr.merge.text}` is no merge", expr.merge.span,
-                      help="one of weighted_sum, sum, mean, max") from None
+        raise mistake(
+            "CS0410", f"`{expr.merge.text}` is no merge", expr.merge.span, help="one of weighted_sum, sum, mean, max"
+        ) from None
     if mode is MergeMode.SELECT:
-        raise mistake("CS0410", "k-of-n is not merged by `select`", expr.merge.span, help="one of weighted_sum, sum, mean, max")
+        raise mistake(
+            "CS0410", "k-of-n is not merged by `select`", expr.merge.span, help="one of weighted_sum, sum, mean, max"
+        )
     return mode
 
 
 def _covered(
-    b: Builder, frame: Frame, gate: GateRef, expr: ast.Route, cases: Sequence[tuple[int, ast.Block, dict[str, Item]]], otherwise: ast.Block | None
+    b: Builder,
+    frame: Frame,
+    gate: GateRef,
+    expr: ast.Route,
+    cases: Sequence[tuple[int, ast.Block, dict[str, Item]]],
+    otherwise: ast.Block | None,
 ) -> GateRef:
     """The gate, after a check that the arms cover its classes; one of unknown range is brought into range."""
     present = {i for i, _, _ in cases}
@@ -176,31 +211,18 @@ def _covered(
             raise mistake("CS0411", f"the gate has {gate.arms} classes, so {beyond[0]} never happens", expr.span)
         missing = sorted(set(range(gate.arms)) - present)
         if missing and otherwise is None:
-            raise mistake("CS0408", f"no arm for {_listed(missing)} of {gate.arms}", expr.span, help="add the arm, or `else`")
+            raise mistake(
+                "CS0408", f"no arm for {_listed(missing)} of {gate.arms}", expr.span, help="add the arm, or `else`"
+            )
         return gate
     if otherwise is None:
-        raise mistake("CS0408", "the range of this integer is not known, so `else` is needed", expr.span,
-                      help="add `else => ...`, or decide with `argmax`")
-    return _bounded(b, frame, gate, max(present, default=-1) + 1, expr)
-
-
-def _bounded(b: Builder, frame: Frame, gate: GateRef, count: int, expr: ast.Route) -> GateRef:
-    """A gate whose classes beyond `count` are all class `count`."""
-    span = expr.selector.span
-    last = b.constant(frame, count, Dtype.I64, span)
-    raw = gate.decision
-    low = b.call(frame, "lt", [raw, b.constant(frame, 0, Dtype.I64, span)], span)[0]
-    wrong = b.call(frame, "logical_or", [low, b.call(frame, "gt", [raw, last], span)[0]], span)[0]
-    value = b.call(frame, "where", [wrong, last, raw], span)[0]
-    node = b.graph[gate.node]
-    from cogseedc.ir import Gate
-
-    assert isinstance(node, Gate)
-    path = b.call_path(frame, "route")
-    id = b.add(replace(node, name=path, arms=count + 1, type=raw.type), (value.value,), frame)
-    found = replace(gate, node=id, name=path, arms=count + 1, decision=Tensor(Value(id), raw.type))
-    b.gate_refs[id] = found
-    return found
+        raise mistake(
+            "CS0408",
+            "the range of this integer is not known, so `else` is needed",
+            expr.span,
+            help="add `else => ...`, or decide with `argmax`",
+        )
+    return bounded(b, frame, gate, max(present, default=-1) + 1, expr.selector.span)
 
 
 def _listed(classes: Sequence[int]) -> str:
@@ -212,12 +234,24 @@ def _listed(classes: Sequence[int]) -> str:
 
 
 def _joined(
-    b: Builder, frame: Frame, mode: MergeMode, gates: tuple[GateRef, ...], arms: tuple[int, ...],
-    values: Sequence[tuple[Item, ...]], spans: Sequence[Span], weights: Tensor | None, span: Span,
+    b: Builder,
+    frame: Frame,
+    mode: MergeMode,
+    gates: tuple[GateRef, ...],
+    arms: tuple[int, ...],
+    values: Sequence[tuple[Item, ...]],
+    spans: Sequence[Span],
+    weights: Tensor | None,
+    span: Span,
 ) -> Item:
     counts = {len(v) for v in values}
     if len(counts) != 1:
-        raise mistake("CS0412", f"the arms give {' and '.join(str(len(v)) for v in values)} values", span, help="all arms yield the same number of values")
+        raise mistake(
+            "CS0412",
+            f"the arms give {' and '.join(str(len(v)) for v in values)} values",
+            span,
+            help="all arms yield the same number of values",
+        )
     results = [
         _merge(b, frame, mode, gates, arms, [v[i] for v in values], spans, weights, span) for i in range(counts.pop())
     ]
@@ -225,8 +259,15 @@ def _joined(
 
 
 def _merge(
-    b: Builder, frame: Frame, mode: MergeMode, gates: tuple[GateRef, ...], arms: tuple[int, ...],
-    items: Sequence[Item], spans: Sequence[Span], weights: Tensor | None, span: Span,
+    b: Builder,
+    frame: Frame,
+    mode: MergeMode,
+    gates: tuple[GateRef, ...],
+    arms: tuple[int, ...],
+    items: Sequence[Item],
+    spans: Sequence[Span],
+    weights: Tensor | None,
+    span: Span,
 ) -> Item:
     if any(isinstance(i, tuple) for i in items):
         return _merge_tuples(b, frame, mode, gates, arms, items, spans, weights, span)
@@ -248,8 +289,15 @@ def _merge(
 
 
 def _merge_tuples(
-    b: Builder, frame: Frame, mode: MergeMode, gates: tuple[GateRef, ...], arms: tuple[int, ...],
-    items: Sequence[Item], spans: Sequence[Span], weights: Tensor | None, span: Span,
+    b: Builder,
+    frame: Frame,
+    mode: MergeMode,
+    gates: tuple[GateRef, ...],
+    arms: tuple[int, ...],
+    items: Sequence[Item],
+    spans: Sequence[Span],
+    weights: Tensor | None,
+    span: Span,
 ) -> Item:
     lengths = {len(i) if isinstance(i, tuple) else -1 for i in items}
     if len(lengths) != 1:
@@ -261,9 +309,15 @@ def _merge_tuples(
     return tuple(parts)
 
 
-def _agreed(b: Builder, frame: Frame, gate: GateRef | None, items: Sequence[Item], spans: Sequence[Span], span: Span) -> list[Tensor]:
+def _agreed(
+    b: Builder, frame: Frame, gate: GateRef | None, items: Sequence[Item], spans: Sequence[Span], span: Span
+) -> list[Tensor]:
     """The arms' values with one type; a literal takes the others'."""
-    known = {i: b.tensor(frame, item, at) for i, (item, at) in enumerate(zip(items, spans, strict=True)) if not _literal(item)}
+    known = {
+        i: b.tensor(frame, item, at)
+        for i, (item, at) in enumerate(zip(items, spans, strict=True))
+        if not _literal(item)
+    }
     if not known:
         assert gate is not None
         return _literal_arms(b, frame, gate, items, spans, span)
@@ -287,13 +341,21 @@ def _agreed(b: Builder, frame: Frame, gate: GateRef | None, items: Sequence[Item
 
 
 def _literal(item: Item) -> bool:
-    return isinstance(item, (bool, int, float)) or isinstance(item, Size)
+    return isinstance(item, (bool, int, float, Size))
 
 
-def _literal_arms(b: Builder, frame: Frame, gate: GateRef, items: Sequence[Item], spans: Sequence[Span], span: Span) -> list[Tensor]:
+def _literal_arms(
+    b: Builder, frame: Frame, gate: GateRef, items: Sequence[Item], spans: Sequence[Span], span: Span
+) -> list[Tensor]:
     axes = gate.decision.type.axes[:-1] if gate.kind is GateKind.MANY else gate.decision.type.axes
     fractional = any(isinstance(i, float) for i in items)
-    dtype = Dtype.BOOL if all(isinstance(i, bool) for i in items) else Dtype.F32 if fractional or gate.kind is GateKind.MANY else Dtype.I64
+    dtype = (
+        Dtype.BOOL
+        if all(isinstance(i, bool) for i in items)
+        else Dtype.F32
+        if fractional or gate.kind is GateKind.MANY
+        else Dtype.I64
+    )
     return [_filled(b, frame, item, TensorType(dtype, axes), at) for item, at in zip(items, spans, strict=True)]
 
 
@@ -307,11 +369,16 @@ def _filled(b: Builder, frame: Frame, item: Item, type_: TensorType, span: Span)
 
 
 def _same_shape(b: Builder, a: TensorType, other: TensorType, span: Span, first: Span) -> None:
-    if a.rank == other.rank:
-        if all(b.require_equal(x.size, y.size, span) for x, y in zip(a.axes, other.axes, strict=True)):
-            return
-    raise mistake("CS0235", f"the arms differ: `{a}` here, `{other}` there", span, Label(first, f"this arm gives `{other}`"),
-                  help="arms of one region give values of one type")
+    axes = zip(a.axes, other.axes, strict=True) if a.rank == other.rank else None
+    if axes is not None and all(b.require_equal(x.size, y.size, span) for x, y in axes):
+        return
+    raise mistake(
+        "CS0235",
+        f"the arms differ: `{a}` here, `{other}` there",
+        span,
+        Label(first, f"this arm gives `{other}`"),
+        help="arms of one region give values of one type",
+    )
 
 
 def _gate_axes(b: Builder, gate: GateRef, type_: TensorType, span: Span) -> tuple[int, ...]:
@@ -321,12 +388,21 @@ def _gate_axes(b: Builder, gate: GateRef, type_: TensorType, span: Span) -> tupl
     for axis in axes:
         at = type_.position(axis.name) if axis.name is not None else None
         if at is None or at in positions:
-            same = [i for i, a in enumerate(type_.axes) if a.size == axis.size and a.size != _ONE and i not in positions and (a.name is None or axis.name is None or a.size == axis.size and a.size.value is None)]
+            same = [
+                i
+                for i, a in enumerate(type_.axes)
+                if a.size == axis.size
+                and a.size != _ONE
+                and i not in positions
+                and (a.name is None or axis.name is None or (a.size == axis.size and a.size.value is None))
+            ]
             at = same[0] if same else None
         if at is None or not b.require_equal(type_.axes[at].size, axis.size, span):
             where = b.graph[gate.node].origin.span
             raise mistake(
-                "CS0414", f"the gate is over {axis.name or axis.size}, which the value `{type_}` lacks", span,
+                "CS0414",
+                f"the gate is over {axis.name or axis.size}, which the value `{type_}` lacks",
+                span,
                 *([Label(where, "the gate is declared here")] if where else []),
                 help=f"give the value the axis: `expand[{axis.name}](...)`" if axis.name else "",
             )
@@ -341,8 +417,7 @@ def for_(b: Builder, frame: Frame, expr: ast.For) -> Item:
     """`for i in a .. b with h = x { ... }`: unrolled; its yields as tuples, then the last carries."""
     start = integer(b.evaluate(frame, expr.start), expr.start.span, "the start")
     stop = integer(b.evaluate(frame, expr.stop), expr.stop.span, "the end")
-    if stop - start > b.limits.nodes:
-        raise mistake("CS0606", f"{stop - start} turns are more than the program may have nodes", expr.span)
+    b.foresee((stop - start) * b.expansion.of_turn(expr, frame.scope.find), expr.span)
     carries: dict[str, Item] = {}
     for carry in expr.carries:
         if carry.name.text in carries:
@@ -361,7 +436,12 @@ def for_(b: Builder, frame: Frame, expr: ast.For) -> Item:
     columns = tuple(tuple(row[i] for row in yields) for i in range(len(expr.body.yields)))
     results = (*columns, *carries.values())
     if not results:
-        raise mistake("CS0415", "the loop has neither carries nor yields, so it gives nothing", expr.span, help="add `with x = ...` or `yield`")
+        raise mistake(
+            "CS0415",
+            "the loop has neither carries nor yields, so it gives nothing",
+            expr.span,
+            help="add `with x = ...` or `yield`",
+        )
     return results[0] if len(results) == 1 else Results(results)
 
 
@@ -380,8 +460,25 @@ def _carry_name(frame: Frame, name: str) -> str:
 def not_compiled(b: Builder, frame: Frame, expr: ast.Repeat | ast.Scan) -> Item:
     """Run-time loops are checked for their names only."""
     word = "repeat" if isinstance(expr, ast.Repeat) else "scan"
-    raise mistake("CS0451", f"`{word}` is not compiled yet", expr.span,
-                  help="a loop with a static number of turns is written with `for`")
+    raise mistake(
+        "CS0451",
+        f"`{word}` is not compiled yet",
+        expr.span,
+        help="a loop with a static number of turns is written with `for`",
+    )
 
 
-__all__ = ["BrokenUse", "Results", "Top", "Axis", "aligned", "block", "described", "for_", "inner", "not_compiled", "route", "when"]
+__all__ = [
+    "BrokenUse",
+    "Results",
+    "Top",
+    "Axis",
+    "aligned",
+    "block",
+    "described",
+    "for_",
+    "inner",
+    "not_compiled",
+    "route",
+    "when",
+]

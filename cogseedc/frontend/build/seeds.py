@@ -15,8 +15,8 @@ from cogseedc.frontend.build.model import (
     BrokenUse,
     BudgetBound,
     BuildError,
-    Bundle,
     Builtin,
+    Bundle,
     Configured,
     Frame,
     Instance,
@@ -53,8 +53,15 @@ LEVELS = ("atomic", "molecular", "cellular", "tissue")
 GEOMETRIES = ("euclidean", "hyperbolic", "spherical")
 PRECISIONS = ("int8", "fp8", "fp16", "bf16", "fp32")
 STATEMENTS = (
-    ast.Bind, ast.Share, ast.ParamDeclaration, ast.StateDeclaration, ast.GateDeclaration,
-    ast.ExitDeclaration, ast.ExitsDeclaration, ast.Next, ast.LossDeclaration,
+    ast.Bind,
+    ast.Share,
+    ast.ParamDeclaration,
+    ast.StateDeclaration,
+    ast.GateDeclaration,
+    ast.ExitDeclaration,
+    ast.ExitsDeclaration,
+    ast.Next,
+    ast.LossDeclaration,
 )
 
 
@@ -68,6 +75,7 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     name = declaration.name.text
     statics = static_arguments(b, frame, ref, configured)
     _guard_recursion(b, declaration, statics, span)
+    b.foresee(b.expansion.of_seed(ref), span)
     weights, calls = b.weight_path(frame, name), b.call_path(frame, name)
     scope = Scope(module_scope(ref.module))
     scope.names.update(statics)
@@ -76,6 +84,7 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     instance = Instance(declaration, calls, outs, origin.level, declared=_level(declaration))
     body = Frame(scope, instance, weights, calls, frame.counts, origin, frame.arms)
     b.stack.append((declaration, tuple(statics.values())))
+    b.built.add(id(declaration))
     try:
         binding = _bind_inputs(b, frame, body, declaration, given, span)
         results = run_body(b, body, declaration, binding)
@@ -104,18 +113,30 @@ def _guard_recursion(b: Builder, declaration: ast.SeedDeclaration, statics: dict
         names = [seed.name.text for seed, _ in b.stack]
         start = next(i for i, entry in enumerate(b.stack) if entry == (declaration, arguments))
         path = " -> ".join([*names[start:], declaration.name.text])
-        raise mistake("CS0501", f"the seed uses itself with the same static arguments: {path}", span,
-                      Label(declaration.name.span, "declared here"), help="change a static argument at each turn, under a static `when`")
+        raise mistake(
+            "CS0501",
+            f"the seed uses itself with the same static arguments: {path}",
+            span,
+            Label(declaration.name.span, "declared here"),
+            help="change a static argument at each turn, under a static `when`",
+        )
     if len(around) >= b.limits.recursion:
-        raise mistake(Limits.code("recursion"), f"`{declaration.name.text}` uses itself more than {b.limits.recursion} deep", span)
+        raise mistake(
+            Limits.code("recursion"), f"`{declaration.name.text}` uses itself more than {b.limits.recursion} deep", span
+        )
 
 
 def seed_origin(b: Builder, outer: Origin, declaration: ast.SeedDeclaration, path: str) -> Origin:
     """What nodes of an instance say of where they are."""
     level = _level(declaration)
     return Origin(
-        path, (*outer.seeds, declaration.name.text), (*outer.scope, path), declaration.span,
-        precisions(declaration), outer.forced_bits, level if level is not None else outer.level,
+        path,
+        (*outer.seeds, declaration.name.text),
+        (*outer.scope, path),
+        declaration.span,
+        precisions(declaration),
+        outer.forced_bits,
+        level if level is not None else outer.level,
     )
 
 
@@ -144,8 +165,12 @@ def _check_level(frame: Frame, callee: Instance, declaration: ast.SeedDeclaratio
     mine = frame.instance.declared
     if mine is not None and used > mine:
         raise mistake(
-            "CS0502", f"the {LEVELS[mine]} seed `{frame.instance.declaration.name.text}` uses the {LEVELS[used]} seed `{declaration.name.text}`", span,
-            Label(declaration.name.span, "declared here"), help="a seed uses seeds of its own level or lower",
+            "CS0502",
+            f"the {LEVELS[mine]} seed `{frame.instance.declaration.name.text}` uses "
+            f"the {LEVELS[used]} seed `{declaration.name.text}`",
+            span,
+            Label(declaration.name.span, "declared here"),
+            help="a seed uses seeds of its own level or lower",
         )
 
 
@@ -158,10 +183,16 @@ def static_arguments(b: Builder, frame: Frame, ref: SeedRef, configured: Configu
     given = dict(configured.keywords)
     span = configured.span
     if configured.named:
-        raise mistake("CS0222", f"`{ref.declaration.name.text}` has no axis arguments, so no `{configured.named[0].name}=`", span)
+        raise mistake(
+            "CS0222", f"`{ref.declaration.name.text}` has no axis arguments, so no `{configured.named[0].name}=`", span
+        )
     if len(configured.positional) > len(parameters):
-        raise mistake("CS0223", f"`{ref.declaration.name.text}` takes {len(parameters)} static arguments, not {len(configured.positional)}", span,
-                      Label(ref.declaration.name.span, "declared here"))
+        raise mistake(
+            "CS0223",
+            f"`{ref.declaration.name.text}` takes {len(parameters)} static arguments, not {len(configured.positional)}",
+            span,
+            Label(ref.declaration.name.span, "declared here"),
+        )
     for parameter, item in zip(parameters, configured.positional, strict=False):
         if parameter.name.text in given:
             raise mistake("CS0211", f"`{parameter.name.text}` is given twice", span)
@@ -169,16 +200,26 @@ def static_arguments(b: Builder, frame: Frame, ref: SeedRef, configured: Configu
     names = [p.name.text for p in parameters]
     for name in given:
         if name not in names:
-            raise mistake("CS0223", f"`{ref.declaration.name.text}` has no static parameter `{name}`", span,
-                          Label(ref.declaration.name.span, "declared here"), help=suggestion(name, names))
+            raise mistake(
+                "CS0223",
+                f"`{ref.declaration.name.text}` has no static parameter `{name}`",
+                span,
+                Label(ref.declaration.name.span, "declared here"),
+                help=suggestion(name, names),
+            )
     scope = Scope(module_scope(ref.module))
     for parameter in parameters:
         if parameter.name.text in given:
             argument = given[parameter.name.text]
         else:
             if parameter.default is None:
-                raise mistake("CS0223", f"`{ref.declaration.name.text}` needs the static argument `{parameter.name.text}`", span,
-                              Label(parameter.span, "declared here"), help=f"write `{ref.declaration.name.text}[{parameter.name.text}=...]`")
+                raise mistake(
+                    "CS0223",
+                    f"`{ref.declaration.name.text}` needs the static argument `{parameter.name.text}`",
+                    span,
+                    Label(parameter.span, "declared here"),
+                    help=f"write `{ref.declaration.name.text}[{parameter.name.text}=...]`",
+                )
             argument = b.evaluate(replace(frame, scope=scope), parameter.default)
         scope.names[parameter.name.text] = typed(parameter, argument, span)
     return scope.names
@@ -189,12 +230,22 @@ def typed(parameter: ast.StaticParameter, item: Item, span: Span) -> Item:
     kind = parameter.type.name.text
     check = _STATIC.get(kind)
     if check is None:
-        raise mistake("CS0224", f"`{kind}` is no static type", parameter.type.span, help=suggestion(kind, _STATIC) or f"one of {', '.join(_STATIC)}")
+        raise mistake(
+            "CS0224",
+            f"`{kind}` is no static type",
+            parameter.type.span,
+            help=suggestion(kind, _STATIC) or f"one of {', '.join(_STATIC)}",
+        )
     if not parameter.type.many:
         return _typed(parameter, item, kind, span)
     if not isinstance(item, tuple):
-        raise mistake("CS0225", f"`{parameter.name.text}` is {kind}[], a tuple, but {described(item)} is given", span,
-                      Label(parameter.span, "declared here"), help="write `(16, 32)`, or `(16,)` for one")
+        raise mistake(
+            "CS0225",
+            f"`{parameter.name.text}` is {kind}[], a tuple, but {described(item)} is given",
+            span,
+            Label(parameter.span, "declared here"),
+            help="write `(16, 32)`, or `(16,)` for one",
+        )
     return tuple(_typed(parameter, i, kind, span) for i in item)
 
 
@@ -204,7 +255,12 @@ def _typed(parameter: ast.StaticParameter, item: Item, kind: str, span: Span) ->
     if kind == "float" and isinstance(item, int) and not isinstance(item, bool):
         return float(item)
     if not _STATIC[kind](item):
-        raise mistake("CS0225", f"`{parameter.name.text}` is {kind}, but {described(item)} is given", span, Label(parameter.span, "declared here"))
+        raise mistake(
+            "CS0225",
+            f"`{parameter.name.text}` is {kind}, but {described(item)} is given",
+            span,
+            Label(parameter.span, "declared here"),
+        )
     return item
 
 
@@ -215,28 +271,48 @@ _STATIC = {
     "str": lambda i: isinstance(i, str),
     "dtype": lambda i: isinstance(i, Dtype),
     "axis": lambda i: isinstance(i, AxisArg),
-    "op": lambda i: isinstance(i, (OpRef, Builtin)) or (isinstance(i, Configured) and isinstance(i.target, (OpRef, Builtin))),
-    "seed": lambda i: isinstance(i, (SeedRef, Shared)) or (isinstance(i, Configured) and isinstance(i.target, SeedRef)) or isinstance(i, CALLABLE),
+    "op": lambda i: (
+        isinstance(i, (OpRef, Builtin)) or (isinstance(i, Configured) and isinstance(i.target, (OpRef, Builtin)))
+    ),
+    "seed": lambda i: (
+        isinstance(i, (SeedRef, Shared))
+        or (isinstance(i, Configured) and isinstance(i.target, SeedRef))
+        or isinstance(i, CALLABLE)
+    ),
 }
 
 
 # Ports and body
 
 
-def _bind_inputs(b: Builder, caller: Frame, body: Frame, declaration: ast.SeedDeclaration, given: Given, span: Span) -> Binding:
+def _bind_inputs(
+    b: Builder, caller: Frame, body: Frame, declaration: ast.SeedDeclaration, given: Given, span: Span
+) -> Binding:
     ports = [m for m in declaration.members if isinstance(m, ast.Port) and m.direction == "in"]
     names = [p.name.text for p in ports]
     items = dict(zip(names, given.positional, strict=False))
     spans = dict(zip(names, given.spans, strict=False))
     if len(given.positional) > len(ports):
-        raise mistake("CS0226", f"`{declaration.name.text}` takes {len(ports)} values, not {len(given.positional)}", span, Label(declaration.name.span, "declared here"))
+        raise mistake(
+            "CS0226",
+            f"`{declaration.name.text}` takes {len(ports)} values, not {len(given.positional)}",
+            span,
+            Label(declaration.name.span, "declared here"),
+        )
     for (name, item), at in zip(given.keywords, given.spans[len(given.positional) :], strict=True):
         if name not in names or name in items:
-            raise mistake("CS0226", f"`{declaration.name.text}` has no input `{name}` left", at, help=suggestion(name, names))
+            raise mistake(
+                "CS0226", f"`{declaration.name.text}` has no input `{name}` left", at, help=suggestion(name, names)
+            )
         items[name], spans[name] = item, at
     missing = [p for p in ports if p.name.text not in items]
     if missing:
-        raise mistake("CS0226", f"`{declaration.name.text}` needs the input `{missing[0].name.text}`", span, Label(missing[0].span, "declared here"))
+        raise mistake(
+            "CS0226",
+            f"`{declaration.name.text}` needs the input `{missing[0].name.text}`",
+            span,
+            Label(missing[0].span, "declared here"),
+        )
     binding = Binding()
     out_axes(b, body, declaration)
     inside = replace(body, arms=caller.arms)
@@ -244,15 +320,26 @@ def _bind_inputs(b: Builder, caller: Frame, body: Frame, declaration: ast.SeedDe
     for port in ports:
         item = bind_input(b, inside, port, items[port.name.text], spans[port.name.text], binding)
         if geometry is not None and isinstance(item, Tensor) and item.geometry != geometry and item.type.dtype.floating:
-            raise mistake("CS0238", f"`{declaration.name.text}` takes {geometry} values, but this one is {item.geometry}", spans[port.name.text],
-                          Label(declaration.name.span, "declared here"), help="convert it first: `exp_map`, `log_map`, `to_sphere`, `to_euclidean`")
+            raise mistake(
+                "CS0238",
+                f"`{declaration.name.text}` takes {geometry} values, but this one is {item.geometry}",
+                spans[port.name.text],
+                Label(declaration.name.span, "declared here"),
+                help="convert it first: `exp_map`, `log_map`, `to_sphere`, `to_euclidean`",
+            )
         body.scope.bind(port.name.text, item, port.name.span)
     return binding
 
 
 def out_axes(b: Builder, frame: Frame, declaration: ast.SeedDeclaration) -> None:
     """Sizes that out ports declare are names in scope: `out logits: f32[N, K=10]` gives K."""
-    inputs = {a.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "in" for a in m.type.axes if a.name}
+    inputs = {
+        a.name.text
+        for m in declaration.members
+        if isinstance(m, ast.Port) and m.direction == "in"
+        for a in m.type.axes
+        if a.name
+    }
     for member in declaration.members:
         if isinstance(member, ast.Port) and member.direction == "out" and member.type.count is None:
             for axis in member.type.axes:
@@ -275,7 +362,14 @@ def run_body(b: Builder, body: Frame, declaration: ast.SeedDeclaration, binding:
     for port in (m for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out"):
         results.append(_output(b, body, port, binding))
     if not results:
-        b.report(mistake("CS0227", f"the seed `{declaration.name.text}` has no output", declaration.name.span, help="declare one: `out y: f32[N, D]`"))
+        b.report(
+            mistake(
+                "CS0227",
+                f"the seed `{declaration.name.text}` has no output",
+                declaration.name.span,
+                help="declare one: `out y: f32[N, D]`",
+            )
+        )
         return (BROKEN,)
     return _returned(b, body, results)
 
@@ -287,7 +381,12 @@ def _output(b: Builder, body: Frame, port: ast.Port, binding: Binding) -> Item:
         return BROKEN
     try:
         if item is None:
-            raise mistake("CS0228", f"the output `{name}` is never bound", port.name.span, help=f"bind it in the body: `{name} = ...`")
+            raise mistake(
+                "CS0228",
+                f"the output `{name}` is never bound",
+                port.name.span,
+                help=f"bind it in the body: `{name} = ...`",
+            )
         return bind_output(b, body, port, item, body.scope.spans.get(name, port.span), binding)
     except BuildError as error:
         b.report(error)
@@ -301,7 +400,9 @@ def _returned(b: Builder, body: Frame, results: list[Item]) -> tuple[Item, ...]:
     flat = [r for r in results if isinstance(r, Tensor)]
     if len(flat) != len(results):
         if any(isinstance(r, tuple) for r in results):
-            b.report(mistake("CS0231", "a seed with exits gives single values, not tuples", instance.declaration.name.span))
+            b.report(
+                mistake("CS0231", "a seed with exits gives single values, not tuples", instance.declaration.name.span)
+            )
         return tuple(BROKEN for _ in results)
     for id in instance.exits:
         _exit_types(b, id, flat, instance)
@@ -317,12 +418,23 @@ def _exit_types(b: Builder, id: int, outputs: list[Tensor], instance: Instance) 
     for value, out, name in zip(b.graph.feeds(NodeId(id))[1:], outputs, instance.outputs, strict=True):
         assert value is not None
         type_ = b.graph.type(value)
-        same = type_.rank == out.type.rank and type_.dtype is out.type.dtype and all(
-            b.require_equal(x, y, instance.declaration.span) for x, y in zip(type_.shape, out.type.shape, strict=True)
+        same = (
+            type_.rank == out.type.rank
+            and type_.dtype is out.type.dtype
+            and all(
+                b.require_equal(x, y, instance.declaration.span)
+                for x, y in zip(type_.shape, out.type.shape, strict=True)
+            )
         )
         if not same and node.origin.span is not None:
-            b.report(mistake("CS0235", f"the exit gives `{name}` as {type_}, the seed as {out.type}", node.origin.span,
-                             Label(instance.declaration.name.span, "in this seed")))
+            b.report(
+                mistake(
+                    "CS0235",
+                    f"the exit gives `{name}` as {type_}, the seed as {out.type}",
+                    node.origin.span,
+                    Label(instance.declaration.name.span, "in this seed"),
+                )
+            )
 
 
 def check_meta(b: Builder, declaration: ast.SeedDeclaration) -> None:
@@ -333,14 +445,30 @@ def check_meta(b: Builder, declaration: ast.SeedDeclaration) -> None:
         if not isinstance(member, ast.Meta):
             continue
         if member.kind in seen:
-            b.report(mistake("CS0229", f"`{member.kind}` stands twice", member.span, Label(seen[member.kind], "first here")))
+            b.report(
+                mistake("CS0229", f"`{member.kind}` stands twice", member.span, Label(seen[member.kind], "first here"))
+            )
         seen[member.kind] = member.span
         for value in member.values:
             if member.kind in allowed and value.text not in allowed[member.kind]:
-                b.report(mistake("CS0229", f"`{value.text}` is no {member.kind}", value.span,
-                                 help=suggestion(value.text, allowed[member.kind]) or f"one of {', '.join(allowed[member.kind])}"))
+                b.report(
+                    mistake(
+                        "CS0229",
+                        f"`{value.text}` is no {member.kind}",
+                        value.span,
+                        help=suggestion(value.text, allowed[member.kind])
+                        or f"one of {', '.join(allowed[member.kind])}",
+                    )
+                )
         if member.kind == "scale" and float(member.values[0].text) > float(member.values[1].text):
-            b.report(mistake("CS0229", "the scale's bounds are in the wrong order", member.span, help="write the smaller one first"))
+            b.report(
+                mistake(
+                    "CS0229",
+                    "the scale's bounds are in the wrong order",
+                    member.span,
+                    help="write the smaller one first",
+                )
+            )
 
 
 def _knob(b: Builder, frame: Frame, member: ast.KnobDeclaration) -> None:
@@ -360,7 +488,12 @@ def _make_knob(b: Builder, frame: Frame, member: ast.KnobDeclaration) -> None:
 
     default, low, high = evaluated(member.default), evaluated(member.low), evaluated(member.high)
     if not low <= default <= high:
-        raise mistake("CS0422", f"the default {default} of the knob `{member.name.text}` is outside {low} .. {high}", member.default.span, help="choose a default inside the range")
+        raise mistake(
+            "CS0422",
+            f"the default {default} of the knob `{member.name.text}` is outside {low} .. {high}",
+            member.default.span,
+            help="choose a default inside the range",
+        )
     whole = all(isinstance(v, int) for v in (default, low, high)) and not (low >= 0 and high <= 1)
     type_ = TensorType(Dtype.I64 if whole else Dtype.F32)
     if member.type is not None:
@@ -370,8 +503,12 @@ def _make_knob(b: Builder, frame: Frame, member: ast.KnobDeclaration) -> None:
     path = join(frame.instance.path, member.name.text)
     count = type_.elements.value or 1
     if count > b.limits.nodes:
-        raise mistake(b.limits.code("elements"), f"the knob `{member.name.text}` has {count} numbers, more than {b.limits.nodes}", member.span,
-                      help="a knob is set by hand; a tensor of this size is an input")
+        raise mistake(
+            b.limits.code("elements"),
+            f"the knob `{member.name.text}` has {count} numbers, more than {b.limits.nodes}",
+            member.span,
+            help="a knob is set by hand; a tensor of this size is an input",
+        )
     node = Knob(path, type_, (default,) * count, low, high, replace(frame.origin, path=path, span=member.span))
     id = b.add(node, (), replace(frame, arms=()))
     frame.scope.bind(member.name.text, Tensor(Value(id), type_), member.name.span)
@@ -427,6 +564,8 @@ def _one_input(b: Builder, frame: Frame, port: ast.Port, name: str, scope: Scope
     for axis in port.type.axes:
         label = axis.name.text if axis.name is not None and frame.scope.find(axis.name.text) is None else None
         size = size_of(b, inner, axis.size) if axis.size is not None else None
+        if label is None and axis.name is not None and size is not None:
+            raise mistake("CS0243", f"`{axis.name.text}` is a name of this file, never an axis", axis.name.span)
         if label is None and size is None:
             assert axis.name is not None
             size = size_of(b, inner, ast.Reference(axis.name.text, axis.name.span))
@@ -435,8 +574,9 @@ def _one_input(b: Builder, frame: Frame, port: ast.Port, name: str, scope: Scope
             if known is not None and size is not None and not b.require_equal(known, size, axis.span):
                 raise mistake("CS0242", f"the axis `{label}` has the size {known} already, not {size}", axis.span)
             if size is None:
-                fixed = b.sizes.get(label)
-                size = known if known is not None else Size.of(fixed) if fixed is not None else Size.symbol(label + (f"_{suffix}" if suffix and label != BATCH else ""))
+                symbol = label + (f"_{suffix}" if suffix and label != BATCH else "")
+                fixed = b.sizes.get(symbol, b.sizes.get(label))
+                size = known if known is not None else Size.of(fixed) if fixed is not None else Size.symbol(symbol)
             scope.axes.setdefault(label, size)
         assert size is not None
         axes.append(Axis(label, size))
@@ -463,8 +603,14 @@ def _budgets(b: Builder, frame: Frame, declaration: ast.SeedDeclaration) -> list
         if not isinstance(member, ast.Budget):
             continue
         if member.quantity.text not in quantities:
-            b.report(mistake("CS0423", f"`{member.quantity.text}` has no budget", member.quantity.span,
-                             help=suggestion(member.quantity.text, quantities) or f"one of {', '.join(quantities)}"))
+            b.report(
+                mistake(
+                    "CS0423",
+                    f"`{member.quantity.text}` has no budget",
+                    member.quantity.span,
+                    help=suggestion(member.quantity.text, quantities) or f"one of {', '.join(quantities)}",
+                )
+            )
             continue
         for bound in member.bounds:
             try:
@@ -475,8 +621,14 @@ def _budgets(b: Builder, frame: Frame, declaration: ast.SeedDeclaration) -> list
             except BrokenUse:
                 continue
             if bound.measure.text not in measures or bound.operator not in ("<=", "<"):
-                b.report(mistake("CS0423", f"a budget bounds `mean` or `worst` from above, not `{bound.measure.text} {bound.operator}`", bound.span,
-                                 help="write `budget macs mean <= 1M, worst <= 2M`"))
+                b.report(
+                    mistake(
+                        "CS0423",
+                        f"a budget bounds `mean` or `worst` from above, not `{bound.measure.text} {bound.operator}`",
+                        bound.span,
+                        help="write `budget macs mean <= 1M, worst <= 2M`",
+                    )
+                )
                 continue
             limit = float(integer(value, bound.value.span)) if isinstance(value, Size) else float(value)
             found.append(BudgetBound(member.quantity.text, bound.measure.text, bound.operator, limit, bound.span))

@@ -30,7 +30,7 @@ from cogseedc.frontend.build.model import (
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.ports import declared_axes, dtype_of
 from cogseedc.frontend.build.regions import Results, inner
-from cogseedc.ir import Dtype, Exit, Init, InitKind, Loss, NodeId, TensorType, Value, WeightSpec
+from cogseedc.ir import Exit, Init, InitKind, Loss, NodeId, TensorType, Value, WeightSpec
 from cogseedc.source import Span
 
 S = TypeVar("S", bound=ast.Statement)
@@ -66,12 +66,23 @@ def marked(b: Builder, frame: Frame, statement: ast.Statement) -> Frame:
     for mark in statement.marks:
         name = mark.name.text
         if name in _INERT:
-            b.diagnostics.add(Diagnostic("CS0216", f"`@{name}` is recorded, but has no effect yet", (Label(mark.span),), severity=Severity.NOTE))
+            b.diagnostics.add(
+                Diagnostic(
+                    "CS0216",
+                    f"`@{name}` is recorded, but has no effect yet",
+                    (Label(mark.span),),
+                    severity=Severity.NOTE,
+                )
+            )
         elif name == "bits":
             frame = replace(frame, origin=replace(frame.origin, forced_bits=_precision(mark)))
         else:
-            raise mistake("CS0217", f"there is no attribute `@{name}`", mark.span,
-                          help=suggestion(name, ("bits", *_INERT)) or "the attributes are @bits, @device and @cache")
+            raise mistake(
+                "CS0217",
+                f"there is no attribute `@{name}`",
+                mark.span,
+                help=suggestion(name, ("bits", *_INERT)) or "the attributes are @bits, @device and @cache",
+            )
     return frame
 
 
@@ -89,9 +100,15 @@ def bind(b: Builder, frame: Frame, statement: ast.Bind) -> None:
     name = "" if first in frame.instance.outputs else first
     start = b.graph.next_id
     value = b.evaluate(replace(inner(frame, name), scope=frame.scope), statement.value)
-    carried = {c.name.text for c in statement.value.carries} if isinstance(statement.value, (ast.For, ast.Repeat, ast.Scan)) else set()
+    carried = (
+        {c.name.text for c in statement.value.carries}
+        if isinstance(statement.value, (ast.For, ast.Repeat, ast.Scan))
+        else set()
+    )
     for target, item in _spread(statement.names, value, statement.span):
-        frame.scope.bind(target.text, item, target.span, again=target.text in carried)  # a loop goes on with what it carries
+        frame.scope.bind(
+            target.text, item, target.span, again=target.text in carried
+        )  # a loop goes on with what it carries
         frame.scope.regions[target.text] = (start, b.graph.next_id)
 
 
@@ -105,10 +122,16 @@ def _spread(names: tuple[ast.Name, ...], value: Item, span: Span) -> list[tuple[
         return [(names[0], value)]
     items = value.items if isinstance(value, Bundle) else value
     if not isinstance(items, tuple):
-        raise mistake("CS0219", f"{len(names)} names for one value", names[0].span.to(names[-1].span), help="bind one name")
+        raise mistake(
+            "CS0219", f"{len(names)} names for one value", names[0].span.to(names[-1].span), help="bind one name"
+        )
     if len(items) < len(names) or (len(items) > len(names) and not isinstance(items, Results)):
-        raise mistake("CS0219", f"{len(names)} names for {len(items)} values", names[0].span.to(names[-1].span),
-                      Label(span, f"this gives {len(items)}"))
+        raise mistake(
+            "CS0219",
+            f"{len(names)} names for {len(items)} values",
+            names[0].span.to(names[-1].span),
+            Label(span, f"this gives {len(items)}"),
+        )
     return list(zip(names, items, strict=False))
 
 
@@ -116,10 +139,14 @@ def _spread(names: tuple[ast.Name, ...], value: Item, span: Span) -> list[tuple[
 def share(b: Builder, frame: Frame, statement: ast.Share) -> None:
     target = b.evaluate(frame, statement.value)
     if not isinstance(target, (OpRef, SeedRef, Configured)):
-        raise mistake("CS0220", f"`share` makes one instance of a seed or an operation, not of {described(target)}", statement.value.span,
-                      help="write `share f = Stage[32]`, without a call")
+        raise mistake(
+            "CS0220",
+            f"`share` makes one instance of a seed or an operation, not of {described(target)}",
+            statement.value.span,
+            help="write `share f = Stage[32]`, without a call",
+        )
     name = statement.name
-    frame.scope.bind(name.text, Shared(target, b.weight_path(frame, name.text), name.text), name.span)
+    frame.scope.bind(name.text, Shared(target, b.weight_path(frame, name.text), name.text, frame.origin), name.span)
 
 
 @recovering(lambda s: (s.name,))
@@ -136,7 +163,11 @@ def initial(b: Builder, frame: Frame, expr: ast.Expr, type_: TensorType) -> Init
     kinds = {k.value: k for k in InitKind}
     counts = {InitKind.NORMAL: (1,), InitKind.UNIFORM: (2,), InitKind.FULL: (1,), InitKind.KAIMING: (0, 1)}
     if not isinstance(expr, ast.Apply) or not isinstance(expr.callee, ast.Reference) or expr.callee.name not in kinds:
-        raise mistake("CS0221", "a parameter starts as kaiming(), normal(std), uniform(low, high), zeros(), ones() or full(value)", expr.span)
+        raise mistake(
+            "CS0221",
+            "a parameter starts as kaiming(), normal(std), uniform(low, high), zeros(), ones() or full(value)",
+            expr.span,
+        )
     kind = kinds[expr.callee.name]
     numbers: list[float] = []
     for argument in expr.arguments:
@@ -145,7 +176,9 @@ def initial(b: Builder, frame: Frame, expr: ast.Expr, type_: TensorType) -> Init
             raise mistake("CS0204", "a static number is expected here", argument.span)
         numbers.append(float(value))
     if len(numbers) not in counts.get(kind, (0,)):
-        raise mistake("CS0221", f"`{kind.value}` takes {counts.get(kind, (0,))[0]} numbers, not {len(numbers)}", expr.span)
+        raise mistake(
+            "CS0221", f"`{kind.value}` takes {counts.get(kind, (0,))[0]} numbers, not {len(numbers)}", expr.span
+        )
     if kind is InitKind.KAIMING:
         return Init(kind, (), int(numbers[0]) if numbers else fan_in(type_))
     return Init(kind, tuple(numbers))
@@ -169,15 +202,24 @@ def gate(b: Builder, frame: Frame, statement: ast.GateDeclaration) -> None:
 @recovering(lambda s: s.names)
 def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
     if frame.carries is None:
-        raise mistake("CS0416", "`next` stands outside a loop", statement.span, help="it sets a carry of `for`, `repeat` or `scan`, directly in its body")
+        raise mistake(
+            "CS0416",
+            "`next` stands outside a loop",
+            statement.span,
+            help="it sets a carry of `for`, `repeat` or `scan`, directly in its body",
+        )
     prefix = statement.names[0].text
     loop = frame.weights.rsplit(".", 2)
     name = "" if len(loop) >= 2 and loop[-2] == prefix else prefix
     value = b.evaluate(replace(inner(frame, name), scope=frame.scope), statement.value)
     for target, item in _spread(statement.names, value, statement.span):
         if target.text not in frame.scope.names:
-            raise mistake("CS0416", f"`{target.text}` is no carry of this loop", target.span,
-                          help=suggestion(target.text, frame.scope.names) or f"declare it: `with {target.text} = ...`")
+            raise mistake(
+                "CS0416",
+                f"`{target.text}` is no carry of this loop",
+                target.span,
+                help=suggestion(target.text, frame.scope.names) or f"declare it: `with {target.text} = ...`",
+            )
         if target.text in frame.carries:
             raise mistake("CS0416", f"`next {target.text}` stands twice in one turn", target.span)
         frame.carries[target.text] = item
@@ -189,8 +231,12 @@ def loss(b: Builder, frame: Frame, statement: ast.LossDeclaration) -> None:
     frame = replace(frame, arms=())
     value = b.tensor(frame, b.evaluate(inner(frame, name, frame.scope), statement.value), statement.value.span)
     if value.type.rank or not value.type.dtype.floating:
-        raise mistake("CS0417", f"a loss term is one number, but this is {value.type}", statement.value.span,
-                      help="reduce it: `mean[over=N](...)`")
+        raise mistake(
+            "CS0417",
+            f"a loss term is one number, but this is {value.type}",
+            statement.value.span,
+            help="reduce it: `mean[over=N](...)`",
+        )
     path = b.call_path(frame, name)
     b.add(Loss(path, value.type, b.origin(frame, statement.span, name)), (value.value,), frame)
 
@@ -205,7 +251,9 @@ def exit_(b: Builder, frame: Frame, statement: ast.ExitDeclaration) -> None:
     make_exit(b, frame, statement, name)
 
 
-def make_exit(b: Builder, frame: Frame, statement: ast.ExitDeclaration | ast.ExitsDeclaration, name: str, at: Tensor | None = None) -> NodeId:
+def make_exit(
+    b: Builder, frame: Frame, statement: ast.ExitDeclaration | ast.ExitsDeclaration, name: str, at: Tensor | None = None
+) -> NodeId:
     """Builds the block and the condition of an exit; its node."""
     instance = frame.instance
     scope = Scope(frame.scope)
@@ -213,23 +261,48 @@ def make_exit(b: Builder, frame: Frame, statement: ast.ExitDeclaration | ast.Exi
         assert at is not None
         scope.names[statement.at.text] = at
     root = _instance_prefix(frame)
-    body = replace(frame, scope=scope, weights=join(join(root[0], "exits"), name), calls=join(join(root[1], "exits"), name), carries=None)
+    body = replace(
+        frame,
+        scope=scope,
+        weights=join(join(root[0], "exits"), name),
+        calls=join(join(root[1], "exits"), name),
+        carries=None,
+    )
     for inside in statement.body:
         b.run(body, inside)
     values = [_exit_value(b, body, out, statement) for out in instance.outputs]
     condition = b.boolean(body, b.evaluate(body, statement.condition), statement.condition.span)
+    condition = decisions.without_ones(b, body, condition, statement.condition.span)
     condition = decisions.nan_never(b, body, condition, statement.condition.span)
     for around in frame.arms:
-        both = b.call(body, "logical_and", list(_aligned(b, body, around.taken, condition, statement.condition.span)), statement.condition.span)[0]
-        condition = replace(both, type=condition.type if condition.type.rank >= around.taken.type.rank else around.taken.type)
+        both = b.call(
+            body,
+            "logical_and",
+            list(_aligned(b, body, around.taken, condition, statement.condition.span)),
+            statement.condition.span,
+        )[0]
+        condition = replace(
+            both, type=condition.type if condition.type.rank >= around.taken.type.rank else around.taken.type
+        )
     axes = tuple(a.name or "_" for a in condition.type.axes)
     for out, value in zip(instance.outputs, values, strict=True):
         lacking = [n for n in axes if n not in value.type.names]
         if lacking:
-            raise mistake("CS0418", f"the exit decides over {lacking[0]}, which the output `{out}` ({value.type}) lacks", statement.condition.span,
-                          help="an exit's axes must be axes of every output")
+            raise mistake(
+                "CS0418",
+                f"the exit decides over {lacking[0]}, which the output `{out}` ({value.type}) lacks",
+                statement.condition.span,
+                help="an exit's axes must be axes of every output",
+            )
     path = join(instance.path, name)
-    node = Exit(path, instance.path, len(instance.exits), axes, condition.type, replace(frame.origin, path=path, span=statement.span))
+    node = Exit(
+        path,
+        instance.path,
+        len(instance.exits),
+        axes,
+        condition.type,
+        replace(frame.origin, path=path, span=statement.span),
+    )
     id = b.add(node, (condition.value, *(v.value for v in values)), replace(frame, arms=()))
     instance.exits.append(id)
     return id
@@ -239,8 +312,10 @@ def _aligned(b: Builder, frame: Frame, left: Tensor, right: Tensor, span: Span) 
     from cogseedc.frontend.build.align import aligned
 
     operands, _ = aligned(b, frame, "logical_and", [left, right], [span, span], span)
-    assert operands[0] is not None and operands[1] is not None
-    return operands[0], operands[1]
+    first, second = operands
+    assert first is not None
+    assert second is not None
+    return first, second
 
 
 def _instance_prefix(frame: Frame) -> tuple[str, str]:
@@ -253,10 +328,15 @@ def _exit_value(b: Builder, frame: Frame, out: str, statement: ast.ExitDeclarati
     if item is BROKEN:
         raise BrokenUse
     if item is None:
-        raise mistake("CS0419", f"the exit does not set the output `{out}`", statement.span,
-                      help=f"bind it in the block: `{out} = ...`; an exit sets every output")
-    tensor = b.tensor(frame, item, frame.scope.spans[out])
-    return b.cast(frame, tensor, Dtype.F32, statement.span) if isinstance(item, (int, float)) else tensor
+        raise mistake(
+            "CS0419",
+            f"the exit does not set the output `{out}`",
+            statement.span,
+            help=f"bind it in the block: `{out} = ...`; an exit sets every output",
+        )
+    ports = (m for m in frame.instance.declaration.members if isinstance(m, ast.Port) and m.direction == "out")
+    dtype = next(dtype_of(p.type.dtype) for p in ports if p.name.text == out)
+    return b.tensor(frame, item, frame.scope.spans[out], dtype)
 
 
 @recovering(lambda s: ())
@@ -278,7 +358,15 @@ def exits(b: Builder, frame: Frame, statement: ast.ExitsDeclaration) -> None:
 
     def fits(value: Value) -> bool:
         start = b.graph.next_id
-        kept = len(b.diagnostics), dict(b.weights), dict(here.counts), dict(b.call_names), list(frame.instance.exits), dict(b.gates), dict(b.taken)
+        kept = (
+            len(b.diagnostics),
+            dict(b.weights),
+            dict(here.counts),
+            dict(b.call_names),
+            list(frame.instance.exits),
+            dict(b.gates),
+            dict(b.taken),
+        )
         quiet, b.diagnostics = b.diagnostics, type(b.diagnostics)(b.diagnostics.limit)
         try:
             insert(value, 0)

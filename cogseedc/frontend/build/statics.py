@@ -16,14 +16,21 @@ Number = int | float | Size
 
 def is_static(item: Item) -> bool:
     """Whether it is known at compile time (a size may still be a symbol)."""
-    return isinstance(item, (bool, int, float, str, Size, Dtype)) or (isinstance(item, AxisArg) and item.size is not None)
+    return isinstance(item, (bool, int, float, str, Size, Dtype)) or (
+        isinstance(item, AxisArg) and item.size is not None
+    )
 
 
 def number(item: Item, span: Span) -> Number:
     """A static number: an axis is its size, a bool is refused."""
     if isinstance(item, AxisArg):
         if item.size is None:
-            raise mistake("CS0203", f"the axis `{item.name}` has no size here", span, help="give it one: `{0}=10`".format(item.name))
+            raise mistake(
+                "CS0203",
+                f"the axis `{item.name}` has no size here",
+                span,
+                help=f"give it one: `{item.name}=10`",
+            )
         return _simple(item.size)
     if isinstance(item, bool) or not isinstance(item, (int, float, Size)):
         raise mistake("CS0204", "a static number is expected here", span)
@@ -38,10 +45,16 @@ def integer(item: Item, span: Span, what: str = "an integer") -> int:
     """A known integer. Raises BuildError."""
     value = number(item, span)
     if isinstance(value, Size):
-        raise mistake("CS0205", f"{what} must be known at compile time, but it is `{value}`", span,
-                      help="fix the size, for instance with `--size`")
+        raise mistake(
+            "CS0205",
+            f"{what} must be known at compile time, but it is `{value}`",
+            span,
+            help="fix the size, for instance with `--size`",
+        )
     if isinstance(value, float):
-        raise mistake("CS0204", f"{what} is expected, not the fraction {value!r}", span, help="round it with `floor` or `ceil`")
+        raise mistake(
+            "CS0204", f"{what} is expected, not the fraction {value!r}", span, help="round it with `floor` or `ceil`"
+        )
     return value
 
 
@@ -125,7 +138,9 @@ def compare(operator: str, left: Number, right: Number, span: Span) -> bool:
     if isinstance(left, Size) or isinstance(right, Size):
         difference = (_size(left) - _size(right)).known
         if difference is None:
-            raise mistake("CS0205", f"`{left} {operator} {right}` depends on a size that is known only when inputs come", span)
+            raise mistake(
+                "CS0205", f"`{left} {operator} {right}` depends on a size that is known only when inputs come", span
+            )
         left, right = float(difference), 0.0
     return _COMPARE[operator](left, right)
 

@@ -1,0 +1,69 @@
+"""Times compilation in this process, in CPU seconds: a shared machine's wall clock says little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import process_time
+
+import onnxruntime
+
+from cogseedc.driver.artifact import artifact
+from cogseedc.driver.compile import Request
+from cogseedc.driver.lower import lower
+from cogseedc.driver.program import load
+from cogseedc.driver.timing import Timing, collector_paused
+from cogseedc.driver.weights import Weights
+from cogseedc.target import load as load_target
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU seconds of one program."""
+
+    nodes: int
+    check: float
+    """Reading, parsing, types, building the graph."""
+    passes: float
+    plan: float
+    emit: float
+    """Weights, model, graph and costs, as bytes in memory."""
+    session: float
+    """Creating the ONNX Runtime session; 0 for other targets."""
+
+    @property
+    def total(self) -> float:
+        return self.check + self.passes + self.plan + self.emit
+
+
+def measure(text: str, target: str, session: bool = False) -> Cost:
+    """Compiles a program for a target and says how long each stage took."""
+    clock = Timing(process_time)
+    request = Request(rng=0)
+    with collector_paused():
+        start = process_time()
+        program = load(text)
+        checked = process_time()
+        weights = Weights.of(program, None, request.rng)
+        drawn = process_time()
+        lowering = lower(program, load_target(target), weights, clock=clock)
+        lowered = process_time()
+        made = artifact(program, weights, lowering)
+        emitted = process_time()
+    plan = dict(clock.steps())[f"plan {target}"]
+    return Cost(
+        nodes=len(program.elaborated.graph),
+        check=checked - start,
+        passes=lowered - drawn - plan,
+        plan=plan,
+        emit=drawn - checked + emitted - lowered,
+        session=_session(made.payloads) if session else 0.0,
+    )
+
+
+def _session(payloads: Mapping[str, bytes]) -> float:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # inputs with defaults are meant
+    start = process_time()
+    onnxruntime.InferenceSession(payloads["model.onnx"], options, providers=["CPUExecutionProvider"])
+    return process_time() - start

@@ -1,0 +1,62 @@
+"""Each `examples/NN_name.seed`: laid out, documented, compiled for every target, verified and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import whole
+from tests.whole import Small
+
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted(FOLDER.glob("[0-9][0-9]_*.seed"))
+ALL = sorted(FOLDER.glob("*.seed"))
+SMALL = {
+    "01_digits": Small({"width": 4}),
+    "02_early_exit": Small({"width": 4}),
+    "03_layer_skip": Small({"depth": 3}),
+    "04_one_shot_policy": Small({"blocks": 3}),
+    "06_multi_scale": Small({"blocks": 2, "base": 1, "step": 1, "channels": 4, "growth": 4}, replace=(("128", "16"),)),
+    "13_slimmable": Small({"widths": (4, 8, 12, 16), "full": 16}),
+    "16_spatial_act": Small({"units": 3}),
+    "17_placed_exits": Small(replace=(("width=32, depth=18", "width=8, depth=9"),)),
+}
+EDGE = ("02_early_exit", "03_layer_skip", "05_cascade", "09_group_limited_router", "10_neural_tree", "13_slimmable")
+
+
+def small(source: Path) -> Small:
+    return SMALL.get(source.stem, Small())
+
+
+@pytest.mark.parametrize("source", ALL, ids=lambda p: p.stem)
+def test_reads_prints_and_is_laid_out(source: Path, tmp_path: Path) -> None:
+    whole.is_laid_out(source)
+    program = whole.read(source, "Digits" if source.stem == "demo" else None)
+    whole.prints_and_reads_again(program, tmp_path)
+
+
+@pytest.mark.parametrize("source", EXAMPLES, ids=lambda p: p.stem)
+def test_is_documented_and_numbered(source: Path) -> None:
+    assert source.read_text(encoding="utf-8").startswith("#")
+    assert [path.stem[:2] for path in EXAMPLES] == [f"{i + 1:02}" for i in range(len(EXAMPLES))]
+
+
+@pytest.mark.parametrize("target", ["torch-cpu", "onnx-cpu"])
+@pytest.mark.parametrize("source", EXAMPLES, ids=lambda p: p.stem)
+def test_compiles_verifies_and_runs(source: Path, target: str, tmp_path: Path) -> None:
+    artifact = whole.compiled(source, target, tmp_path, small(source))
+    whole.verifies_and_runs(artifact, whole.of(artifact))
+
+
+@pytest.mark.parametrize("source", EXAMPLES, ids=lambda p: p.stem)
+def test_builds_for_cuda(source: Path, tmp_path: Path) -> None:
+    for target in ("torch-cuda", "onnx-cuda"):
+        whole.builds(whole.compiled(source, target, tmp_path, small(source)))
+
+
+@pytest.mark.parametrize("name", EDGE)
+def test_compiles_for_one_sample_at_a_time(name: str, tmp_path: Path) -> None:
+    source = FOLDER / f"{name}.seed"
+    artifact = whole.compiled(source, "onnx-edge", tmp_path, small(source))
+    whole.verifies_and_runs(artifact, whole.of(artifact))

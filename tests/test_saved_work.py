@@ -1,0 +1,126 @@
+"""What leaves early costs nothing further: rows by ONNX Runtime's own profile and by the counter of the torch module.
+
+Also: very many exits and deeply nested choices still load at once.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+import cogseedc
+
+EXITS = """\
+export seed Early {
+    in  image: f32[N, C=1, H=8, W=8]
+    out y: f32[N, K=3]
+    knob tau = 0.5 in 0 .. 1
+    a = image |> conv2d[16, kernel=3, padding=1] |> relu
+    exit first { y = a |> mean[over=(H, W)] |> linear[K=3] } when confidence(y) > tau
+    b = a |> conv2d[32, kernel=3, padding=1] |> relu
+    exit second { y = b |> mean[over=(H, W)] |> linear[K=3] } when confidence(y) > 0.9999
+    c = b |> conv2d[48, kernel=3, padding=1] |> relu
+    exit third { y = c |> mean[over=(H, W)] |> linear[K=3] } when confidence(y) > 0.9999
+    y = c |> conv2d[64, kernel=3, padding=1] |> relu |> mean[over=(H, W)] |> linear[K=3]
+}
+"""
+BATCH = 32
+
+
+@pytest.fixture
+def halved(tmp_path: Path) -> tuple[Path, Any, float]:
+    """The program, a batch, and the threshold at which half of it leaves at the first exit."""
+    source = tmp_path / "early.seed"
+    source.write_text(EXITS)
+    image = np.random.default_rng(0).standard_normal((BATCH, 1, 8, 8)).astype(np.float32)
+    module = cogseedc.build(source).train()
+    with torch.no_grad():
+        logits = module(torch.from_numpy(image)).exits["first"][0]
+    confidence = np.sort(torch.softmax(logits, -1).amax(-1).numpy())
+    tau = float((confidence[BATCH // 2 - 1] + confidence[BATCH // 2]) / 2)
+    return source, image, tau
+
+
+def test_torch_runs_later_blocks_on_survivors(halved: tuple[Path, Any, float]) -> None:
+    source, image, tau = halved
+    module = cogseedc.build(source).eval()
+    seen: dict[int, int] = {}
+
+    def watch(function: Any) -> Any:
+        def call(value: torch.Tensor, weight: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+            seen[weight.shape[0]] = value.shape[0]
+            result: torch.Tensor = function(value, weight, *rest, **options)
+            return result
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "conv2d", watch(torch.nn.functional.conv2d))
+        result = module(torch.from_numpy(image), tau=tau, trace=True)
+    assert int((result.trace["first"] == 1).sum()) == BATCH // 2
+    counts = [rows for name, rows in result.rows.items() if "not_" in name]
+    assert counts == [BATCH // 2] * 3, "one space behind each exit, and nobody leaves at the later ones"
+    assert seen == {16: BATCH, 32: BATCH // 2, 48: BATCH // 2, 64: BATCH // 2}
+
+
+def test_onnx_runs_later_blocks_on_survivors(halved: tuple[Path, Any, float], tmp_path: Path) -> None:
+    source, image, tau = halved
+    model = next(cogseedc.compile(source, "onnx-cpu", tmp_path / "art").rglob("model.onnx"))
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling = True
+    options.log_severity_level = 3
+    options.profile_file_prefix = str(tmp_path / "profile")
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session.run(["y"], {"image": image, "tau": np.array(tau, np.float32)})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    rows = {}
+    for event in events:
+        arguments = event.get("args", {})
+        if arguments.get("op_name") in ("Conv", "FusedConv") and event["name"].endswith("kernel_time"):
+            value, weight = (next(iter(entry.values())) for entry in arguments["input_type_shape"][:2])
+            rows[weight[0]] = value[0]
+    assert rows == {16: BATCH, 32: BATCH // 2, 48: BATCH // 2, 64: BATCH // 2}
+
+
+def many_exits(count: int) -> str:
+    steps = "".join(
+        f"    h{i + 1} = relu(linear[8](h{i}))\n    exit e{i} {{ y = h{i + 1} }} when confidence(h{i + 1}) > 0.9\n"
+        for i in range(count)
+    )
+    return (
+        f"export seed Net {{\n    in  x: f32[N, D=8]\n    out y: f32[N, D]\n    h0 = x\n{steps}    y = h{count}\n}}\n"
+    )
+
+
+def nested(depth: int) -> str:
+    text = "relu(linear[8](x))"
+    for level in range(1, depth + 1):
+        text = f"when mean(linear[1](x)) > {level / 100} {{ {text} }} else {{ x + {level} }}"
+    return f"export seed Net {{\n    in  x: f32[N, D=8]\n    out y: f32[N, D]\n    y = {text}\n}}\n"
+
+
+@pytest.mark.parametrize("target", ["onnx-cpu", "onnx-cuda", "onnx-edge"])
+@pytest.mark.parametrize("name", ["200 exits", "40 nested"])
+def test_large_structures_load_at_once(
+    name: str, target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "net.seed"
+    source.write_text(many_exits(200) if name == "200 exits" else nested(40))
+    model = next(cogseedc.compile(source, target, tmp_path / "art").rglob("model.onnx"))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    begin = time.perf_counter()
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    took = time.perf_counter() - begin
+    with capsys.disabled():
+        print(f"\n  {name} for {target}: session in {took:.2f} s (wanted: 1 s)", end="")
+    assert took < 3
+    (y,) = session.run(["y"], {"x": np.ones((1, 8), np.float32)})
+    assert np.all(np.isfinite(y))

@@ -1,0 +1,57 @@
+"""The programs of the language's tour: those that this version compiles, and exactly the errors of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import whole
+from tests.whole import Small
+
+FOLDER = Path(__file__).parent
+LATER = {
+    "glimpse": ["CS0451"],
+    "ponder": ["CS0451"],
+    "skip_rnn": ["CS0451"],
+    "token_exit": ["CS0451", "CS0451"],
+    "seeds": ["CS0506", "CS0506"],
+}
+"""Programs with `repeat`, `scan` or `state`, and one whose packages do not exist."""
+PROGRAMS = sorted(p for p in FOLDER.glob("*.seed") if p.stem not in LATER)
+SMALL = {
+    "auto_exits": Small(replace=(("width=32, depth=18", "width=8, depth=9"),)),
+    "blockdrop": Small({"blocks": 3}),
+    "multi_scale": Small({"blocks": 2, "base": 1, "step": 1, "channels": 4, "growth": 4}, replace=(("128", "16"),)),
+    "sact": Small({"units": 3}),
+    "skip": Small({"depth": 3}),
+}
+
+
+@pytest.mark.parametrize("name", sorted(LATER))
+def test_what_is_not_compiled_yet_is_said(name: str) -> None:
+    assert whole.mistakes(FOLDER / f"{name}.seed") == LATER[name]
+
+
+@pytest.mark.parametrize("source", PROGRAMS, ids=lambda p: p.stem)
+def test_reads_and_prints(source: Path, tmp_path: Path) -> None:
+    whole.prints_and_reads_again(whole.read(source), tmp_path)
+
+
+@pytest.mark.parametrize("target", ["torch-cpu", "onnx-cpu"])
+@pytest.mark.parametrize("source", PROGRAMS, ids=lambda p: p.stem)
+def test_compiles_verifies_and_runs(source: Path, target: str, tmp_path: Path) -> None:
+    artifact = whole.compiled(source, target, tmp_path, SMALL.get(source.stem, Small()))
+    whole.verifies_and_runs(artifact, whole.of(artifact))
+
+
+@pytest.mark.parametrize("source", PROGRAMS, ids=lambda p: p.stem)
+def test_builds_for_cuda(source: Path, tmp_path: Path) -> None:
+    for target in ("torch-cuda", "onnx-cuda"):
+        whole.builds(whole.compiled(source, target, tmp_path, SMALL.get(source.stem, Small())))
+
+
+@pytest.mark.parametrize("name", ["early_exit", "tree"])
+def test_compiles_for_one_sample_at_a_time(name: str, tmp_path: Path) -> None:
+    artifact = whole.compiled(FOLDER / f"{name}.seed", "onnx-edge", tmp_path, SMALL.get(name, Small()))
+    whole.verifies_and_runs(artifact, whole.of(artifact))

@@ -1,0 +1,117 @@
+"""Artifacts in reduced precision: verified against a reference that rounds alike; wrong ones are caught."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cogseedc.analysis.widths import Rounding, Widths
+from cogseedc.driver import artifact as artifacts
+from cogseedc.driver.compile import compile as compile_program
+from cogseedc.runtime import open as open_artifact
+from cogseedc.runtime import read
+from cogseedc.verify import verify_artifact
+
+TOUR = Path(__file__).parents[1] / "tour"
+TARGETS = ("torch-cpu", "onnx-cpu", "onnx-edge")
+PROGRAM = """
+seed Body[k: int] {
+    bits int8 | fp16 | bf16
+    in  x: f32[N, C, H, W]
+    out y: f32[N, k, H, W]
+    y = x |> conv2d[k, kernel=3, padding=1] |> relu
+}
+seed Head[k: int] {
+    bits int8 | fp16 | bf16
+    in  x: f32[N, C, H, W]
+    out y: f32[N, K=k]
+    y = x |> mean[over=(H, W)] |> linear[16] |> relu |> linear[k]
+}
+export seed Net {
+    in  x: f32[N, C=3, H=8, W=8]
+    out y: f32[N, K=4]
+    a = x |> Body[8]
+    exit easy { y = a |> Head[4] } when confidence(linear[4](mean[over=(H, W)](a))) >= 0.4
+    b = a |> max_pool2d[2] |> Body[8]
+    y = b |> Head[4]
+}
+"""
+
+
+def samples(rows: int = 16) -> dict[str, np.ndarray]:
+    return {"x": np.random.default_rng(5).normal(size=(rows, 3, 8, 8)).astype("float32")}
+
+
+def compiled(folder: Path, target: str, bits: str, calibrated: bool) -> Path:
+    (folder / "net.seed").write_text(PROGRAM)
+    calibration = samples() if calibrated else None
+    return compile_program(
+        folder / "net.seed", target, folder / "out", rng=0, bits=bits, calibration=calibration, verify_each=True
+    )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("bits", "calibrated"), [("int8", False), ("int8", True), ("fp16", False), ("auto", True), ("bf16", False)]
+)
+def test_it_means_its_source_with_the_same_roundings(target: str, bits: str, calibrated: bool, tmp_path: Path) -> None:
+    if bits == "bf16" and target != "torch-cpu":
+        pytest.skip("only torch has bf16 on the CPU")
+    place = compiled(tmp_path, target, bits, calibrated)
+    report = verify_artifact(place)
+    assert report.ok, report.to_text()
+    if bits == "auto" and target == "torch-cpu":  # nothing is faster there
+        assert not report.unrounded
+        return
+    assert report.unrounded[0][1] > 0
+    kept = json.loads(read(place).payload("precisions.json"))
+    assert {record["precision"] for record in kept["nodes"]} == {"int8" if bits == "auto" else bits}
+    assert bool(kept["rounded"]) is calibrated
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_precisions_that_a_gate_chooses(target: str, tmp_path: Path) -> None:
+    place = compile_program(TOUR / "bits.seed", target, tmp_path / "out", rng=0, verify_each=True)
+    report = verify_artifact(place)
+    assert report.ok, report.to_text()
+    assert report.unrounded
+    kept = json.loads(read(place).payload("precisions.json"))
+    assert {record["precision"] for record in kept["nodes"]} == {"int8", "fp16"}
+
+
+@pytest.mark.parametrize("target", ["torch-cpu", "onnx-cpu"])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_sample_gives_the_same_in_any_batch(target: str, calibrated: bool, tmp_path: Path) -> None:
+    session = open_artifact(compiled(tmp_path, target, "int8", calibrated))
+    given = samples(6)["x"] * np.array([1, 0.1, 1, 3, 1, 0.5], "float32").reshape(6, 1, 1, 1)
+    whole = session.run({"x": given}, {}).outputs["y"]
+    for i in range(6):
+        alone = session.run({"x": given[i : i + 1]}, {}).outputs["y"]
+        assert np.allclose(alone[0], whole[i], atol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["torch-cpu", "onnx-edge"])
+def test_a_scale_other_than_recorded_is_caught(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = artifacts.record_of
+
+    def wrong(widths: Widths, *rest: object) -> object:
+        rounded = {value: Rounding(r.scale * 4, r.zero) for value, r in widths.rounded.items()}
+        return real(replace(widths, rounded=rounded), *rest)  # type: ignore[arg-type]  # passes on what it is given
+
+    with monkeypatch.context() as patch:
+        patch.setattr(artifacts, "record_of", wrong)
+        place = compiled(tmp_path, target, "int8", True)
+    assert not verify_artifact(place).ok
+
+
+def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    manifests = []
+    for folder in (first, second):
+        folder.mkdir()
+        manifests.append((compiled(folder, "onnx-edge", "int8", True) / "cogseed.json").read_bytes())
+    assert manifests[0] == manifests[1]
