@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= auto
 TESTS  ?= tests
+MINUTES ?= 10
+SEED   ?= 1000
 
 # An optional uv looks where pip looks.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
@@ -47,9 +49,9 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.bench
 
-## fuzz    random programs and mutated sources, longer than the tests do
+## fuzz    random programs and mutated sources, longer than the tests do (MINUTES=10, SEED=1000)
 fuzz: setup
-	COGSEEDC_FUZZ=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/fuzz
+	COGSEEDC_FUZZ=1 COGSEEDC_FUZZ_MINUTES=$(MINUTES) COGSEEDC_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -n $(JOBS) tests/fuzz
 
 ## lock    resolves all dependencies anew and writes constraints.txt
 lock:

@@ -116,9 +116,10 @@ def test_large_structures_load_at_once(
     model = next(cogseedc.compile(source, target, tmp_path / "art").rglob("model.onnx"))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    begin = time.perf_counter()
+    options.intra_op_num_threads = 1
+    begin = time.process_time()  # others may use the machine
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    took = time.perf_counter() - begin
+    took = time.process_time() - begin
     with capsys.disabled():
         print(f"\n  {name} for {target}: session in {took:.2f} s (wanted: 1 s)", end="")
     assert took < 3

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cogseedc.diagnostics import Diagnostic, Diagnostics, Severity, UserError
+from cogseedc.diagnostics import Diagnostic, Diagnostics, Label, Severity, UserError
 from cogseedc.driver.timing import collector_paused
 from cogseedc.limits import Limits
 from cogseedc.seeds import Library
-from cogseedc.source import Source
+from cogseedc.source import Source, Span
 
 if TYPE_CHECKING:
     import networkx
@@ -96,7 +96,10 @@ def decode(name: str, data: bytes, limits: Limits) -> Source:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         message = f"{name!r} is not UTF-8: byte {error.start} (line {line}) is 0x{data[error.start]:02x}"
-        raise UserError(Diagnostic("CS0902", message, help="save the file as UTF-8")) from None
+        start = len(data[: error.start].decode("utf-8").removeprefix("\ufeff"))
+        shown = Source(name, data.decode("utf-8", "replace").removeprefix("\ufeff"))
+        label = Label(Span(shown, start, start + 1))
+        raise UserError(Diagnostic("CS0902", message, (label,), help="save the file as UTF-8")) from None
 
 
 def read_bytes(path: str | Path, most: int = -1) -> bytes:

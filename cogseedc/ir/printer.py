@@ -112,6 +112,7 @@ class _Spelling:
     def __init__(self, graph: Graph, wiring: Wiring, ops: Ops | None) -> None:
         self.graph, self.wiring, self.ops = graph, wiring, ops
         self.names: dict[Value, str] = {}
+        self.rank = {id: place for place, id in enumerate(wiring.order)}
         self._number()
 
     def _number(self) -> None:
@@ -201,10 +202,14 @@ class _Spelling:
 
     def _under(self, id: NodeId) -> Iterator[str]:
         terms: dict[int, list[str]] = {}
-        for edge in self.wiring.controls[id]:
+        for edge in sorted(self.wiring.controls[id], key=self._place):
             terms.setdefault(edge.term, []).append(self._literal(edge))
         for term in sorted(terms):
             yield f"@under({', '.join(terms[term])})"
+
+    def _place(self, edge: ControlEdge) -> tuple[int, int]:
+        """Gates as they are printed, which their ids need not say."""
+        return self.rank[edge.src], edge.arm
 
     def _literal(self, edge: ControlEdge) -> str:
         gate, name = self.graph[edge.src], self.names[Value(edge.src)]

@@ -137,14 +137,18 @@ def _checked(site: Site, q: TensorType, k: TensorType, v: TensorType) -> tuple[_
 
 
 def _mask_places(site: Site, mask: TensorType, shape: _Shape) -> tuple[int, ...]:
-    """Axes of the scores that a mask's axes go with: in order when they all fit, else by name."""
+    """Axes of the scores that a mask's axes go with: in order where they fit all of them, those of the keys or the
+    last ones (in self-attention queries and keys have one name), else by name."""
     scores = shape.scores
-    if mask.rank == scores.rank and all(
-        a.size == b.size and (a.name is None or b.name is None or a.name == b.name)
-        for a, b in zip(mask.axes, scores.axes, strict=True)
-    ):
-        return tuple(range(mask.rank))
+    last, leads = scores.rank - 1, tuple(range(len(shape.lead)))
+    for places in ((*range(scores.rank),), (*leads, last), tuple(range(max(0, last - 1), last + 1)), (last,)):
+        if len(places) == mask.rank and all(_fits(a, scores.axes[p]) for a, p in zip(mask.axes, places, strict=True)):
+            return places
     return placed(site, mask.axes, scores, range(scores.rank), MASK)
+
+
+def _fits(a: Axis, b: Axis) -> bool:
+    return a.size == b.size and (a.name is None or b.name is None or a.name == b.name)
 
 
 def _places(inputs: Types, shape: _Shape) -> tuple[int, ...]:
@@ -426,6 +430,10 @@ OPS: tuple[OpSpec, ...] = (
                 "attend[2](q, k, v, mask=m, length=n)",
             ),
             Example("q: f32[N, D=4], k: f32[S=6, N, D=4], v: f32[S=6, N, D=4]", "attend[2, over=S](q, k, v)"),
+            Example("x: f32[N, T=5, D=4], m: bool[N, T=5]", "attend[2](x, x, x, mask=m)"),
+            Example("x: f32[N, T=5, D=4], m: bool[T=5, 5]", "attend[2](x, x, x, mask=m)"),
+            Example("q: f32[N, D=4], k: f32[N, S=6, D=4], m: bool[S=6]", "attend[2](q, k, k, mask=m)"),
+            Example("x: f32[N, T=5, D=4], m: bool[T=5]", "attend[2](x, x, x, mask=m)"),
         ),
         macs=_macs,
         widths=HALVES,

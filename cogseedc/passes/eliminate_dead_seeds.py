@@ -74,8 +74,6 @@ def _dead(graph: Graph, found: dict[NodeId, Guard], keep_weights: bool) -> list[
     gone = frozenset(dead)
     outs = graph.wiring().outs
     leaves = [
-        id
-        for id, node in graph.nodes()
-        if isinstance(node, kinds) and all(edge.dst in gone for edge in outs[id])
+        id for id, node in graph.nodes() if isinstance(node, kinds) and all(edge.dst in gone for edge in outs[id])
     ]
     return sorted(dead + leaves)

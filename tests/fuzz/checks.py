@@ -21,8 +21,6 @@ from cogseedc.diagnostics import UserError
 from cogseedc.driver.emit import onnx_model, torch_model
 from cogseedc.driver.lower import Lowering, lower
 from cogseedc.driver.program import Program
-from cogseedc.driver.structure import passed
-from cogseedc.driver.timing import Timing
 from cogseedc.driver.weights import Weights, weight_bytes, weight_paths
 from cogseedc.interp import Reference, Result
 from cogseedc.ir import Gate, GateKind, Graph, Knob, Output, Weight
@@ -123,7 +121,10 @@ def check_passes(case: Case, pipeline: str) -> Mapping[str, Array]:
     """The same values after each pass; the trace after the last."""
     graph, found = case.graph.copy(), case.meaning
     for step in PIPELINES[pipeline]:
-        changed = _guarded(f"pass {step.name}", lambda step=step: run_pipeline(graph, (step,), Context(OPS), verify_each=True)[0].changed)
+        changed = _guarded(
+            f"pass {step.name}",
+            lambda step=step: run_pipeline(graph, (step,), Context(OPS), verify_each=True)[0].changed,
+        )
         if changed or step is PIPELINES[pipeline][-1]:
             found = _reference(case, graph, f"pass {step.name}")
     _guarded("print", lambda: check_printing(graph, case))
@@ -164,11 +165,15 @@ def executors(case: Case, traces: Mapping[str, Mapping[str, Array]], seed: int, 
     if not thorough:
         rng = random.Random(seed)
         ways = [*rng.sample(ways[:3], 2), ("onnx-cpu", "compact"), rng.choice(ways[3:6:2]), rng.choice(ways[6:])]
-    knobs = {n.name: np.array(n.default).reshape(()).astype("float32") for _, n in case.graph.nodes() if isinstance(n, Knob)}
+    knobs = {
+        n.name: np.array(n.default).reshape(()).astype("float32") for _, n in case.graph.nodes() if isinstance(n, Knob)
+    }
     for name, gates in ways:
         label = f"{name} {gates}"
         target = targets.load(name)
-        lowering: Lowering = _guarded(f"{label} lower", lambda t=target, g=gates: lower(case.program, t, case.weights, g, "fp32"))
+        lowering: Lowering = _guarded(
+            f"{label} lower", lambda t=target, g=gates: lower(case.program, t, case.weights, g, "fp32")
+        )
         trace = traces["inference" if target.backend == "torch" else "stored"]
         emit = torch_model if target.backend == "torch" else onnx_model
         model, _ = _guarded(f"{label} emit", lambda e=emit, l=lowering: e(l, case.program, case.weights))
@@ -176,7 +181,9 @@ def executors(case: Case, traces: Mapping[str, Mapping[str, Array]], seed: int, 
             backend = _guarded(f"{label} open", lambda m=model: _torch(case, m))
             yield Executor(label, backend, lowering.plan, trace, target.batch_one, knobs)
             continue
-        _guarded(f"{label} check", lambda m=model: onnx.checker.check_model(onnx.ModelProto.FromString(m), full_check=True))
+        _guarded(
+            f"{label} check", lambda m=model: onnx.checker.check_model(onnx.ModelProto.FromString(m), full_check=True)
+        )
         for level in ("plain", "optimised"):
             backend = _guarded(f"{label} {level} open", lambda m=model, v=level: Onnx(m, v == "optimised"))
             yield Executor(f"{label} {level}", backend, lowering.plan, trace, target.batch_one, knobs)

@@ -17,9 +17,22 @@ import numpy as np
 
 from cogseedc.driver.program import Program, Settings, load
 from cogseedc.interp import Reference, initial_weights
-from cogseedc.ir import Constant, Graph, Input, Value, Weight
+from cogseedc.ir import Constant, Graph, Input, Value
 from cogseedc.source import Source
-from tests.fuzz.operations import BINARY, SCORES, UNARY, Type, any_type, is_image, is_series, names, over, port, unnamed, vector
+from tests.fuzz.operations import (
+    BINARY,
+    SCORES,
+    UNARY,
+    Type,
+    any_type,
+    is_image,
+    is_series,
+    names,
+    over,
+    port,
+    unnamed,
+    vector,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 ROWS = 16
@@ -307,8 +320,10 @@ class Generator:
         kept = count - 1 if self.chance(0.3) else count
         if self.chance(0.3):
             call = UNARY[0].spell(value.name, value.type)
-            body = f"linear[{goal[-1][0]}={goal[-1][1]}]({call})" if value.type == goal else self.bridge(
-                scope, value, goal, lines
+            body = (
+                f"linear[{goal[-1][0]}={goal[-1][1]}]({call})"
+                if value.type == goal
+                else self.bridge(scope, value, goal, lines)
             )
             arms = [f"e in 0 .. {kept} => {body}"]
         else:
@@ -414,7 +429,11 @@ def place(text: str, rates: Mapping[str, float], seed: int) -> str:
         scores: list[float] = []
         for id in found[threshold]:
             at = _compared(graph, readers, id)  # type: ignore[arg-type]
-            other = next(v for v in graph.wiring().operands(at) if v is not None and v.node not in _sources(graph, readers, id, at))
+            other = next(
+                v
+                for v in graph.wiring().operands(at)
+                if v is not None and v.node not in _sources(graph, readers, id, at)
+            )
             try:
                 parts = reference.value(Value(other.node, other.port))
             except KeyError:  # nothing depends on it

@@ -98,9 +98,25 @@ def _several(guard: Guard, at_least: int, axis: int = -1) -> Guard:
     return lambda type: guard(type) and type[axis][1] >= at_least
 
 
-_PLAIN = (
-    "relu sigmoid tanh gelu silu elu softplus hard_swish hard_sigmoid leaky_relu relu6 mish abs sin cos erf prelu"
-).split()
+_PLAIN = [
+    "relu",
+    "sigmoid",
+    "tanh",
+    "gelu",
+    "silu",
+    "elu",
+    "softplus",
+    "hard_swish",
+    "hard_sigmoid",
+    "leaky_relu",
+    "relu6",
+    "mish",
+    "abs",
+    "sin",
+    "cos",
+    "erf",
+    "prelu",
+]
 
 UNARY: tuple[Unary, ...] = (
     *(Unary(name, f"{name}({{x}})") for name in _PLAIN),
@@ -135,13 +151,25 @@ UNARY: tuple[Unary, ...] = (
     Unary("linear6", "linear[{last}=6, bias=false]({x})", any_type, _sized(-1, 6)),
     Unary("top_values", "top_values[3, over={last}]({x})", _several(any_type, 4), _sized(-1, 3)),
     Unary("slice", "{x}[{last}=1 .. 4]", _several(any_type, 5), _sized(-1, 3)),
-    Unary("repeat_interleave", "repeat_interleave[2, over={last}]({x})", lambda t: bool(t) and t[-1][1] <= 3,
-          lambda t: (*t[:-1], (t[-1][0], t[-1][1] * 2))),
-    Unary("concat", "concat[over={last}]({x}, {x} * 2)", lambda t: bool(t) and t[-1][1] <= 3,
-          lambda t: (*t[:-1], (t[-1][0], t[-1][1] * 2))),
+    Unary(
+        "repeat_interleave",
+        "repeat_interleave[2, over={last}]({x})",
+        lambda t: bool(t) and t[-1][1] <= 3,
+        lambda t: (*t[:-1], (t[-1][0], t[-1][1] * 2)),
+    ),
+    Unary(
+        "concat",
+        "concat[over={last}]({x}, {x} * 2)",
+        lambda t: bool(t) and t[-1][1] <= 3,
+        lambda t: (*t[:-1], (t[-1][0], t[-1][1] * 2)),
+    ),
     Unary("lookup", "embedding[5, D=4](argmax(linear[5]({x})))", is_vector, lambda t: vector(4)),
-    Unary("one_hot", "one_hot[D=4](argmax[over={last}]({x}))", lambda t: is_vector(t) and t[0][1] <= 4,
-          lambda t: vector(4)),
+    Unary(
+        "one_hot",
+        "one_hot[D=4](argmax[over={last}]({x}))",
+        lambda t: is_vector(t) and t[0][1] <= 4,
+        lambda t: vector(4),
+    ),
     Unary("conv", "conv2d[{c}, kernel=3, padding=1]({x})", is_image),
     Unary("conv3", "conv2d[3, kernel=3, padding=1]({x})", is_image, _sized(0, 3)),
     Unary("conv1x1", "conv2d[4, kernel=1, bias=false]({x})", is_image, _sized(0, 4)),
@@ -165,8 +193,7 @@ UNARY: tuple[Unary, ...] = (
     Unary("first_time", "{x}[T=0]", is_series, _drop("T")),
     Unary("logsumexp", "logsumexp[over={first}]({x})", lambda t: len(t) > 1, lambda t: t[1:]),
     Unary("reduce_sum", "sum[over={last}]({x}) * 0.5", lambda t: len(t) > 1, lambda t: t[:-1]),
-    Unary("mix", "einsum[\"ntd,nsd->nts\"]({x}, {x}) |> softmax |> linear[D=4]", is_series,
-          lambda t: (t[0], ("D", 4))),
+    Unary("mix", 'einsum["ntd,nsd->nts"]({x}, {x}) |> softmax |> linear[D=4]', is_series, lambda t: (t[0], ("D", 4))),
 )
 
 BINARY: dict[str, str] = {

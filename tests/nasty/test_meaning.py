@@ -88,7 +88,8 @@ CASES = {
     "lstm_in_gate_some_taken": Nasty(LSTM, NOISE[:15].reshape(3, 5, 4), axes="N, T, D=4", out="N, T, D"),
     "batch_axis_one": Nasty(SEQUENCE_FIRST, NOISE[:15].reshape(5, 3, 4), axes="T, N, D=4", out="T, N, D"),
     "exit_on_first_layer_all": Nasty(
-        "    exit e { y = tanh(x) } when x[D=0] > -100\n    y = linear[4](relu(linear[4](x)))", rows(1, 2, 3), {"e": [1] * 3}
+        "    exit e { y = tanh(x) } when x[D=0] > -100\n    y = linear[4](relu(linear[4](x)))",
+        rows(1, 2, 3), {"e": [1] * 3},
     ),
     "row_order_alternating": Nasty(mean_gate("> 0"), ALTERNATING, {"g": np.arange(64) % 2}),
     "row_order_alternating_other": Nasty(mean_gate("> 0"), -ALTERNATING, {"g": 1 - np.arange(64) % 2}),
@@ -100,7 +101,8 @@ CASES = {
         "    y = linear[4](state_dict)", NOISE[:3],
     ),
     "float16_arm": Nasty(
-        "    gate g over N = x[D=0] > 0\n    y = when g { cast[f16](x) } else { x * 2 }", ALTERNATING[:6], {"g": [0, 1] * 3}
+        "    gate g over N = x[D=0] > 0\n    y = when g { cast[f16](x) } else { x * 2 }",
+        ALTERNATING[:6], {"g": [0, 1] * 3},
     ),
     "batch_norm_in_arm": Nasty("    gate g over N = x[D=0] > 0\n    y = when g { batch_norm(linear[4](x)) } else { x }",
                                ALTERNATING[:6], {"g": [0, 1] * 3}),

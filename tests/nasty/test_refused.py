@@ -96,6 +96,16 @@ def test_is_refused_at_once(name: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert found == (expected or found)
 
 
+def test_only_what_is_certain_counts(tmp_path: Path) -> None:
+    """An arm that is not chosen costs nothing, and a seed that is given counts as what it is."""
+    part = "seed Use[f: seed] {\n    in  x: f32[N, D]\n    out y: f32[N, D]\n    y = x |> f |> f\n}\n"
+    chosen = (
+        "    a = Use[S1](x)\n    y = when 1 == 2 { for i in 0 .. 1000000 with h = a { next h = relu(h) } } else { a }"
+    )
+    (tmp_path / "net.seed").write_text(FIRST + LAUGHS.partition("seed S4")[0] + part + body(chosen))
+    assert len(load(tmp_path / "net.seed").elaborated.graph) < 50
+
+
 def test_a_cycle_shows_its_path_and_a_diamond_is_read_once(tmp_path: Path) -> None:
     part = "seed {0} {{\n    in  x: f32[N, D]\n    out y: f32[N, D]\n    y = {1}\n}}\n"
     (tmp_path / "base.seed").write_text(part.format("Base", "relu(x)"))

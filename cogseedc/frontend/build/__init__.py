@@ -31,7 +31,7 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
-from cogseedc.ir import Dtype, Exit, Gate, Origin, Output
+from cogseedc.ir import Dtype, Exit, Origin, Output
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.source import Span
@@ -147,9 +147,9 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
 
 
 def _coupled(b: Builder) -> bool:
-    """Whether an output or a decision depends on other samples of the batch."""
+    """Whether an output or an exit depends on other samples of the batch."""
     for id, node in b.graph.nodes():
-        if isinstance(node, (Exit, Gate, Output)) and any(v and v.node in b.coupled for v in b.graph.feeds(id)):
+        if isinstance(node, (Exit, Output)) and any(v and v.node in b.coupled for v in b.graph.feeds(id)):
             return True
     return False
 

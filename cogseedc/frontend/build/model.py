@@ -262,6 +262,8 @@ class Instance:
     exit_scopes: list[ExitSite] = field(default_factory=list)
     declared: int | None = None
     """The level that its declaration says."""
+    arms: int = 0
+    """How many arms stand around its call. Its exits do not ask them: they return from this seed alone."""
 
 
 @dataclass(frozen=True)
@@ -344,7 +346,7 @@ class Elaborated:
     statics: tuple[tuple[str, str], ...]
     """Static parameters of the exported seed, as text."""
     coupled: bool = False
-    """Whether an output or a decision depends on other samples of the batch."""
+    """Whether an output or an exit depends on other samples of the batch."""
     positional: bool = False
     """Whether it was IR text (`category ir`)."""
 

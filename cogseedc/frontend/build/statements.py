@@ -274,7 +274,7 @@ def make_exit(
     condition = b.boolean(body, b.evaluate(body, statement.condition), statement.condition.span)
     condition = decisions.without_ones(b, body, condition, statement.condition.span)
     condition = decisions.nan_never(b, body, condition, statement.condition.span)
-    for around in frame.arms:
+    for around in frame.arms[instance.arms :]:
         both = b.call(
             body,
             "logical_and",
