@@ -151,6 +151,11 @@ def _fits(a: Axis, b: Axis) -> bool:
     return a.size == b.size and (a.name is None or b.name is None or a.name == b.name)
 
 
+def _is_row(shape: _Shape, order: tuple[int, ...], missing: tuple[int, ...]) -> bool:
+    """Whether an aligned mask has no axis for the queries yet."""
+    return shape.query is None or len(order) + len(missing) == 1
+
+
 def _places(inputs: Types, shape: _Shape) -> tuple[int, ...]:
     return _mask_places(Site("attend", tuple(inputs), {}), take(inputs, MASK), shape)
 
@@ -245,7 +250,7 @@ def _torch_attend(c: TorchCall, q: str, k: str, v: str) -> str:
     if present(c.args, MASK):
         order, missing = alignment(_places(c.inputs, shape), shape.scores.rank)
         mask = torch_inserted(torch_permute(str(c.args[MASK]), order), len(order), missing)
-        text += f", mask={mask if shape.query is not None else f'{mask}.unsqueeze(-2)'}"
+        text += f", mask={f'{mask}.unsqueeze(-2)' if _is_row(shape, order, missing) else mask}"
     if present(c.args, LENGTH):
         text += f", length={c.args[LENGTH]}"
     if c.attrs.flag("causal"):
@@ -264,7 +269,7 @@ def _onnx_mask(c: OnnxCall, shape: _Shape) -> str:
     if present(c.args, MASK):
         order, missing = alignment(_places(c.inputs, shape), shape.scores.rank)
         mask = onnx_unsqueeze(c, onnx_transpose(c, c.args[MASK], order), missing)
-        masks.append(onnx_unsqueeze(c, mask, [-3, -2] if shape.query is None else [-3]))
+        masks.append(onnx_unsqueeze(c, mask, [-3, -2] if _is_row(shape, order, missing) else [-3]))
     if present(c.args, LENGTH):
         place = onnx_range(c, shape.key.size)
         length = c.node("Cast", [c.args[LENGTH]], to=7)
@@ -430,10 +435,21 @@ OPS: tuple[OpSpec, ...] = (
                 "attend[2](q, k, v, mask=m, length=n)",
             ),
             Example("q: f32[N, D=4], k: f32[S=6, N, D=4], v: f32[S=6, N, D=4]", "attend[2, over=S](q, k, v)"),
-            Example("x: f32[N, T=5, D=4], m: bool[N, T=5]", "attend[2](x, x, x, mask=m)"),
-            Example("x: f32[N, T=5, D=4], m: bool[T=5, 5]", "attend[2](x, x, x, mask=m)"),
-            Example("q: f32[N, D=4], k: f32[N, S=6, D=4], m: bool[S=6]", "attend[2](q, k, k, mask=m)"),
-            Example("x: f32[N, T=5, D=4], m: bool[T=5]", "attend[2](x, x, x, mask=m)"),
+            Example(
+                "q: f32[N, T=5, D=4], k: f32[N, T=5, D=4], v: f32[N, T=5, D=4], m: bool[N, T=5]",
+                "attend[2](q, k, v, mask=m)",
+            ),
+            Example(
+                "q: f32[N, T=5, D=4], k: f32[N, T=5, D=4], v: f32[N, T=5, D=4], m: bool[T=5, 5]",
+                "attend[2](q, k, v, mask=m)",
+            ),
+            Example(
+                "q: f32[N, D=4], k: f32[N, S=6, D=4], v: f32[N, S=6, D=4], m: bool[S=6]", "attend[2](q, k, v, mask=m)"
+            ),
+            Example(
+                "q: f32[N, T=5, D=4], k: f32[N, T=5, D=4], v: f32[N, T=5, D=4], m: bool[T=5]",
+                "attend[2](q, k, v, mask=m)",
+            ),
         ),
         macs=_macs,
         widths=HALVES,

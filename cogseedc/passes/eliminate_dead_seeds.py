@@ -17,7 +17,8 @@ class EliminateDeadSeeds(Pass):
     that is read only for some decisions gets control edges that say so. Losses are read in training only. A join loses
     the arms that can never be taken where it is asked.
 
-    Inputs and knobs stay, as they are the interface; in training weights too, as they are the state dict's. Running it again changes nothing.
+    Inputs and knobs stay, as they are the interface; in training weights too, as they are the state dict's. Running
+    it again changes nothing.
     """
 
     name: ClassVar[str] = "eliminate-dead-seeds"

@@ -176,7 +176,7 @@ def executors(case: Case, traces: Mapping[str, Mapping[str, Array]], seed: int, 
         )
         trace = traces["inference" if target.backend == "torch" else "stored"]
         emit = torch_model if target.backend == "torch" else onnx_model
-        model, _ = _guarded(f"{label} emit", lambda e=emit, l=lowering: e(l, case.program, case.weights))
+        model, _ = _guarded(f"{label} emit", lambda e=emit, low=lowering: e(low, case.program, case.weights))
         if target.backend == "torch":
             backend = _guarded(f"{label} open", lambda m=model: _torch(case, m))
             yield Executor(label, backend, lowering.plan, trace, target.batch_one, knobs)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+
+import pytest
 
 REGRESS = Path(__file__).parents[1] / "regress"
 FUZZING = os.environ.get("COGSEEDC_FUZZ") == "1"
 SECONDS = 60 * float(os.environ.get("COGSEEDC_FUZZ_MINUTES", "2"))
-"""For each worker and each of the two fuzzers."""
+"""For each of the two fuzzers, on all processes."""
 START = int(os.environ.get("COGSEEDC_FUZZ_SEED", "1000"))
 """The first number that fuzzing tries; the normal suite has those below."""
 
 
-def worker() -> tuple[int, int]:
-    """Which of how many processes this is."""
-    name = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    return int(name.removeprefix("gw")), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+PARTS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) if FUZZING else 1
+"""Into how many tests each fuzzer is split: one for each process."""
+
+
+def say(capture: pytest.CaptureFixture[str], text: str) -> None:
+    """Tells the person who runs `make fuzz`, whatever pytest captures."""
+    with capture.disabled():
+        print(f"\n{text}", file=sys.stderr, flush=True)
 
 
 def keep(text: str, seed: int, failure: str) -> Path:

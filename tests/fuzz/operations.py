@@ -69,11 +69,11 @@ def _small(type: Type) -> bool:
 
 def _sized(axis: int, size: int) -> Callable[[Type], Type]:
     """The same type with another size of one axis."""
-    return lambda type: tuple((n, size if i == axis % len(type) else s) for i, (n, s) in enumerate(type))
+    return lambda old: tuple((n, size if i == axis % len(old) else s) for i, (n, s) in enumerate(old))
 
 
 def _drop(*gone: str) -> Callable[[Type], Type]:
-    return lambda type: tuple((n, s) for n, s in type if n not in gone)
+    return lambda old: tuple((n, s) for n, s in old if n not in gone)
 
 
 def same(type: Type) -> Type:
@@ -95,7 +95,7 @@ class Unary:
 
 
 def _several(guard: Guard, at_least: int, axis: int = -1) -> Guard:
-    return lambda type: guard(type) and type[axis][1] >= at_least
+    return lambda t: guard(t) and t[axis][1] >= at_least
 
 
 _PLAIN = [

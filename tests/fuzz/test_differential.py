@@ -58,12 +58,10 @@ def test_fixed_programs(group: int) -> None:
 
 
 @pytest.mark.skipif(not findings.FUZZING, reason="only `make fuzz` looks for new programs")
-@pytest.mark.parametrize("part", range(64))
-def test_new_programs(part: int) -> None:
-    """Each worker runs one part, until its time is over."""
-    index, count = findings.worker()
-    if part >= count:
-        pytest.skip("fewer workers")
+@pytest.mark.parametrize("part", range(findings.PARTS))
+def test_new_programs(part: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Every so-many-th number from the first one, until the time is over."""
+    count = findings.PARTS
     end, seed, run, dropped = time.monotonic() + findings.SECONDS, findings.START + part, 0, 0
     failed: list[str] = []
     while time.monotonic() < end and len(failed) < MOST_FINDINGS:
@@ -72,7 +70,9 @@ def test_new_programs(part: int) -> None:
             run, dropped = run + kept, dropped + (not kept)
         except (Failure, UserError) as error:
             failed.append(f"@seed {seed}: {str(error)[:200]}")
+            findings.say(capfd, failed[-1])
         seed += count
-    print(f"worker {index}: {run} programs run, {dropped} dropped, seeds {findings.START + part} .. {seed} by {count}")
+    numbers = f"seeds {findings.START + part} .. {seed} by {count}"
+    findings.say(capfd, f"{run} programs run, {dropped} dropped, {len(failed)} failed, {numbers}")
     assert not failed, "\n".join(failed)
     assert dropped <= max(3, MOST_DROPPED * (run + dropped))

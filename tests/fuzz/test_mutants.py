@@ -14,15 +14,18 @@ from cogseedc.diagnostics import UserError
 from cogseedc.driver.program import Settings, decode, load
 from cogseedc.frontend.format import format_source
 from cogseedc.limits import Limits
-from cogseedc.source import Source
+from cogseedc.source import Source, Span
 from tests.fuzz import findings
 
 TOUR = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "tour").glob("*.seed"))]
 LANGUAGE = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "language").glob("*.seed"))]
 CORPUS = TOUR + LANGUAGE
 TOKEN = re.compile(rb"[A-Za-z_]\w*|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
-HOSTILE = [b"\x00", b"\xff\xfe", b"\xe2\x80\xae", b"\xc2\xa0", b"{" * 70, b"(" * 300, b"\"", b"9" * 400, b"1e999", b"\r",
-           b"..", b"@", b"|>", b"- -", b"[", b"]", b"}", b"2 ^ 99", b"0", b"-1", b"D", b"N", b"x", b"true", b"when", b"\xcc\x81"]  # fmt: skip
+HOSTILE = [
+    *(b"\x00", b"\xff\xfe", b"\xe2\x80\xae", b"\xc2\xa0", b"\xcc\x81", b"{" * 70, b"(" * 300, b'"', b"9" * 400),
+    *(b"1e999", b"\r", b"..", b"@", b"|>", b"- -", b"[", b"]", b"}", b"2 ^ 99", b"0", b"-1"),
+    *(b"D", b"N", b"x", b"true", b"when"),
+]
 SLOW = 2.0
 NAME = "mutant.seed"
 
@@ -102,6 +105,10 @@ def mutant(seed: int) -> bytes:
     return data
 
 
+def _outside(span: Span) -> bool:
+    return span.source.name == NAME and not 0 <= span.start <= span.end <= len(span.source.text)
+
+
 def read(data: bytes) -> str | None:
     """What is wrong with how the compiler took a damaged source; None: nothing."""
     began = time.monotonic()
@@ -110,14 +117,8 @@ def read(data: bytes) -> str | None:
         load(source, Settings())
     except UserError as error:
         for diagnostic in error.diagnostics:
-            for label in diagnostic.labels:
-                span = label.span
-                if (
-                    span is not None
-                    and span.source.name == NAME
-                    and not 0 <= span.start <= span.end <= len(span.source.text)
-                ):
-                    return f"a span outside the file: {diagnostic}"
+            if any(_outside(label.span) for label in diagnostic.labels):
+                return f"a span outside the file: {diagnostic}"
         placed = [d for d in error.diagnostics if d.labels]
         if not error.diagnostics or (not placed and len(data) > 1):
             return f"no place is given: {error}"
@@ -153,17 +154,15 @@ def test_fixed_mutants(group: int) -> None:
 
 
 @pytest.mark.skipif(not findings.FUZZING, reason="only `make fuzz` looks for new mutants")
-@pytest.mark.parametrize("part", range(64))
-def test_new_mutants(part: int) -> None:
-    _, count = findings.worker()
-    if part >= count:
-        pytest.skip("fewer workers")
+@pytest.mark.parametrize("part", range(findings.PARTS))
+def test_new_mutants(part: int, capfd: pytest.CaptureFixture[str]) -> None:
+    count = findings.PARTS
     end, seed = time.monotonic() + findings.SECONDS, findings.START + part
     wrong: list[str] = []
     while time.monotonic() < end and len(wrong) < 5:
         if found := attempt(seed):
-            print(found)
+            findings.say(capfd, found)
             wrong.append(found)
         seed += count
-    print(f"mutants {findings.START + part} .. {seed} by {count}")
+    findings.say(capfd, f"mutants with seeds {findings.START + part} .. {seed} by {count}, {len(wrong)} wrong")
     assert not wrong, "\n".join(wrong)
