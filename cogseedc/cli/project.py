@@ -13,7 +13,7 @@ from cogseedc.publish import make_folder, write_file
 
 HELLO = """\
 ## Classifies vectors; those that are easy leave after one layer.
-export seed Hello[hidden: int = 32] {
+export seed Hello[hidden: int = 256] {
     level tissue
     version 0.1.0
 

@@ -187,8 +187,21 @@ def check(source: str | Path, settings: Settings) -> Diagnostics:
     text = read_source(source, settings.limits)
     file = parse(text, settings.limits, found)
     if file is not None:
-        elaborate(file, _library(text, settings.limits, None), settings, found)
+        result = elaborate(file, _library(text, settings.limits, None), settings, found)
+        if result is not None and result.budgets:
+            _hold_budgets(Program(text, file, settings, {}, result), found)
     return found
+
+
+def _hold_budgets(program: Program, found: Diagnostics) -> None:
+    """Budgets are proved on the graph with guards, as a build proves them."""
+    from cogseedc.driver.costs import hold_budgets
+
+    try:
+        hold_budgets(program.structure, program.elaborated.budgets, dict(program.settings.sizes))
+    except UserError as error:
+        for diagnostic in error.diagnostics:
+            found.add(diagnostic)
 
 
 @collector_paused()

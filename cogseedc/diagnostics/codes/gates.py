@@ -376,4 +376,12 @@ export seed Net {
 """,
         "y = for i in 0 .. 4 with h = x { next h = relu(h) }",
     ),
+    Code(
+        "CS0452",
+        "an estimator is not compiled yet",
+        "A note when a program with `via` is built for PyTorch: the estimator is recorded in the graph, but no gradient passes "
+        "the decision, so what a gate reads does not learn from what the decision costs or brings.",
+        "cogseedc build skip.seed --target torch-cpu",
+        "train the gate on a loss of its own, or wait for the estimators",
+    ),
 )

@@ -8,7 +8,7 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0701",
         "unknown pass or pipeline",
-        "`--passes` takes names of passes and pipelines, separated by commas; `cogseedc opt --help` lists them.",
+        "`--passes` takes names of passes and pipelines, separated by commas; `cogseedc opt --list` lists them.",
         "cogseedc opt model.seed --passes fold-constant",
         "cogseedc opt model.seed --passes fold-constants",
     ),

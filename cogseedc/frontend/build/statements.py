@@ -201,6 +201,8 @@ def gate(b: Builder, frame: Frame, statement: ast.GateDeclaration) -> None:
 
 @recovering(lambda s: s.names)
 def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
+    if all(frame.scope.names.get(name.text) is BROKEN for name in statement.names):
+        raise BrokenUse
     if frame.carries is None:
         raise mistake(
             "CS0416",
