@@ -78,7 +78,8 @@ class Recovery:
             return True
         going_on = self._skip(height, first)
         self.local = self.local and going_on and len(machine.states) == height
-        self.suspects.update(self.tokens.text(i) for i in range(first, machine.position) if self.tokens.kinds[i] in _NAMES)
+        given_up = range(first, machine.position)
+        self.suspects.update(self.tokens.text(i) for i in given_up if self.tokens.kinds[i] in _NAMES)
         return going_on
 
     def _list(self) -> int:

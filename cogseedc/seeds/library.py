@@ -59,29 +59,32 @@ class Library(Generic[Tree]):
         known = sorted(p.name.removesuffix(".seed") for p in _STD.iterdir() if p.name.endswith(".seed"))
         if top != "std" or rest not in known:
             near = get_close_matches(rest if top == "std" else item.path, known, n=1)
-            help = f"did you mean `std.{near[0]}`?" if near else f"the packages are {', '.join(f'std.{k}' for k in known)}"
+            packages = ", ".join(f"std.{name}" for name in known)
+            help = f"did you mean `std.{near[0]}`?" if near else f"the packages are {packages}"
             raise _refused("CS0506", f"there is no package `{item.path}`", item.span, help)
         if item.version is not None and not allows(item.version, parse_version(STD_VERSION)):
-            raise _refused("CS0507", f"`{item.path}` is there in version {STD_VERSION}, not {item.version}", item.span,
-                           f"ask for `@^{STD_VERSION}`")
+            message = f"`{item.path}` is there in version {STD_VERSION}, not {item.version}"
+            raise _refused("CS0507", message, item.span, f"ask for `@^{STD_VERSION}`")
         return f"std/{rest}.seed"
 
     def _file(self, item: ImportLike, importer: str) -> str:
+        """Key of a file: its path below the root, with `/`."""
         if importer.startswith("std/"):
             raise _refused("CS0508", "a package imports no files", item.span, "import a package")
         if "\\" in item.path or "\0" in item.path or item.path.startswith("/") or not item.path.endswith(".seed"):
-            raise _refused("CS0508", f"`{item.path!a}` is no relative path of a `.seed` file", item.span, 'write `"./blocks.seed"`')
+            message = f"{item.path!a} is no relative path of a `.seed` file"
+            raise _refused("CS0508", message, item.span, 'write `"./blocks.seed"`')
+        folder = os.path.dirname(importer) if importer in self.sources else ""
         if self.sealed:
-            return os.path.normpath(os.path.join(os.path.dirname(importer), item.path))
+            return os.path.normpath(os.path.join(folder, item.path))
         if self.root is None:
             raise _refused("CS0508", "a program from standard input imports no files", item.span, "save it as a file")
-        base = self.root if not self._trees and importer not in self.sources else self.root
-        folder = (base / importer).parent if importer in self.sources else base
-        path = Path(os.path.normpath(folder / item.path))
         root = self.root.resolve()
+        path = Path(os.path.normpath(root / folder / item.path))
         resolved = path.parent.resolve() / path.name
         if not resolved.is_relative_to(root):
-            raise _refused("CS0508", f"`{item.path}` lies outside the package", item.span, "import files below the program's own folder")
+            help = "import files below the program's own folder"
+            raise _refused("CS0508", f"`{item.path}` lies outside the package", item.span, help)
         return resolved.relative_to(root).as_posix()
 
     def _read(self, key: str, span: Span) -> bytes:
@@ -102,9 +105,9 @@ def _regular(path: Path, key: str, span: Span) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        reason = "is a link" if path.is_symlink() else (error.strerror or "cannot be read").lower()
-        raise _refused("CS0509", f"the file `{key}` cannot be imported: it {reason}" if path.is_symlink() else f"the file `{key}` cannot be imported: {reason}", span,
-                       "the path is relative to the importing file") from None
+        reason = "it is a link" if path.is_symlink() else (error.strerror or "cannot be read").lower()
+        message = f"the file `{key}` cannot be imported: {reason}"
+        raise _refused("CS0509", message, span, "the path is relative to the importing file") from None
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise _refused("CS0509", f"`{key}` is no regular file", span, "")

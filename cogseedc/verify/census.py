@@ -37,8 +37,16 @@ class Census:
     forced: dict[tuple[str, int | None], int] = field(default_factory=dict)
     traced: dict[str, None] = field(default_factory=dict)
 
-    def add(self, plan: Schedule, trace: Mapping[str, Array], forces: Mapping[str, int | None], natural: bool) -> None:
-        """Counts one run. What a MANY gate was forced to is not in the trace, so it is counted by `forces`."""
+    def add(
+        self,
+        plan: Schedule,
+        trace: Mapping[str, Array],
+        forces: Mapping[str, int | None],
+        natural: bool,
+        demanded: Mapping[str, Array],
+    ) -> None:
+        """Counts one run. What a MANY gate was forced to is not in the trace: it is counted by `forces`, for the rows
+        that are `demanded`."""
         table = self.natural if natural else self.forced
         for name, decisions in trace.items():
             if name not in plan.gates:
@@ -49,7 +57,8 @@ class Census:
             force = forces.get(name, -1)
             if many and (force is None or force >= 0):
                 key = name, force
-                table[key] = table.get(key, 0) + int((decisions >= 0).any(axis=-1).sum())
+                rows = demanded[name]
+                table[key] = table.get(key, 0) + (int(rows.sum()) * decisions[..., 0].size // rows.size if rows.size else 0)
                 continue
             for arm in range(arms_of(node)):
                 table[name, arm] = table.get((name, arm), 0) + int((decisions == arm).sum())

@@ -176,7 +176,7 @@ class _Verification:
         self._values(scenario.name, run, result.outputs, result.output_margins, slack)
         if usual and self.reference is not self.meaning:
             self._distance(run, self.meaning.run(inputs, self.settings.knobs, decisions).outputs)
-        self.census.add(self.plan, run.trace, forces, not forces)
+        self.census.add(self.plan, run.trace, forces, not forces, result.demanded)
         self._rows(scenario.name, run, inputs, forces)
 
     def _run(self, name: str, inputs: Mapping[str, Array], forces: Mapping[str, Force]) -> Run | None:
@@ -239,12 +239,11 @@ class _Verification:
             self._note(Mismatch("rows", scenario, name, wrong))
 
     def _taken(self, name: str, trace: Array, forces: Mapping[str, Force]) -> Array:
-        """What a gate took. Artifacts trace the indices of a MANY gate, which forcing its mask does not change."""
-        if name not in forces or name not in self.plan.gates or kind_of(self.plan.decider(name)) is not GateKind.MANY:
-            return trace
-        force = forces[name]
-        reached = (trace >= 0).any(axis=-1, keepdims=True)
-        return np.where(reached, -1 if force is None else force, -1)
+        """What a gate took, wherever it is asked. Artifacts trace the indices that a k-of-n gate found and its mask
+        kept, which say nothing of a mask that was forced: where it was reached, the spaces around it say."""
+        force = forces.get(name, ROTATE)
+        many = name in self.plan.gates and kind_of(self.plan.decider(name)) is GateKind.MANY
+        return np.full_like(trace, -1 if force is None else force) if many and force != ROTATE else trace
 
     def _batch(self, inputs: Mapping[str, Array]) -> int:
         for _, node in self.graph.nodes():

@@ -132,7 +132,7 @@ def test_sizes_are_rational_until_they_are_rounded() -> None:
 
 
 def test_a_gate_of_a_float_is_refused_with_advice() -> None:
-    found, diagnostics = elaborated(body("gate g over N = mean[over=D](x)\n y = when g { relu(x) } else { x }"))
+    _, diagnostics = elaborated(body("gate g over N = mean[over=D](x)\n y = when g { relu(x) } else { x }"))
     (only,) = diagnostics
     assert only.code == "CS0401" and "> 0" in only.help
 
@@ -189,7 +189,7 @@ def test_an_exit_in_an_arm_holds_where_the_arm_was_taken() -> None:
 
 
 def test_placed_exits_are_recorded_as_sites() -> None:
-    found, diagnostics = elaborated(body("exits 2 at h { y = h |> linear[D] } when confidence(y) > 0.5\n y = x |> relu |> linear[D] |> relu |> linear[D]"))
+    found, _ = elaborated(body("exits 2 at h { y = h |> linear[D] } when confidence(y) > 0.5\n y = x |> relu |> linear[D] |> relu |> linear[D]"))
     assert found is not None and [s.count for s in found.sites] == [2]
 
 

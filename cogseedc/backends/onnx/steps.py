@@ -257,7 +257,8 @@ class Steps:
             value = self.arm(region, write, type)
             if write.weight is not None:
                 value = weighted(region, node, arm, value, self.value(region, write.weight))
-            total = self.joins.add(region, total, value, type, self.dims(type, target, open=True), write.value.space, target)
+            dims = self.dims(type, target, open=True)
+            total = self.joins.add(region, total, value, type, dims, write.value.space, target)
         if step.otherwise is None:
             return total
         taken = [aligned_choice(region, type, self.rows.choice(region, c)) for c in step.taken]

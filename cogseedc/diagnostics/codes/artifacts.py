@@ -29,14 +29,14 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0806",
         "the target has no such strategy",
-        "A target says which ways of skipping work its runtime has: one that takes a sample at a time has nothing to compact.",
+        "A target says which ways of skipping work its runtime has: one that takes single samples has nothing to compact.",
         "cogseedc build net.seed --target onnx-edge --gates compact",
         "cogseedc build net.seed --target onnx-edge --gates branch",
     ),
     Code(
         "CS0808",
         "the target makes no PyTorch module",
-        "`cogseedc.build` gives a module to train, so the target must be one of PyTorch's. `compile` is for all targets.",
+        "`cogseedc.build` gives a module to train, so the target must be one of PyTorch's; `compile` takes all.",
         'cogseedc.build("net.seed", target="onnx-cpu")',
         'cogseedc.build("net.seed", target="torch-cpu")',
     ),
@@ -169,7 +169,7 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0848",
         "no small sizes fit the open axes",
-        "Verification needs a size for each open axis with which every size in the program is a whole number above zero.",
+        "Verification needs sizes for the open axes with which every size in the program is a whole number above 0.",
         "in x: f32[N, T]   # and later x[T=0 .. 10000]",
         "cogseedc build net.seed --size T=10000 && cogseedc verify build/net-torch-cpu",
     ),

@@ -319,7 +319,7 @@ export seed Net {
     Code(
         "CS0424",
         "a gate depends on the whole batch",
-        "A note: the same sample may decide differently in another batch, so results depend on how samples are grouped.",
+        "A note: a sample may decide differently in another batch, so results depend on how samples are grouped.",
         """\
 export seed Net {
     in  x: f32[N, D=4]
@@ -379,7 +379,7 @@ export seed Net {
     Code(
         "CS0452",
         "an estimator is not compiled yet",
-        "A note when a program with `via` is built for PyTorch: the estimator is recorded in the graph, but no gradient passes "
+        "A note when a program with `via` is built for PyTorch: the estimator is recorded, but no gradient passes "
         "the decision, so what a gate reads does not learn from what the decision costs or brings.",
         "cogseedc build skip.seed --target torch-cpu",
         "train the gate on a loss of its own, or wait for the estimators",
