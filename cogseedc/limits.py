@@ -19,6 +19,7 @@ class Limits:
     dimension: int = (1 << 31) - 1
     elements: int = (1 << 63) - 1
     diagnostics: int = 100
+    arms: int = 4096
 
     @staticmethod
     def code(name: str) -> str:
@@ -37,5 +38,6 @@ LIMIT_CODES = {
     "dimension": "CS0608",
     "elements": "CS0609",
     "diagnostics": "CS0610",
+    "arms": "CS0611",
 }
 assert set(LIMIT_CODES) == {f.name for f in fields(Limits)}

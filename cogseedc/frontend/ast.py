@@ -254,8 +254,25 @@ class Scan:
 
 
 Expr = (
-    Reference | Number | String | Boolean | Tuple | Negate | Not | Binary | Compare | Logical
-    | Configure | Apply | Attribute | Pipe | When | Route | For | Repeat | Scan
+    Reference
+    | Number
+    | String
+    | Boolean
+    | Tuple
+    | Negate
+    | Not
+    | Binary
+    | Compare
+    | Logical
+    | Configure
+    | Apply
+    | Attribute
+    | Pipe
+    | When
+    | Route
+    | For
+    | Repeat
+    | Scan
 )
 
 # Types and members
@@ -446,8 +463,15 @@ class LossDeclaration:
 
 
 Statement = (
-    Bind | Share | ParamDeclaration | StateDeclaration | GateDeclaration
-    | ExitDeclaration | ExitsDeclaration | Next | LossDeclaration
+    Bind
+    | Share
+    | ParamDeclaration
+    | StateDeclaration
+    | GateDeclaration
+    | ExitDeclaration
+    | ExitsDeclaration
+    | Next
+    | LossDeclaration
 )
 Member = Meta | Budget | Port | KnobDeclaration | Statement
 

@@ -58,7 +58,8 @@ class Census:
             if many and (force is None or force >= 0):
                 key = name, force
                 rows = demanded[name]
-                table[key] = table.get(key, 0) + (int(rows.sum()) * decisions[..., 0].size // rows.size if rows.size else 0)
+                decided = int(rows.sum()) * decisions[..., 0].size // rows.size if rows.size else 0
+                table[key] = table.get(key, 0) + decided
                 continue
             for arm in range(arms_of(node)):
                 table[name, arm] = table.get((name, arm), 0) + int((decisions == arm).sum())
@@ -98,13 +99,16 @@ class RowSpace:
 
 
 def row_spaces(plan: Plan) -> tuple[RowSpace, ...]:
-    """The row spaces of a plan, but for the root; those made of decisions over further axes are left out."""
+    """The row spaces of a plan, but for the root. Those of decisions over further axes are left out, and those of
+    gates that are computed for more rows than were asked: their space holds rows that the trace calls unreached."""
+    beyond = frozenset(report.gate for report in plan.gates if report.reached != ((),))
     result: list[RowSpace] = []
     known: dict[int, str | None] = {0: None}
     for space in plan.spaces:
         if space.parent is None or space.parent not in known:
             continue
-        terms = _terms(plan, space)
+        asked = {choice.decision.node for term in space.terms for choice in term}
+        terms = None if asked & beyond else _terms(plan, space)
         if terms is not None:
             known[space.id] = space.name
             result.append(RowSpace(space.name, known[space.parent], terms))

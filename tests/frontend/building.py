@@ -23,7 +23,9 @@ def tree(name: str, data: bytes) -> ast.File:
     return file
 
 
-def elaborated(text: str, root: Path | None = None, options: Options = Options(), limits: Limits = Limits()) -> tuple[Elaborated | None, Diagnostics]:
+def elaborated(
+    text: str, root: Path | None = None, options: Options = Options(), limits: Limits = Limits()
+) -> tuple[Elaborated | None, Diagnostics]:
     """What a text becomes, and what is said of it."""
     diagnostics = Diagnostics()
     file = parse(Source("test.seed", text), diagnostics, limits)

@@ -79,9 +79,16 @@ seed Stage[w: int] { in x: f32[N, D]
     )
     found = [w.removesuffix(".weight") for w in weights(graph_of(text)) if w.endswith(".weight")]
     assert found == [
-        "a.Stage.linear", "a.Stage.linear_2", "f.Stage.linear", "f.Stage.linear_2",
-        "h.0.then.Stage.linear", "h.0.then.Stage.linear_2", "h.1.then.Stage.linear", "h.1.then.Stage.linear_2",
-        "exits.easy.linear", "linear",
+        "a.Stage.linear",
+        "a.Stage.linear_2",
+        "f.Stage.linear",
+        "f.Stage.linear_2",
+        "h.0.then.Stage.linear",
+        "h.0.then.Stage.linear_2",
+        "h.1.then.Stage.linear",
+        "h.1.then.Stage.linear_2",
+        "exits.easy.linear",
+        "linear",
     ]
 
 
@@ -111,7 +118,9 @@ def test_a_static_choice_checks_one_arm_only() -> None:
 
 
 def test_recursion_on_a_static_parameter() -> None:
-    head = "seed F[d: int] { in x: f32[N, D]\n out y: f32[N, D]\n y = when d == 0 { x } else { F[d - 1](linear[D](x)) } }"
+    head = (
+        "seed F[d: int] { in x: f32[N, D]\n out y: f32[N, D]\n y = when d == 0 { x } else { F[d - 1](linear[D](x)) } }"
+    )
     assert len(weights(graph_of(body("y = F[5](x)", head=head)))) == 10
     assert codes(body("y = F[65](x)", head=head)) == ["CS0605"]
 
@@ -121,7 +130,9 @@ def test_division_of_static_integers_rounds_down() -> None:
 
 
 def test_sizes_are_rational_until_they_are_rounded() -> None:
-    found, diagnostics = elaborated(body("y = relu(zeros[N, ceil(1.25 * T / 8)]() + sum[over=T](x))", "x: f32[N, T]", "y: f32[N, 5]"))
+    found, diagnostics = elaborated(
+        body("y = relu(zeros[N, ceil(1.25 * T / 8)]() + sum[over=T](x))", "x: f32[N, T]", "y: f32[N, 5]")
+    )
     assert found is not None and not len(diagnostics)
     ((left, right),) = [(r.left, r.right) for r in found.requirements]
     assert {left.evaluate({"T": 30}), right.evaluate({"T": 30})} == {5}
@@ -164,12 +175,18 @@ def test_an_integer_knob_routes_with_its_range() -> None:
 
 
 def test_one_policy_tensor_gives_all_gates() -> None:
-    graph = graph_of(body("gate use over N, L = linear[L=2](x) > 0\n y = for i in 0 .. 2 with h = x { next h = when use[L=i] { relu(h) } else { h } }"))
+    graph = graph_of(
+        body(
+            "gate use over N, L = linear[L=2](x) > 0\n y = for i in 0 .. 2 with h = x { next h = when use[L=i] { relu(h) } else { h } }"
+        )
+    )
     assert [n.name for _, n in graph.nodes() if isinstance(n, Gate)] == ["use", "use.0", "use.1"]
 
 
 def test_a_batch_wide_gate_inside_a_region_per_sample() -> None:
-    assert codes(body("s = mean[over=D](x)\n y = when s > 0 { when s > mean[over=N](s) { relu(x) } else { x } } else { x }")) == ["CS0404"]
+    assert codes(
+        body("s = mean[over=D](x)\n y = when s > 0 { when s > mean[over=N](s) { relu(x) } else { x } } else { x }")
+    ) == ["CS0404"]
     assert codes(body("s = mean[over=D](x)\n y = when s > mean[over=N](s) { relu(x) } else { x }")) == ["CS0424"]
 
 
@@ -177,19 +194,31 @@ def test_a_batch_wide_gate_inside_a_region_per_sample() -> None:
 
 
 def test_an_exit_in_a_loop_is_one_for_each_turn() -> None:
-    graph = graph_of(body("y = for i in 0 .. 3 with h = x { next h = relu(h)\n exit e { y = linear[D](h) } when confidence(y) > 0.5 }"))
+    graph = graph_of(
+        body(
+            "y = for i in 0 .. 3 with h = x { next h = relu(h)\n exit e { y = linear[D](h) } when confidence(y) > 0.5 }"
+        )
+    )
     exits = [n for _, n in graph.nodes() if isinstance(n, Exit)]
     assert [(e.name, e.order) for e in exits] == [("e.0", 0), ("e.1", 1), ("e.2", 2)]
     assert sum(isinstance(n, Return) for _, n in graph.nodes()) == 1
 
 
 def test_an_exit_in_an_arm_holds_where_the_arm_was_taken() -> None:
-    graph = graph_of(body("y = when mean[over=D](x) > 0 { h = relu(x)\n exit e { y = h } when confidence(h) > 0.5\n yield h } else { x }"))
+    graph = graph_of(
+        body(
+            "y = when mean[over=D](x) > 0 { h = relu(x)\n exit e { y = h } when confidence(h) > 0.5\n yield h } else { x }"
+        )
+    )
     assert "logical_and" in calls(graph)
 
 
 def test_placed_exits_are_recorded_as_sites() -> None:
-    found, _ = elaborated(body("exits 2 at h { y = h |> linear[D] } when confidence(y) > 0.5\n y = x |> relu |> linear[D] |> relu |> linear[D]"))
+    found, _ = elaborated(
+        body(
+            "exits 2 at h { y = h |> linear[D] } when confidence(y) > 0.5\n y = x |> relu |> linear[D] |> relu |> linear[D]"
+        )
+    )
     assert found is not None and [s.count for s in found.sites] == [2]
 
 
@@ -197,7 +226,11 @@ def test_placed_exits_are_recorded_as_sites() -> None:
 
 
 def test_three_independent_mistakes_are_three_errors() -> None:
-    assert codes(body("a = rellu(x)\n b = x + linear[E=3](x)\n c = linear[4](x, wieght=x)\n y = a + b + c")) == ["CS0201", "CS0233", "CS0215"]
+    assert codes(body("a = rellu(x)\n b = x + linear[E=3](x)\n c = linear[4](x, wieght=x)\n y = a + b + c")) == [
+        "CS0201",
+        "CS0233",
+        "CS0215",
+    ]
 
 
 def test_what_reads_a_broken_value_is_silent() -> None:
@@ -217,7 +250,9 @@ def test_expansion_stops_at_the_limit() -> None:
 
 
 def test_imports_between_files(tmp_path: Path) -> None:
-    (tmp_path / "blocks.seed").write_text("const W = 4\nseed F { in x: f32[N, D]\n out y: f32[N, W]\n y = linear[W](x) }\n")
+    (tmp_path / "blocks.seed").write_text(
+        "const W = 4\nseed F { in x: f32[N, D]\n out y: f32[N, W]\n y = linear[W](x) }\n"
+    )
     head = 'import "./blocks.seed" as blocks\nfrom "./blocks.seed" import F, W'
     assert codes(body("y = F(x) + blocks.F(x) + linear[W](x)", head=head), tmp_path) == []
 
@@ -232,5 +267,9 @@ def test_imports_reach_nothing_outside(tmp_path: Path) -> None:
 
 
 def test_a_syntax_mistake_spoils_its_statement_only() -> None:
-    assert codes(body("a = rellu(x)\n b = x + |> x\n c = x + linear[E=3](x)\n y = a + b + c")) == ["CS0201", "CS0101", "CS0233"]
+    assert codes(body("a = rellu(x)\n b = x + |> x\n c = x + linear[E=3](x)\n y = a + b + c")) == [
+        "CS0201",
+        "CS0101",
+        "CS0233",
+    ]
     assert codes(body("b = x + |> x\n y = b + x")) == ["CS0101"], "what reads it is no second mistake"

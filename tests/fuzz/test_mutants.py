@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import re
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,8 @@ HOSTILE = [
     *(b"D", b"N", b"x", b"true", b"when"),
 ]
 SLOW = 2.0
+MOST_MEMORY = 16 << 30
+"""Of addresses, most of which other tests' libraries hold."""
 NAME = "mutant.seed"
 
 Mutation = Callable[[random.Random, bytes], bytes]
@@ -153,16 +157,41 @@ def test_fixed_mutants(group: int) -> None:
     assert not wrong, "\n".join(wrong[:3])
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = route argmax(linear[E=1000000007](x)) { 0 => x  else => x * 2 }",
+        "gate g over N = top[2](linear[E=1000000007](x))  y = route g { 0 => x  else => x * 2 }",
+        "knob w = 0 in 0 .. 1000000007  y = route w { 0 => x  else => x * 2 }",
+        "one = argmax(zeros[N, 1000000007]())  y = route one { 0 => x  1 => x * 2 }",
+    ],
+)
+def test_gates_of_a_billion_arms_cost_nothing(body: str) -> None:
+    assert read(f"export seed Net {{\n in x: f32[N, D=4]\n out y: f32[N, D]\n {body}\n}}\n".encode()) is None
+
+
+@contextmanager
+def bounded_memory() -> Iterator[None]:
+    """Makes a source that takes all memory a MemoryError, before it ends more than this process."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 @pytest.mark.skipif(not findings.FUZZING, reason="only `make fuzz` looks for new mutants")
 @pytest.mark.parametrize("part", range(findings.PARTS))
 def test_new_mutants(part: int, capfd: pytest.CaptureFixture[str]) -> None:
     count = findings.PARTS
     end, seed = time.monotonic() + findings.SECONDS, findings.START + part
     wrong: list[str] = []
-    while time.monotonic() < end and len(wrong) < 5:
-        if found := attempt(seed):
-            findings.say(capfd, found)
-            wrong.append(found)
-        seed += count
+    with bounded_memory():
+        while time.monotonic() < end and len(wrong) < 5:
+            if found := attempt(seed):
+                findings.say(capfd, found)
+                wrong.append(found)
+            seed += count
     findings.say(capfd, f"mutants with seeds {findings.START + part} .. {seed} by {count}, {len(wrong)} wrong")
     assert not wrong, "\n".join(wrong)

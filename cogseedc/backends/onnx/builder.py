@@ -19,6 +19,15 @@ from cogseedc.ir import Dtype, Origin
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
+# fmt: off
+_CARRIED = frozenset([
+    "Abs", "Add", "Cast", "Clip", "Div", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity",
+    "LeakyRelu", "Log", "Max", "Min", "Mish", "Mul", "Neg", "Pow", "Reciprocal", "Relu", "Round", "Sigmoid", "Sign",
+    "Softplus", "Sqrt", "Sub", "Tanh", "Where",
+])
+# fmt: on
+"""Operations behind which ONNX Runtime's optimizer may move a Transpose."""
+
 _FILE = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -79,6 +88,8 @@ class Region:
         """Names that only this region sees; looked up, never listed."""
         self._cache: dict[Hashable, str] = {}
         self._described: set[str] = set()
+        self._turned: dict[str, int] = {}
+        """Values that a Transpose may be made to give, with their rank; looked up, never listed."""
 
     def node(self, op_type: str, inputs: Sequence[str], /, name: str | None = None, **attributes: Any) -> str:
         """Adds a node with one output; `name` forces the output's name. The output's name."""
@@ -88,6 +99,8 @@ class Region:
         self, op_type: str, inputs: Sequence[str], outputs: int, /, name: str | None = None, **attributes: Any
     ) -> tuple[str, ...]:
         """Adds a node with several outputs; their names."""
+        if op_type == "MatMul":
+            inputs = self._apart(inputs)
         place = self.shared.place
         label = self.shared.names.unique(f"{place.prefix}/{op_type}")
         given = tuple(name if i == 0 and name else label if i == 0 else f"{label}.{i}" for i in range(outputs))
@@ -103,7 +116,20 @@ class Region:
             proto.metadata_props.add(key="cogseed.source", value=place.source)
         self.nodes.append(proto)
         self.own.update(given)
+        if op_type == "Transpose":
+            self._turned[given[0]] = len(attributes["perm"])
+        elif op_type in _CARRIED and (ranks := [self._turned[i] for i in inputs if i in self._turned]):
+            self._turned[given[0]] = max(ranks)
         return given
+
+    def _apart(self, inputs: Sequence[str]) -> Sequence[str]:
+        """Operands of a MatMul, with a Reshape between a Transpose and a product with a matrix: ONNX Runtime fuses
+        them into a kernel that refuses an empty batch."""
+        left, right = inputs
+        if self._turned.get(left, 0) < 3 or self._turned.get(right) != 2:
+            return inputs
+        same = self.constant(np.zeros(self._turned[left], np.int64))  # 0 copies the size
+        return [self.node("Reshape", [left, same]), right]
 
     def constant(self, value: Array) -> str:
         """An initialiser of this region; equal ones are shared with the regions below.

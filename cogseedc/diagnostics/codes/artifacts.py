@@ -29,7 +29,7 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0806",
         "the target has no such strategy",
-        "A target says which ways of skipping work its runtime has: one that takes single samples has nothing to compact.",
+        "A target says which ways of skipping work its runtime has: one of single samples has nothing to compact.",
         "cogseedc build net.seed --target onnx-edge --gates compact",
         "cogseedc build net.seed --target onnx-edge --gates branch",
     ),

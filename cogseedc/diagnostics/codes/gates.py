@@ -51,8 +51,7 @@ export seed Net {
     Code(
         "CS0404",
         "a batch-wide gate inside a region per sample",
-        "Which samples are there would change the decision, so the result would depend on how the "
-        "program is run.",
+        "Which samples are there would change the decision, so the result would depend on how the program is run.",
         """\
 export seed Net {
     in  x: f32[N, D=4]
@@ -365,8 +364,7 @@ export seed Net {
     Code(
         "CS0451",
         "a construct is not compiled yet",
-        "`repeat`, `scan` and `state` are part of the language; this version of the compiler does not "
-        "lower them.",
+        "`repeat`, `scan` and `state` are part of the language; this version of the compiler does not lower them.",
         """\
 export seed Net {
     in  x: f32[N, D=4]

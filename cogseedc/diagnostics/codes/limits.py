@@ -111,4 +111,11 @@ export seed Net {
         "a file of another language",
         "a .seed file, or --limit diagnostics=1000",
     ),
+    Code(
+        "CS0611",
+        "a gate has too many arms",
+        "A k-of-n gate has an arm for each class, computed or not; with thousands of them it is a lookup, no gate.",
+        "gate pick over N = top[2](linear[E=100000](x))",
+        "gate pick over N = top[2](linear[E=64](x))",
+    ),
 )

@@ -52,8 +52,7 @@ export seed Net {
     Code(
         "CS0204",
         "a static value has the wrong kind",
-        "A static argument or a loop bound needs a number, an integer, or a condition that is known at "
-        "compile time.",
+        "A static argument or a loop bound needs a number, an integer, or a condition that is known at compile time.",
         """\
 export seed Net {
     in  x: f32[N, D=4]
@@ -66,8 +65,7 @@ export seed Net {
     Code(
         "CS0205",
         "a size must be known at compile time",
-        "The number of turns, arms or classes decides how the program looks, so it cannot wait for the "
-        "inputs.",
+        "The number of turns, arms or classes decides how the program looks, so it cannot wait for the inputs.",
         """\
 export seed Net {
     in  x: f32[N, T]
@@ -93,8 +91,7 @@ export seed Net {
     Code(
         "CS0207",
         "a value has no parts, or cannot be indexed",
-        "Only tuples, values and gates are indexed; only calls with several outputs, gates and files "
-        "have named parts.",
+        "Only tuples, values and gates are indexed; only calls with several outputs, gates and files have named parts.",
         """\
 export seed Net {
     in  x: f32[N, D=4]
@@ -212,8 +209,7 @@ export seed Net {
     Code(
         "CS0216",
         "an attribute has no effect yet",
-        "`@device` and `@cache` are recorded in the graph, and nothing follows from them yet. A note, no "
-        "error.",
+        "`@device` and `@cache` are recorded in the graph, and nothing follows from them yet. A note, no error.",
         """\
 export seed Net {
     in  x: f32[N, D=4]
@@ -273,8 +269,7 @@ export seed Net {
     Code(
         "CS0220",
         "`share` makes one instance",
-        "`share f = Stage[32]` names a seed or an operation with its static arguments; calls of `f` use "
-        "its weights.",
+        "`share f = Stage[32]` names a seed or an operation with its static arguments; calls of `f` use its weights.",
         """\
 export seed Net {
     in  x: f32[N, D=4]

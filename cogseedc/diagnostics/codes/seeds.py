@@ -8,8 +8,7 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0501",
         "a seed uses itself",
-        "With the same static arguments it would never end. With others, under a static `when`, it is "
-        "recursion.",
+        "With the same static arguments it would never end. With others, under a static `when`, it is recursion.",
         """\
 seed F {
     in  x: f32[N, D]

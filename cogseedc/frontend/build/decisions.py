@@ -24,6 +24,7 @@ from cogseedc.ir import (
     TensorType,
     Value,
 )
+from cogseedc.limits import Limits
 from cogseedc.source import Span
 
 _LOGICAL = frozenset(("logical_and", "logical_or", "logical_not", "logical_xor"))
@@ -69,7 +70,7 @@ def gate(
         return _made(b, frame, GateKind.BOOL, 2, names, tensor, None, name, span, estimator)
     tensor = b.cast(frame, tensor, Dtype.I64, span)
     count = classes(b, tensor.value)
-    if count is None:  # what routes it says how many classes there are
+    if count is None or count > b.limits.arms:  # what routes it says how many classes there are
         _batch_coupled(b, frame, tensor, span)
         return GateRef(tensor.value.node, name, GateKind.ONE, 0, tensor, names, None, estimator)
     return _made(b, frame, GateKind.ONE, count, names, tensor, None, name, span, estimator)
@@ -101,6 +102,9 @@ def _many(
 ) -> GateRef:
     rest = top.mask.type.with_axes(top.mask.type.axes[:-1])
     _over(b, replace(top.mask, type=rest), over, span)
+    if top.classes > b.limits.arms:
+        message = f"the gate `{name}` has {top.classes:,} arms, the limit is {b.limits.arms:,}"
+        raise mistake(Limits.code("arms"), message, span, help="take fewer classes; `take` looks one of many up")
     names = tuple(n or "_" for n in rest.names)
     return _made(b, frame, GateKind.MANY, top.classes, names, top.mask, top, name, span, estimator)
 

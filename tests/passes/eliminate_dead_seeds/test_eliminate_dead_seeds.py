@@ -83,7 +83,11 @@ def test_dead_nodes_go_with_their_weights_but_the_state_dict_stays_whole_in_trai
     assert eliminate(toy.graph)
     assert [n.path for _, n in toy.graph.nodes() if isinstance(n, Weight)] == ["live.weight"]
     assert eliminate(trained, training=True)
-    assert [n.path for _, n in trained.nodes() if isinstance(n, Weight)] == ["dead.weight", "training.weight", "live.weight"]
+    assert [n.path for _, n in trained.nodes() if isinstance(n, Weight)] == [
+        "dead.weight",
+        "training.weight",
+        "live.weight",
+    ]
     assert sum(isinstance(n, Call) for _, n in trained.nodes()) == 2
 
 
