@@ -36,7 +36,8 @@ are ints, elementwise operands are aligned as numpy does, values are numbered in
   `merged[mode="sum", arms=(0, 1), otherwise=true](ports in the order of Merge)`.
   In all, the gates' axes are the first of the result; `@axes((0,), (1, 2))` where they are not.
 * `@path`, `@bits(int8)` (forced), `@tolerates(int8, fp16)` and `@level(1)` are origins.
-* `@name("a.tau") @range(0.0, 1.0) param k1: f32[] = (0.9,)` is a knob whose name is a path.
+* `@name("a.tau") @range(0.0, 1.0) param k1: f32[] = (0.9,)` is a knob whose name is a path, and
+  `@name("a.balance") loss l1 = v1` a loss.
 * Before `insert-exit-points`: `@scope("a") @order(0) @name("a.exits.easy") @over(N) exit e1 { y = v3 } when v4` and
   `v5, v6 = returned[scope="a", names=("y", "z")](v3, v4)`.
 """
@@ -99,9 +100,12 @@ def print_graph(graph: Graph, name: str = "Program", ops: Ops | None = None) -> 
     for id, node in graph.nodes():
         if isinstance(node, Output):
             lines.append(f"{node.name} = {spell.operand(id, 0)}")
-    for id, node in graph.nodes():
-        if isinstance(node, Loss):
-            lines.append(f"loss {node.name} = {spell.operand(id, 0)}")
+    losses = [(id, node) for id, node in graph.nodes() if isinstance(node, Loss)]
+    for place, (id, node) in enumerate(losses, 1):
+        if not _IDENTIFIER.fullmatch(node.name):  # the loss of a callee: a path
+            lines.append(f"@name({_attr(node.name)})")
+        name = node.name if _IDENTIFIER.fullmatch(node.name) else f"l{place}"
+        lines.append(f"loss {name} = {spell.operand(id, 0)}")
     body = "\n".join("    " + line for line in lines)
     return f"export seed {name} {{\n{body}\n}}\n"
 

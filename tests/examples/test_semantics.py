@@ -56,7 +56,7 @@ class Net:
     def attend(self, path: str, x: Tensor, heads: int, allowed: Tensor) -> Tensor:
         """x: [1, T, D], allowed: bool [T, T]."""
         q, k, v = F.linear(x, self.w[f"{path}.in_proj_weight"], self.w.get(f"{path}.in_proj_bias")).chunk(3, -1)
-        q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v))
+        q, k, v = (t.reshape(*t.shape[:-1], heads, -1).transpose(1, 2) for t in (q, k, v))
         scores = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).masked_fill(~allowed, -torch.inf)
         y = (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2)
         return F.linear(y, self.w[f"{path}.out_proj_weight"], self.w.get(f"{path}.out_proj_bias"))
@@ -366,12 +366,13 @@ def _weights(source: Path) -> dict[str, Array]:
     """Weights with which decisions differ from sample to sample."""
     random = np.random.default_rng(SEED)
     found: dict[str, Array] = {}
-    for path, value in initial_weights(cogseedc.load(source).elaborated.graph, SEED).items():
+    initial: dict[str, Array] = initial_weights(cogseedc.load(source).elaborated.graph, SEED)
+    for path, value in initial.items():
         if path.endswith("running_var"):
-            found[path] = random.uniform(0.5, 1.5, value.shape).astype(np.float32)
+            found[path] = np.asarray(random.uniform(0.5, 1.5, value.shape), np.float32)
         elif value.ndim < 2:
             one = 1.0 if path.endswith("norm.weight") else 0.0
-            found[path] = (one + 0.2 * random.standard_normal(value.shape)).astype(np.float32)
+            found[path] = np.asarray(one + 0.2 * random.standard_normal(value.shape), np.float32)
         else:
             found[path] = (1.5 * value).astype(np.float32)
     return found

@@ -115,7 +115,14 @@ export seed Net {
         "CS0611",
         "a gate has too many arms",
         "A k-of-n gate has an arm for each class, computed or not; with thousands of them it is a lookup, no gate.",
-        "gate pick over N = top[2](linear[E=100000](x))",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    gate pick over N = top[2](linear[E=100000](x))
+    y = route pick { 0 => x  else => x * 2 }
+}
+""",
         "gate pick over N = top[2](linear[E=64](x))",
     ),
 )

@@ -432,9 +432,8 @@ def _exit(reader: _Reader, statement: ast.ExitDeclaration) -> None:
 
 def _loss(reader: _Reader, statement: ast.LossDeclaration) -> None:
     value = reader.operand(statement.value)
-    reader.graph.add(
-        Loss(statement.name.text, reader.graph.type(value), Origin(statement.name.text, span=statement.span)), (value,)
-    )
+    name = _text(_marks(statement.marks), "name") or statement.name.text
+    reader.graph.add(Loss(name, reader.graph.type(value), Origin(name, span=statement.span)), (value,))
 
 
 def _under(reader: _Reader, id: NodeId, marks: Sequence[ast.Mark]) -> None:
