@@ -82,6 +82,12 @@ def axes_aligned(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def axes_in_order(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    return {"y": (x + 1).reshape(-1, 24), "z": np.concatenate([x, np.zeros_like(x[:, :3])], 1)}
+
+
+@meaning
 def axes_sizes(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     x = i["x"]
     return {

@@ -27,7 +27,7 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.statics import arithmetic, function, integer, is_static, number
-from cogseedc.ir import Axis, AxisArg, GateKind, OpSpec, RuleError, Size, Static
+from cogseedc.ir import Axis, AxisArg, GateKind, Kind, OpSpec, RuleError, Size, Static
 from cogseedc.ops import OPS, bind
 from cogseedc.source import Span
 
@@ -55,6 +55,8 @@ def configure(b: Builder, frame: Frame, expr: ast.Configure) -> Item:
     positional: list[Item] = []
     keywords: list[tuple[str, Item]] = []
     axes: list[AxisArg] = []
+    spec = target.spec if isinstance(target, OpRef) else None
+    in_place = spec is not None and all(p.kind is not Kind.NAMED for p in spec.parameters)  # `zeros[N, C=4, 8]`
     for argument in expr.arguments:
         if isinstance(argument, ast.Slice):
             raise mistake("CS0208", "a slice selects on a value, not on a call", argument.span)
@@ -62,7 +64,8 @@ def configure(b: Builder, frame: Frame, expr: ast.Configure) -> Item:
         if isinstance(argument, ast.Positional):
             positional.append(value)
         elif is_axis_name(argument.name.text):
-            axes.append(AxisArg(argument.name.text, _axis_size(value, argument.span)))
+            axis = AxisArg(argument.name.text, _axis_size(value, argument.span))
+            (positional if in_place else axes).append(axis)
         elif argument.name.text in dict(keywords):
             raise mistake("CS0211", f"`{argument.name.text}` is given twice", argument.span)
         else:
