@@ -1,14 +1,14 @@
 """Prints how long compiling takes, stage by stage, and how it grows from 1,000 to 10,000 statements.
 
-CPU seconds, so that other work on the machine counts little; each row is the best of `--repeat` runs. Status 1 when
-a bound is exceeded: 6 s for 10,000 statements, 12 times the time of 1,000, 1 s for a session of deep or long control.
+CPU seconds, so that other work on the machine counts little; each row is the best of `--repeat` runs. A bound that does
+not hold is said to be missed: 6 s for 10,000 statements, 12 times the time of 1,000, 1 s for a session of deep or long
+control. It fails nothing: time is measured here, and gated nowhere.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +24,7 @@ CONTROL = {"200 exits in a row": exits(200), "40 nested when": nested(40)}
 STAGES = ("check", "passes", "plan", "emit", "total", "session")
 
 
-def main() -> int:
+def main() -> None:
     """Measures, prints a table and the bounds that do not hold, and writes the same as JSON."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--repeat", type=int, default=2, help="runs of each program; the best counts")
@@ -40,10 +40,9 @@ def main() -> int:
         rows.append({"program": name, "target": target, **asdict(cost), "total": cost.total, "ratio": ratio})
         wrong += [f"{name}, {target}: {bound}" for bound in bounds]
     for line in wrong:
-        print(f"too slow: {line}")
+        print(f"missed: {line}")
     Path(given.json).parent.mkdir(parents=True, exist_ok=True)
-    Path(given.json).write_text(json.dumps({"rows": rows, "too_slow": wrong}, indent=1) + "\n", encoding="utf-8")
-    return int(bool(wrong))
+    Path(given.json).write_text(json.dumps({"rows": rows, "missed": wrong}, indent=1) + "\n", encoding="utf-8")
 
 
 def measured(repeat: int, limit: bool) -> Iterator[tuple[str, str, Cost, float | None, list[str]]]:
@@ -80,4 +79,4 @@ def show(title: str, cost: Cost, ratio: float | None) -> None:
     print(f"{title:<34}{cost.nodes:>8}{figures}" + (f"{ratio:>8.1f}" if ratio is not None else ""), flush=True)
 
 
-sys.exit(main())
+main()

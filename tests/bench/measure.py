@@ -29,7 +29,7 @@ class Cost:
     emit: float
     """Weights, model, graph and costs, as bytes in memory."""
     session: float
-    """Creating the ONNX Runtime session; 0 for other targets."""
+    """Creating the ONNX Runtime session, the least of three; 0 for other targets."""
 
     @property
     def total(self) -> float:
@@ -62,8 +62,12 @@ def measure(text: str, target: str, session: bool = False) -> Cost:
 
 
 def _session(payloads: Mapping[str, bytes]) -> float:
+    """The least of three: the first one also pays for memory that the process has not had yet."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # inputs with defaults are meant
-    start = process_time()
-    onnxruntime.InferenceSession(payloads["model.onnx"], options, providers=["CPUExecutionProvider"])
-    return process_time() - start
+    times: list[float] = []
+    for _ in range(3):
+        start = process_time()
+        onnxruntime.InferenceSession(payloads["model.onnx"], options, providers=["CPUExecutionProvider"])
+        times.append(process_time() - start)
+    return min(times)
