@@ -79,8 +79,8 @@ TABLE: tuple[Code, ...] = (
         "CS0834",
         "a file of the artifact is a link, or no regular file",
         "A link may lead to what was never part of the artifact, or change between the check and the use.",
-        "ln -s /srv/model.onnx build/net/0123456789abcdef/model.onnx",
-        "cp /srv/model.onnx build/net/0123456789abcdef/model.onnx",
+        "ln -s ../model.onnx build/net/0123456789abcdef/model.onnx",
+        "cp ../model.onnx build/net/0123456789abcdef/model.onnx",
     ),
     Code(
         "CS0835",

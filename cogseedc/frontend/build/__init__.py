@@ -7,7 +7,17 @@ from typing import Any
 
 from cogseedc.diagnostics import Diagnostics, UserError
 from cogseedc.frontend import ast
-from cogseedc.frontend.build import calls, costs, decisions, expressions, regions, seeds, statements
+from cogseedc.frontend.build import (
+    arguments,
+    calls,
+    costs,
+    decisions,
+    exported,
+    expressions,
+    regions,
+    seeds,
+    statements,
+)
 from cogseedc.frontend.build.core import Builder, SizeFound
 from cogseedc.frontend.build.expansion import Expansion
 from cogseedc.frontend.build.irtext import is_ir, read_ir
@@ -123,7 +133,7 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
         return Elaborated(graph, declaration.name.text, declaration.doc, None, (), (), (), (), positional=True)
     try:
         statics = _set(b, ref, options)
-        instance, budgets = seeds.export(b, ref, statics, Origin())
+        instance, budgets = exported.export(b, ref, statics, Origin())
     except BuildError as error:
         b.report(error)
         return None
@@ -157,13 +167,13 @@ def _coupled(b: Builder) -> bool:
 def _set(b: Builder, ref: SeedRef, options: Options) -> dict[str, Item]:
     """Static arguments of the exported seed: `--set`, then defaults."""
     declaration = ref.declaration
-    scope = seeds.module_scope(ref.module)
+    scope = arguments.module_scope(ref.module)
     frame = Frame(scope, Instance(declaration, "", (), None), "", "", {}, Origin())
     given = tuple((name, b.evaluate(frame, expr)) for name, expr in options.statics)
     configured = Configured(
         ref, (), given, (), options.statics[0][1].span if options.statics else declaration.name.span
     )
-    return dict(seeds.static_arguments(b, frame, ref, configured))
+    return dict(arguments.static_arguments(b, frame, ref, configured))
 
 
 def _exported(file: ast.File, module: Module, options: Options, diagnostics: Diagnostics) -> SeedRef | None:
@@ -179,8 +189,8 @@ def _exported(file: ast.File, module: Module, options: Options, diagnostics: Dia
             )
             return None
         return SeedRef(chosen[0], module)
-    exported = [s for s in own if s.exported]
-    return SeedRef(exported[0], module) if len(exported) == 1 else None
+    candidates = [s for s in own if s.exported]
+    return SeedRef(candidates[0], module) if len(candidates) == 1 else None
 
 
 def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits: Limits, done: set[int]) -> None:
@@ -188,14 +198,15 @@ def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits
     rest = [
         i
         for i in file.items
-        if isinstance(i, ast.SeedDeclaration) and id(i) not in done and seeds.unsized(i.parameters)
+        if isinstance(i, ast.SeedDeclaration) and id(i) not in done and exported.unsized(i.parameters)
     ]
     expansion = Expansion()
     steps = {id(item): expansion.of_seed(SeedRef(item, module)) for item in rest}
     large = [item for item in rest if steps[id(item)] > limits.nodes]
     if large and not diagnostics.failed:
-        message = f"`{large[0].name.text}` expands to at least {steps[id(large[0])]:,} calls and turns; the limit is {limits.nodes:,}"
-        diagnostics.error("CS0606", message, large[0].name.span)
+        name, least = large[0].name, steps[id(large[0])]
+        message = f"`{name.text}` expands to at least {least:,} calls and turns; the limit is {limits.nodes:,}"
+        diagnostics.error("CS0606", message, name.span)
     for item in rest:
         if diagnostics.failed and steps[id(item)] > limits.nodes // 100:
             continue  # the seeds that it uses are checked alone, and this one when there is nothing else to mend
@@ -210,7 +221,7 @@ def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits
         b = _builder(found, limits, {name: 8 for name in inputs if name != "N"}, {})
         try:
             ref = SeedRef(item, module)
-            seeds.export(b, ref, _set(b, ref, Options()), Origin())
+            exported.export(b, ref, _set(b, ref, Options()), Origin())
         except BuildError as error:
             b.report(error)
         except (BrokenUse, SizeFound):

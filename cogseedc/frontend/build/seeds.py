@@ -1,46 +1,36 @@
-"""Seed instances: static arguments, ports, body, outputs; and the exported seed, whose ports are the program's."""
+"""Seed instances: recursion, levels, ports, body, outputs, knobs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
-from cogseedc.frontend.build.calls import CALLABLE, Given
-from cogseedc.frontend.build.core import Builder, described, join
+from cogseedc.frontend.build.arguments import module_scope, static_arguments
+from cogseedc.frontend.build.calls import Given
+from cogseedc.frontend.build.core import Builder, join
 from cogseedc.frontend.build.model import (
     BROKEN,
     Broken,
     BrokenUse,
-    BudgetBound,
     BuildError,
-    Builtin,
     Bundle,
     Configured,
     Frame,
     Instance,
     Item,
-    Module,
-    OpRef,
     Scope,
     SeedRef,
-    Shared,
     Tensor,
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
-from cogseedc.frontend.build.ports import Binding, bind_input, bind_output, count_of, declared_axes, dtype_of, size_of
+from cogseedc.frontend.build.ports import Binding, bind_input, bind_output, declared_axes, size_of
 from cogseedc.frontend.build.statics import integer, number
 from cogseedc.ir import (
-    BATCH,
-    Axis,
-    AxisArg,
     Dtype,
-    Input,
     Knob,
     Origin,
-    Output,
     Return,
     Size,
     TensorType,
@@ -81,7 +71,7 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     scope.names.update(statics)
     origin = seed_origin(b, frame.origin, declaration, weights)
     outs = tuple(m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out")
-    declared = _level(declaration)
+    declared = level_of(declaration)
     instance = Instance(declaration, calls, outs, origin.level, declared=declared, arms=len(frame.arms))
     body = Frame(scope, instance, weights, calls, frame.counts, origin, frame.arms)
     b.stack.append((declaration, tuple(statics.values())))
@@ -94,17 +84,12 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     finally:
         b.stack.pop()
     _check_level(frame, instance, declaration, span)
-    geometry = _geometry(declaration)
+    geometry = geometry_of(declaration)
     if geometry is not None:
         results = tuple(replace(r, geometry=geometry) if isinstance(r, Tensor) else r for r in results)
     if results == (BROKEN,):
         raise BrokenUse
     return results[0] if len(results) == 1 else Bundle(outs, results)
-
-
-def module_scope(module: Module) -> Scope:
-    """The names that a body sees outside itself."""
-    return Scope(None, module.names)
 
 
 def _guard_recursion(b: Builder, declaration: ast.SeedDeclaration, statics: dict[str, Item], span: Span) -> None:
@@ -129,7 +114,7 @@ def _guard_recursion(b: Builder, declaration: ast.SeedDeclaration, statics: dict
 
 def seed_origin(b: Builder, outer: Origin, declaration: ast.SeedDeclaration, path: str) -> Origin:
     """What nodes of an instance say of where they are."""
-    level = _level(declaration)
+    level = level_of(declaration)
     return Origin(
         path,
         (*outer.seeds, declaration.name.text),
@@ -145,14 +130,14 @@ def precisions(declaration: ast.SeedDeclaration) -> tuple[str, ...]:
     return tuple(v.text for m in declaration.members if isinstance(m, ast.Meta) and m.kind == "bits" for v in m.values)
 
 
-def _level(declaration: ast.SeedDeclaration) -> int | None:
+def level_of(declaration: ast.SeedDeclaration) -> int | None:
     for member in declaration.members:
         if isinstance(member, ast.Meta) and member.kind == "level" and member.values[0].text in LEVELS:
             return LEVELS.index(member.values[0].text)
     return None
 
 
-def _geometry(declaration: ast.SeedDeclaration) -> str | None:
+def geometry_of(declaration: ast.SeedDeclaration) -> str | None:
     for member in declaration.members:
         if isinstance(member, ast.Meta) and member.kind == "geometry" and len(member.values) == 1:
             return member.values[0].text
@@ -173,114 +158,6 @@ def _check_level(frame: Frame, callee: Instance, declaration: ast.SeedDeclaratio
             Label(declaration.name.span, "declared here"),
             help="a seed uses seeds of its own level or lower",
         )
-
-
-# Static arguments
-
-
-def static_arguments(b: Builder, frame: Frame, ref: SeedRef, configured: Configured) -> dict[str, Item]:
-    """Static parameters with their arguments, checked against their types."""
-    parameters = ref.declaration.parameters
-    given = dict(configured.keywords)
-    span = configured.span
-    if configured.named:
-        raise mistake(
-            "CS0222", f"`{ref.declaration.name.text}` has no axis arguments, so no `{configured.named[0].name}=`", span
-        )
-    if len(configured.positional) > len(parameters):
-        raise mistake(
-            "CS0223",
-            f"`{ref.declaration.name.text}` takes {len(parameters)} static arguments, not {len(configured.positional)}",
-            span,
-            Label(ref.declaration.name.span, "declared here"),
-        )
-    for parameter, item in zip(parameters, configured.positional, strict=False):
-        if parameter.name.text in given:
-            raise mistake("CS0211", f"`{parameter.name.text}` is given twice", span)
-        given[parameter.name.text] = item
-    names = [p.name.text for p in parameters]
-    for name in given:
-        if name not in names:
-            raise mistake(
-                "CS0223",
-                f"`{ref.declaration.name.text}` has no static parameter `{name}`",
-                span,
-                Label(ref.declaration.name.span, "declared here"),
-                help=suggestion(name, names),
-            )
-    scope = Scope(module_scope(ref.module))
-    for parameter in parameters:
-        if parameter.name.text in given:
-            argument = given[parameter.name.text]
-        else:
-            if parameter.default is None:
-                raise mistake(
-                    "CS0223",
-                    f"`{ref.declaration.name.text}` needs the static argument `{parameter.name.text}`",
-                    span,
-                    Label(parameter.span, "declared here"),
-                    help=f"write `{ref.declaration.name.text}[{parameter.name.text}=...]`",
-                )
-            argument = b.evaluate(replace(frame, scope=scope), parameter.default)
-        scope.names[parameter.name.text] = typed(parameter, argument, span)
-    return scope.names
-
-
-def typed(parameter: ast.StaticParameter, item: Item, span: Span) -> Item:
-    """A static argument of the declared type. Raises BuildError."""
-    kind = parameter.type.name.text
-    check = _STATIC.get(kind)
-    if check is None:
-        raise mistake(
-            "CS0224",
-            f"`{kind}` is no static type",
-            parameter.type.span,
-            help=suggestion(kind, _STATIC) or f"one of {', '.join(_STATIC)}",
-        )
-    if not parameter.type.many:
-        return _typed(parameter, item, kind, span)
-    if not isinstance(item, tuple):
-        raise mistake(
-            "CS0225",
-            f"`{parameter.name.text}` is {kind}[], a tuple, but {described(item)} is given",
-            span,
-            Label(parameter.span, "declared here"),
-            help="write `(16, 32)`, or `(16,)` for one",
-        )
-    return tuple(_typed(parameter, i, kind, span) for i in item)
-
-
-def _typed(parameter: ast.StaticParameter, item: Item, kind: str, span: Span) -> Item:
-    if kind == "int" and isinstance(item, AxisArg) and item.size is not None:
-        return item.size.value if item.size.value is not None else item.size
-    if kind == "float" and isinstance(item, int) and not isinstance(item, bool):
-        return float(item)
-    if not _STATIC[kind](item):
-        raise mistake(
-            "CS0225",
-            f"`{parameter.name.text}` is {kind}, but {described(item)} is given",
-            span,
-            Label(parameter.span, "declared here"),
-        )
-    return item
-
-
-_STATIC = {
-    "int": lambda i: isinstance(i, (int, Size)) and not isinstance(i, bool),
-    "float": lambda i: isinstance(i, float),
-    "bool": lambda i: isinstance(i, bool),
-    "str": lambda i: isinstance(i, str),
-    "dtype": lambda i: isinstance(i, Dtype),
-    "axis": lambda i: isinstance(i, AxisArg),
-    "op": lambda i: (
-        isinstance(i, (OpRef, Builtin)) or (isinstance(i, Configured) and isinstance(i.target, (OpRef, Builtin)))
-    ),
-    "seed": lambda i: (
-        isinstance(i, (SeedRef, Shared))
-        or (isinstance(i, Configured) and isinstance(i.target, SeedRef))
-        or isinstance(i, CALLABLE)
-    ),
-}
 
 
 # Ports and body
@@ -317,7 +194,7 @@ def _bind_inputs(
     binding = Binding()
     out_axes(b, body, declaration)
     inside = replace(body, arms=caller.arms)
-    geometry = _geometry(declaration)
+    geometry = geometry_of(declaration)
     for port in ports:
         item = bind_input(b, inside, port, items[port.name.text], spans[port.name.text], binding)
         if geometry is not None and isinstance(item, Tensor) and item.geometry != geometry and item.type.dtype.floating:
@@ -513,129 +390,3 @@ def _make_knob(b: Builder, frame: Frame, member: ast.KnobDeclaration) -> None:
     node = Knob(path, type_, (default,) * count, low, high, replace(frame.origin, path=path, span=member.span))
     id = b.add(node, (), replace(frame, arms=()))
     frame.scope.bind(member.name.text, Tensor(Value(id), type_), member.name.span)
-
-
-# The exported seed
-
-
-def export(b: Builder, ref: SeedRef, statics: dict[str, Item], top: Origin) -> tuple[Instance, tuple[BudgetBound, ...]]:
-    """Elaborates the exported seed: its ports become inputs and outputs of the program."""
-    declaration = ref.declaration
-    scope = Scope(module_scope(ref.module))
-    scope.names.update(statics)
-    origin = replace(seed_origin(b, top, declaration, ""), path="")
-    outs = tuple(m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out")
-    instance = Instance(declaration, "", outs, origin.level, declared=_level(declaration))
-    frame = Frame(scope, instance, "", "", {}, origin)
-    b.stack.append((declaration, tuple(statics.values())))
-    out_axes(b, frame, declaration)
-    for port in (m for m in declaration.members if isinstance(m, ast.Port) and m.direction == "in"):
-        try:
-            scope.bind(port.name.text, _program_input(b, frame, port), port.name.span)
-        except BuildError as error:
-            b.report(error)
-            scope.names.setdefault(port.name.text, BROKEN)
-        except BrokenUse:
-            scope.names.setdefault(port.name.text, BROKEN)
-    results = run_body(b, frame, declaration, Binding())
-    for name, item in zip(outs, results, strict=False):
-        _program_output(b, frame, name, item)
-    b.stack.pop()
-    return instance, tuple(_budgets(b, frame, declaration))
-
-
-def _program_input(b: Builder, frame: Frame, port: ast.Port) -> Item:
-    count = count_of(b, frame, port.type)
-    if count is None:
-        return _one_input(b, frame, port, port.name.text, frame.scope)
-    parts: list[Item] = []
-    for i in range(count):
-        own = Scope(frame.scope)
-        parts.append(_one_input(b, frame, port, f"{port.name.text}_{i}", own, str(i)))
-        if BATCH in own.axes:
-            frame.scope.axes[BATCH] = own.axes[BATCH]
-    return tuple(parts)
-
-
-def _one_input(b: Builder, frame: Frame, port: ast.Port, name: str, scope: Scope, suffix: str = "") -> Tensor:
-    axes: list[Axis] = []
-    if len(port.type.axes) > b.limits.rank:
-        raise mistake(b.limits.code("rank"), f"a value has at most {b.limits.rank} axes", port.type.span)
-    inner = replace(frame, scope=scope)
-    for axis in port.type.axes:
-        label = axis.name.text if axis.name is not None and frame.scope.find(axis.name.text) is None else None
-        size = size_of(b, inner, axis.size) if axis.size is not None else None
-        if label is None and axis.name is not None and size is not None:
-            raise mistake("CS0243", f"`{axis.name.text}` is a name of this file, never an axis", axis.name.span)
-        if label is None and size is None:
-            assert axis.name is not None
-            size = size_of(b, inner, ast.Reference(axis.name.text, axis.name.span))
-        if label is not None:
-            known = scope.axes.get(label)
-            if known is not None and size is not None and not b.require_equal(known, size, axis.span):
-                raise mistake("CS0242", f"the axis `{label}` has the size {known} already, not {size}", axis.span)
-            if size is None:
-                symbol = label + (f"_{suffix}" if suffix and label != BATCH else "")
-                fixed = b.sizes.get(symbol, b.sizes.get(label))
-                size = known if known is not None else Size.of(fixed) if fixed is not None else Size.symbol(symbol)
-            scope.axes.setdefault(label, size)
-        assert size is not None
-        axes.append(Axis(label, size))
-    if port.type.axes and sum(a.name == BATCH for a in axes) > 1:
-        raise mistake("CS0242", "the batch axis N stands twice in one type", port.type.span)
-    type_ = TensorType(dtype_of(port.type.dtype), tuple(axes))
-    b.check_types((type_,), port.type.span)
-    node = Input(name, type_, replace(frame.origin, path=name, span=port.span))
-    return Tensor(Value(b.add(node, (), frame)), type_, _geometry(frame.instance.declaration) or "euclidean")
-
-
-def _program_output(b: Builder, frame: Frame, name: str, item: Item) -> None:
-    if isinstance(item, tuple):
-        for i, part in enumerate(item):
-            _program_output(b, frame, f"{name}_{i}", part)
-    elif isinstance(item, Tensor):
-        b.add(Output(name, item.type, replace(frame.origin, path=name)), (item.value,), frame)
-
-
-def _budgets(b: Builder, frame: Frame, declaration: ast.SeedDeclaration) -> list[BudgetBound]:
-    quantities, measures = ("macs", "params", "bytes", "latency_ms"), ("mean", "worst")
-    found: list[BudgetBound] = []
-    for member in declaration.members:
-        if not isinstance(member, ast.Budget):
-            continue
-        if member.quantity.text not in quantities:
-            b.report(
-                mistake(
-                    "CS0423",
-                    f"`{member.quantity.text}` has no budget",
-                    member.quantity.span,
-                    help=suggestion(member.quantity.text, quantities) or f"one of {', '.join(quantities)}",
-                )
-            )
-            continue
-        for bound in member.bounds:
-            try:
-                value = number(b.evaluate(frame, bound.value), bound.value.span)
-            except BuildError as error:
-                b.report(error)
-                continue
-            except BrokenUse:
-                continue
-            if bound.measure.text not in measures or bound.operator not in ("<=", "<"):
-                b.report(
-                    mistake(
-                        "CS0423",
-                        f"a budget bounds `mean` or `worst` from above, not `{bound.measure.text} {bound.operator}`",
-                        bound.span,
-                        help="write `budget macs mean <= 1M, worst <= 2M`",
-                    )
-                )
-                continue
-            limit = float(integer(value, bound.value.span)) if isinstance(value, Size) else float(value)
-            found.append(BudgetBound(member.quantity.text, bound.measure.text, bound.operator, limit, bound.span))
-    return found
-
-
-def unsized(statics: Sequence[ast.StaticParameter]) -> bool:
-    """Whether a seed can be elaborated alone: every static parameter has a default."""
-    return all(p.default is not None for p in statics)
