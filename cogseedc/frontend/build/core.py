@@ -469,6 +469,3 @@ def described(item: Item) -> str:
         case AxisArg(name=name):
             return f"the axis {name}"
     return f"`{item}`"
-
-
-__all__ = ["Attrs", "Builder", "Init", "SizeFound", "described", "fan_in", "join", "named"]

@@ -382,17 +382,3 @@ def estimator(b: Builder, expr: ast.Expr | None) -> Estimator | None:
             raise mistake("CS0204", "a number is expected here", argument.value.span)
         values.append((argument.name.text, float(argument.value.value)))
     return Estimator(callee.name, tuple(values))
-
-
-__all__ = [
-    "TensorType",
-    "classes",
-    "condition",
-    "elementwise",
-    "estimator",
-    "gate",
-    "indexed",
-    "nan_never",
-    "taken",
-    "without_ones",
-]

@@ -243,19 +243,3 @@ def axis_position(type_: TensorType, name: str, span: Span) -> int:
             help=suggestion(name, known) or (f"its axes are {', '.join(known)}" if known else "its axes have no names"),
         )
     return at
-
-
-__all__ = [
-    "BROKEN",
-    "Label",
-    "attribute",
-    "axis_position",
-    "binary",
-    "elementwise",
-    "literal",
-    "negate",
-    "not_",
-    "reference",
-    "select",
-    "tuple_",
-]

@@ -474,5 +474,3 @@ READERS: dict[type, Callable[[_Reader, Any], None]] = {
     ast.ExitDeclaration: _exit,
     ast.LossDeclaration: _loss,
 }
-
-__all__ = ["Attr", "is_ir", "read_ir"]

@@ -466,19 +466,3 @@ def not_compiled(b: Builder, frame: Frame, expr: ast.Repeat | ast.Scan) -> Item:
         expr.span,
         help="a loop with a static number of turns is written with `for`",
     )
-
-
-__all__ = [
-    "BrokenUse",
-    "Results",
-    "Top",
-    "Axis",
-    "aligned",
-    "block",
-    "described",
-    "for_",
-    "inner",
-    "not_compiled",
-    "route",
-    "when",
-]

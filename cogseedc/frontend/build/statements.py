@@ -384,6 +384,3 @@ def exits(b: Builder, frame: Frame, statement: ast.ExitsDeclaration) -> None:
             frame.instance.exits[:] = kept[4]
 
     frame.instance.exit_scopes.append(ExitSite(count, frame.instance.path, statement.span, insert, fits))
-
-
-__all__ = ["bind", "dtype_of", "exit_", "exits", "gate", "loss", "marked", "next_", "param", "share", "state"]
