@@ -11,7 +11,7 @@ SEED   ?= 1000
 # An optional uv looks where pip looks.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help setup demo test lint bench fuzz lock clean
+.PHONY: help setup demo test lint bench fuzz trust lock clean
 .DEFAULT_GOAL := help
 
 ## help    this list
@@ -52,6 +52,10 @@ bench: setup
 ## fuzz    random programs and mutated sources, longer than the tests do (MINUTES=10, SEED=1000)
 fuzz: setup
 	COGSEEDC_FUZZ=1 COGSEEDC_FUZZ_MINUTES=$(MINUTES) COGSEEDC_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -n $(JOBS) tests/fuzz
+
+## trust   faults, altered artifacts and hostile input in full figures (PROMISES="kills tampering", SEED=1000)
+trust: setup
+	$(BIN)/python -m tests.trust $(PROMISES) --seed $(SEED)
 
 ## lock    resolves all dependencies anew and writes constraints.txt
 lock:

@@ -11,12 +11,15 @@ import json
 import os
 import re
 import stat
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
 MANIFEST = "cogseed.json"
+SEAL = "seal"
+"""Key of the manifest's own hash."""
 _PAYLOAD_FOLDER = re.compile(r"[0-9a-f]{16}")
 _TEMPORARY = re.compile(r"\.cogseed-[0-9]+\.tmp")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,126}")
@@ -36,6 +39,15 @@ def canonical_json(value: object, indent: int | None = None) -> bytes:
     return text.encode("ascii") + b"\n"
 
 
+def sealed(manifest: Mapping[str, object]) -> bytes:
+    """A manifest in its one spelling, with the sha256 of all the rest of it as `seal`: what differs was altered.
+
+    It finds damage and slips; whoever wants to can seal anything.
+    """
+    rest = {key: value for key, value in manifest.items() if key != SEAL}
+    return canonical_json({**rest, SEAL: sha256(canonical_json(rest)).hexdigest()}, indent=2)
+
+
 def publish(folder: str | Path, payloads: Mapping[str, bytes], manifest: Mapping[str, object]) -> Path:
     """Writes an artifact and returns its folder.
 
@@ -48,7 +60,7 @@ def publish(folder: str | Path, payloads: Mapping[str, bytes], manifest: Mapping
     """
     folder = Path(folder)
     entries = {name: _entry(name, data) for name, data in sorted(payloads.items())}
-    content = canonical_json({**manifest, "payloads": entries}, indent=2)
+    content = sealed({**manifest, "payloads": entries})
     _make_folder(folder)
     with _locked(folder):
         _refuse_strangers(folder)
@@ -62,11 +74,15 @@ def publish(folder: str | Path, payloads: Mapping[str, bytes], manifest: Mapping
 def write_file(path: str | Path, data: bytes) -> Path:
     """Writes one file atomically, keeping the permissions of the file that it replaces; makes missing folders.
 
+    Calls for one folder wait for each other, and remove what killed ones left there.
+
     Raises PublishError when `path` is a link or no regular file, OSError when writing fails; an old file is then whole.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, data, path.parent)
+    with _locked(path.parent):
+        _replace(path, data, path.parent)
+        _collect_temporaries(path.parent)
     return path
 
 
@@ -127,9 +143,9 @@ def _write_payload(folder: Path, path: str, data: bytes) -> None:
 def _replace(place: Path, data: bytes, folder: Path) -> None:
     """Puts `data` at `place` by way of a file in `folder`, which is on the same file system."""
     mode = _mode(place)
-    temporary = folder / f".cogseed-{os.getpid()}.tmp"
+    temporary = folder / f".cogseed-{threading.get_native_id()}.tmp"
     with suppress(FileNotFoundError):
-        os.unlink(temporary)  # a former process with this id was killed
+        os.unlink(temporary)  # a former thread with this id was killed
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         try:
@@ -175,10 +191,17 @@ def _sync(folder: Path) -> None:
 
 def _collect(folder: Path, kept: set[str]) -> None:
     """Removes payloads of former artifacts and what killed writers left. The new artifact is complete already."""
+    _collect_temporaries(folder)
     for entry in sorted(folder.iterdir()):
-        if _TEMPORARY.fullmatch(entry.name):
-            os.unlink(entry)
-        elif _PAYLOAD_FOLDER.fullmatch(entry.name) and entry.name not in kept and not entry.is_symlink():
+        if _PAYLOAD_FOLDER.fullmatch(entry.name) and entry.name not in kept and not entry.is_symlink():
             for file in sorted(entry.iterdir()):
                 os.unlink(file)
             os.rmdir(entry)
+
+
+def _collect_temporaries(folder: Path) -> None:
+    """Under the lock, no other writer has one. Those of another user, where they cannot be removed, stay."""
+    for name in sorted(os.listdir(folder)):
+        if _TEMPORARY.fullmatch(name):
+            with suppress(PermissionError):
+                os.unlink(folder / name)

@@ -5,6 +5,7 @@ Status: 0 fine, 1 findings, 2 usage, 3 verification mismatch, 4 budget exceeded,
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -16,7 +17,7 @@ import click
 
 import cogseedc
 from cogseedc.cli import report
-from cogseedc.cli.state import FAULT, OK, USAGE, State
+from cogseedc.cli.state import FAULT, FINDINGS, OK, USAGE, State
 from cogseedc.diagnostics.model import UserError
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
@@ -51,6 +52,9 @@ EXAMPLES = """\
   cogseedc build hello.seed --target onnx-cpu --output build/hello
   cogseedc verify build/hello
   cogseedc graph hello.seed --output hello.html"""
+
+_REFUSED = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG}
+"""What a disk says that takes no more; all other writing is checked where it is done."""
 
 _COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
 
@@ -111,7 +115,8 @@ def run(arguments: Sequence[str]) -> int:
     state = State()
     try:
         status = cli.main(list(arguments), prog_name="cogseedc", standalone_mode=False, obj=state)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status if isinstance(status, int) else OK
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -125,15 +130,24 @@ def run(arguments: Sequence[str]) -> int:
         report.show(error.diagnostics, state)
         return report.status(error.diagnostics)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more at its end
+        _drop_output()
         return OK
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _REFUSED:
+            _drop_output()
+            message = f"cannot write the output: {error.strerror}"
+            return _line(f"error[CS0905]: {message}", FINDINGS)
         if state.debug:
             raise
         text = " ".join(str(error).split())[:300]
         return _line(
             f"internal fault: {type(error).__name__}: {text} (cogseedc --debug shows where; please report it)", FAULT
         )
+
+
+def _drop_output() -> None:
+    """Python flushes once more at its end, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _line(text: str, status: int) -> int:

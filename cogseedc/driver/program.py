@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -106,6 +107,8 @@ def read_bytes(path: str | Path, most: int = -1) -> bytes:
     """The content of a file, or its first `most` bytes; `-` is stdin. Raises UserError CS0901."""
     try:
         if str(path) == "-":
+            if sys.stdin is None:
+                raise OSError(errno.EBADF, "it is closed")
             return sys.stdin.buffer.read(most)
         with Path(path).open("rb") as stream:
             return stream.read(most)

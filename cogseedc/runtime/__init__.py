@@ -33,7 +33,13 @@ def open(path: str | os.PathLike[str], *, device: str | None = None, threads: in
     `device="cpu"` runs an artifact for another device on the CPU; `threads` bounds ONNX Runtime's threads. Raises
     UserError: CS0830 .. CS0834 for the artifact, CS0835 .. CS0836, CS0838 for its runtime.
     """
-    return session(read(path), device=device, threads=threads)
+    while True:
+        artifact = read(path)
+        try:
+            return session(artifact, device=device, threads=threads)
+        except UserError:
+            if not artifact.replaced():
+                raise
 
 
 def session(artifact: Artifact, *, device: str | None = None, threads: int | None = None) -> Session:
@@ -59,10 +65,14 @@ def _onnx(
     from cogseedc.runtime.onnx_session import CPU, OnnxBackend
 
     listed = target.get("providers")
-    if not isinstance(listed, list):
+    if not isinstance(listed, list) or not listed:
         raise damaged("the target has no providers")
     providers = [CPU] if device == "cpu" else [str(provider) for provider in listed]
-    return OnnxBackend(artifact.payload(_model(artifact)), providers, threads)
+    backend = OnnxBackend(artifact.payload(_model(artifact)), providers, threads)
+    lacking = {port.name for port in interface.outputs} ^ {*backend.outputs}
+    if lacking:
+        raise damaged(f"the interface and the model do not have the same outputs: {', '.join(sorted(lacking))}")
+    return backend
 
 
 def _torch(

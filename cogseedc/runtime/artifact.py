@@ -7,14 +7,15 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from cogseedc.diagnostics.model import Diagnostic, UserError
+from cogseedc.publish import MANIFEST, sealed
 
-MANIFEST = "cogseed.json"
 SCHEMA = 1
 """The newest layout of the manifest that is understood."""
 _PATH = re.compile(r"([0-9a-f]{16})/([A-Za-z0-9_][A-Za-z0-9_.-]{0,126})")
@@ -45,6 +46,13 @@ class Artifact:
             raise damaged(f"{path} is not what was written: its size or its sha256 differs")
         return data
 
+    def replaced(self) -> bool:
+        """Whether the folder holds another artifact by now, so that payloads of this one may be gone."""
+        try:
+            return read(self.folder).manifest != self.manifest
+        except UserError:
+            return False
+
     def check(self) -> None:
         """Reads all payloads, to find damage. Raises as `payload` does."""
         for name in sorted(record(self.manifest, "payloads")):
@@ -62,8 +70,9 @@ def read(path: str | os.PathLike[str]) -> Artifact:
     if not (folder / MANIFEST).exists() and not (folder / MANIFEST).is_symlink():
         help = "`cogseedc build net.seed --output folder` makes one"
         raise UserError(Diagnostic("CS0830", f"there is no artifact at {str(path)!r}: it has no {MANIFEST}", help=help))
+    data = _read(folder, [MANIFEST], _LARGEST_MANIFEST)
     try:
-        manifest = json.loads(_read(folder, [MANIFEST], _LARGEST_MANIFEST))
+        manifest = json.loads(data)
     except (ValueError, RecursionError):
         raise damaged(f"{MANIFEST} is not JSON") from None
     if not isinstance(manifest, dict):
@@ -76,7 +85,36 @@ def read(path: str | os.PathLike[str]) -> Artifact:
         raise UserError(Diagnostic("CS0832", message, help="update cogseedc, or build the artifact again"))
     if schema < 1:
         raise damaged(f"there is no layout {schema}")
+    if not _is_sealed(manifest, data):
+        raise damaged(f"{MANIFEST} is not what was written: its seal differs")
     return Artifact(folder, manifest)
+
+
+def _is_sealed(manifest: dict[str, Json], data: bytes) -> bool:
+    """Whether the text is exactly what is written for that content, seal included."""
+    try:
+        return sealed(manifest) == data
+    except (ValueError, RecursionError):  # not numbers, or deeper than any that is written
+        return False
+
+
+@contextmanager
+def as_written(*others: type[Exception]) -> Iterator[None]:
+    """Makes CS0831 of what goes wrong where a part of an artifact is read that is sealed, but was not written by us."""
+    wrong: tuple[type[Exception], ...] = (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+        *others,
+    )
+    try:
+        yield
+    except wrong:
+        raise damaged(f"{MANIFEST}, or what it refers to, does not say what it should") from None
 
 
 def damaged(message: str) -> UserError:
@@ -133,7 +171,7 @@ def _read(folder: Path, parts: list[str], limit: int) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptors[-1]).st_mode):
             raise _no_file(where)
         with os.fdopen(descriptors.pop(), "rb") as file:
-            return file.read(limit + 1)
+            return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
     except FileNotFoundError:
         raise UserError(Diagnostic("CS0833", f"the artifact lacks {where}", help="build it again")) from None
     except OSError as error:

@@ -51,6 +51,11 @@ class OnnxBackend:
         inputs |= {i.name for i in self._session.get_overridable_initializers()}
         self._switched = SWITCH in inputs
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, without trace and counts."""
+        return tuple(self._outputs)
+
     def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Array], trace: bool) -> Raw:
         """One run; see `Backend`. Raises UserError CS0837."""
         feed = {**inputs, **knobs}

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from cogseedc import target as targets
 from cogseedc.analysis.widths import Widths
 from cogseedc.driver.compile import Request, lowered
+from cogseedc.driver.inspect import source_program, stored_weights
 from cogseedc.driver.precisions import PAYLOAD, rounded_graph, widths_of
-from cogseedc.driver.program import Program, load_texts
-from cogseedc.driver.program import Settings as ProgramSettings
+from cogseedc.driver.program import Program
 from cogseedc.driver.timing import Timing
 from cogseedc.driver.weights import Weights
 from cogseedc.interp import Schedule, schedule
 from cogseedc.lazy import lazy
 from cogseedc.runtime import Artifact, Session, read
 from cogseedc.runtime import session as open_session
-from cogseedc.runtime.artifact import Json, damaged, integer, record, records, text
+from cogseedc.runtime.artifact import Json, damaged, record, text
 from cogseedc.target import Target
 from cogseedc.verify.census import RowSpace, row_spaces
 from cogseedc.verify.compare import Tolerance
@@ -46,7 +46,7 @@ def verify_artifact(path: str | os.PathLike[str], settings: Settings | None = No
     found = read(path)
     session = open_session(found, device="cpu")
     program = source_program(found)
-    weights = Weights.of(program, _stored(found), None)
+    weights = Weights.of(program, stored_weights(found), None)
     graph = program.elaborated.graph
     chosen = settings or Settings()
     equal = tuple((r.left, r.right) for r in program.elaborated.requirements)
@@ -79,18 +79,6 @@ def kept_widths(artifact: Artifact, program: Program) -> Widths:
     return widths_of(data, rounded_graph(program, target_of(artifact), Widths()))
 
 
-def source_program(artifact: Artifact) -> Program:
-    """The program that an artifact keeps, elaborated anew."""
-    kept = record(artifact.manifest, "source")
-    files = {text(r, "path"): artifact.payload(text(r, "payload")).decode() for r in records(kept, "files")}
-    seed = kept.get("seed")
-    statics = tuple((name, text(record(kept, "set"), name)) for name in record(kept, "set"))
-    sizes = tuple((name, integer(record(kept, "size"), name)) for name in record(kept, "size"))
-    shapes = tuple((key, array.shape) for key, array in sorted(_stored(artifact).items()))
-    chosen = ProgramSettings(seed if isinstance(seed, str) else None, statics, sizes, weight_shapes=shapes)
-    return load_texts(files, chosen)
-
-
 def planned_rows(
     artifact: Artifact, program: Program, weights: Weights, widths: Widths | None = None
 ) -> tuple[RowSpace, ...]:
@@ -109,13 +97,6 @@ def artifact_runner(artifact: Artifact, session: Session, plan: Schedule) -> Run
     if backend == "onnx":
         return OnnxRunner(session, artifact.payload(text(record(artifact.manifest, "model"), "payload")), plan)
     raise damaged(f"there is no backend {backend!r}")
-
-
-def _stored(artifact: Artifact) -> Mapping[str, Array]:
-    from safetensors.numpy import load  # third party, only where an artifact is verified
-
-    stored: Mapping[str, Array] = load(artifact.payload(text(record(artifact.manifest, "weights"), "payload")))
-    return stored
 
 
 def _tolerance(artifact: Artifact) -> Tolerance:

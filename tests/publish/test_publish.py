@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cogseedc import publish as module
 from cogseedc.publish import MANIFEST, PublishError, canonical_json, make_folder, publish, write_file
+from tests.trust.failing import FaultyOs
 
 OLD = {"model.py": b"old model\n" * 50, "weights.safetensors": b"same"}
 NEW = {"model.py": b"new model\n" * 90, "weights.safetensors": b"same", "README.md": b""}
-FAULTY = ("open", "write", "fsync", "replace", "mkdir", "unlink", "rmdir", "close", "fchmod")
 
 
 def read(folder: Path) -> dict[str, bytes]:
@@ -35,30 +32,6 @@ def read(folder: Path) -> dict[str, bytes]:
         assert len(data) == entry["size"]
         found[name] = data
     return found
-
-
-class FaultyOs:
-    """`os`, but for the k-th writing call, which fails."""
-
-    def __init__(self, fail_at: int, error: int, short: bool = False) -> None:
-        self.count, self.fail_at, self.error, self.short = 0, fail_at, error, short
-
-    def __getattr__(self, name: str) -> Any:
-        real: Callable[..., Any] = getattr(os, name)
-        if name not in FAULTY:
-            return real
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self.count += 1
-            if self.count != self.fail_at:
-                return real(*args, **kwargs)
-            if self.short and name == "write":
-                return real(args[0], args[1][: max(1, len(args[1]) // 2)])
-            if name == "close":
-                real(*args)
-            raise OSError(self.error, os.strerror(self.error))
-
-        return call
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EDQUOT])

@@ -17,6 +17,7 @@ from safetensors.numpy import save as save_safetensors
 
 from cogseedc.backends.plan.model import Strategy, Wrap
 from cogseedc.diagnostics.model import UserError
+from cogseedc.publish import sealed
 from cogseedc.runtime import open as open_artifact
 from cogseedc.runtime.interface import evaluate
 from tests.backends.test_onnx import CPU, EDGE, early_exit, images, model_of
@@ -105,7 +106,7 @@ def write(folder: Path, backend: str, batch_one: bool = False) -> Path:
         place = folder / written["path"]
         place.parent.mkdir(parents=True)
         place.write_bytes(payloads[name])
-    (folder / "cogseed.json").write_text(json.dumps(described))
+    (folder / "cogseed.json").write_bytes(sealed(described))
     return folder
 
 
@@ -194,7 +195,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     place = folder / "cogseed.json"
     described = json.loads(place.read_text())
     change(described)
-    place.write_text(json.dumps(described))
+    place.write_bytes(sealed(described))
 
 
 def flip(folder: Path) -> None:
