@@ -32,6 +32,9 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("execute", "run an artifact on arrays: npz in, npz out"),
         "verify": ("execute", "compare an artifact with the meaning of its source"),
     },
+    "Learn": {
+        "train": ("learn", "train a program on data; weights as safetensors"),
+    },
     "Look inside": {
         "cost": ("inside", "MACs, parameters and bytes: least, expected, most, per exit"),
         "graph": ("inside", "draw the program: html svg dot mmd json"),

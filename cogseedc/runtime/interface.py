@@ -85,8 +85,12 @@ class Interface:
 
 def read_interface(artifact: Artifact) -> Interface:
     """The interface in a manifest. Raises UserError CS0831."""
-    described = record(artifact.manifest, "interface")
-    needed: Mapping[str, Json] = {"requirements": [], **artifact.manifest}
+    return interface_of(record(artifact.manifest, "interface"), artifact.manifest)
+
+
+def interface_of(described: Mapping[str, Json], manifest: Mapping[str, Json]) -> Interface:
+    """An interface as a manifest describes it; `manifest` has what lies beside it. Raises UserError CS0831."""
+    needed: Mapping[str, Json] = {"requirements": [], **manifest}
     return Interface(
         tuple(_port(r) for r in records(described, "inputs")),
         tuple(_port(r) for r in records(described, "outputs")),
@@ -94,7 +98,7 @@ def read_interface(artifact: Artifact) -> Interface:
         tuple(_gate(r) for r in records(described, "gates")),
         tuple((text(r, "name"), text(r, "gate")) for r in records(described, "exits")),
         tuple((text(r, "left"), text(r, "right")) for r in records(needed, "requirements")),
-        artifact.manifest.get("batch_coupled") is True,
+        manifest.get("batch_coupled") is True,
     )
 
 

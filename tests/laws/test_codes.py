@@ -79,8 +79,8 @@ def test_right_statement_has_no_fault(code: str, ports: str, wrong: str, right: 
 def test_each_code_that_is_raised_is_in_the_table_and_the_reverse() -> None:
     root = Path(cogseedc.__file__).parent
     sources = [p for p in root.rglob("*.py") if p.parent.name != "codes"]
-    raised = {code for p in sources for code in re.findall(r"\bCS0\d{3}\b", p.read_text(encoding="utf-8"))}
-    grammar = {code for p in (root / ".." / "grammar").glob("*") for code in re.findall(r"\bCS0\d{3}\b", p.read_text())}
+    raised = {code for p in sources for code in re.findall(r"\bCS\d{4}\b", p.read_text(encoding="utf-8"))}
+    grammar = {code for p in (root / ".." / "grammar").glob("*") for code in re.findall(r"\bCS\d{4}\b", p.read_text())}
     assert raised | grammar == set(CODES)
 
 

@@ -1,10 +1,23 @@
 """The table of all diagnostic codes; `cogseedc explain CODE` prints an entry.
 
 CS01 syntax, CS02 names and static values, CS03 types and shapes, CS04 gates and regions,
-CS05 seeds and imports, CS06 limits, CS07 passes and targets, CS08 artifacts and runtime, CS09 command line.
+CS05 seeds and imports, CS06 limits, CS07 passes and targets, CS08 artifacts and runtime, CS09 command line,
+CS10 data and learning.
 """
 
-from cogseedc.diagnostics.codes import artifacts, cli, gates, limits, names, neural, passes, seeds, syntax, types
+from cogseedc.diagnostics.codes import (
+    artifacts,
+    cli,
+    gates,
+    learning,
+    limits,
+    names,
+    neural,
+    passes,
+    seeds,
+    syntax,
+    types,
+)
 from cogseedc.diagnostics.codes.model import Code
 
 _TABLES = (
@@ -18,6 +31,7 @@ _TABLES = (
     ("CS07", passes.TABLE),
     ("CS08", artifacts.TABLE),
     ("CS09", cli.TABLE),
+    ("CS10", learning.TABLE),
 )
 
 CODES: dict[str, Code] = {code.code: code for _, table in _TABLES for code in table}
