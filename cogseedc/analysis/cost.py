@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import combinations
 from math import prod
 from operator import and_ as intersect
 
+from cogseedc.analysis.counting import Rule, catalogue
 from cogseedc.analysis.paths import Extreme, Paths, Picks
 from cogseedc.ir import (
     BATCH,
@@ -57,6 +58,8 @@ class ExitCost:
 
     path: str | None
     macs: Range
+    params: int
+    """Trainable numbers of the weights that some way to it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +90,16 @@ class Costs:
     macs_by_guard: dict[Guard, int]
 
 
-def node_cost(graph: Graph, ops: Ops, id: NodeId) -> NodeCost:
-    """The cost of one node by its table entry."""
+def node_cost(graph: Graph, ops: Ops, id: NodeId, rule: Rule = catalogue) -> NodeCost:
+    """The cost of one node; its MACs by a counting rule."""
     node, none = graph[id], Size.of(0)
     if not isinstance(node, (Call, Weight)):
         return NodeCost(none, none, none)
     written = sum((_bytes(type) for type in output_types(node)), none)
     if isinstance(node, Weight):
         return NodeCost(none, node.type.elements if node.trainable else none, written)
-    rule = ops[node.op].macs
-    if rule is None:
-        return NodeCost(none, none, written)
     inputs = tuple(None if v is None else graph.type(v) for v in graph.wiring().operands(id))
-    return NodeCost(rule(node.attrs, inputs, node.types).substitute(_ONE), none, written)
+    return NodeCost(rule(ops[node.op], node, inputs).substitute(_ONE), none, written)
 
 
 _ONE = {BATCH: Size.of(1)}
@@ -116,7 +116,7 @@ def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Cos
     literals = Literals.of(graph)
     found = guards(graph, literals)
     nodes = {id: node_cost(graph, ops, id) for id, _ in graph.nodes()}
-    number, assumed = _numbers(nodes, sizes or {})
+    number, assumed = numbers(nodes.values(), sizes or {})
     macs, written = dict[Guard, int](), dict[Guard, int]()
     params = weight_bytes = 0
     for id, cost in nodes.items():
@@ -135,17 +135,16 @@ def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Cos
         bytes=_range(Paths(literals, written, picks)),
         params=params,
         weight_bytes=weight_bytes,
-        exits=_exits(graph, literals, found, paths),
+        exits=_exits(literals, found, paths, _read(graph, nodes, found, literals, number)),
         arms=_arms(literals, macs),
         literals=literals,
         macs_by_guard=macs,
     )
 
 
-def _numbers(
-    nodes: Mapping[NodeId, NodeCost], sizes: Mapping[str, int]
-) -> tuple[Callable[[Size], int], tuple[str, ...]]:
-    every = [size for cost in nodes.values() for size in (cost.macs, cost.params, cost.bytes)]
+def numbers(costs: Iterable[NodeCost], sizes: Mapping[str, int]) -> tuple[Callable[[Size], int], tuple[str, ...]]:
+    """How sizes become numbers, `ASSUMED` for the symbols that `sizes` does not know; and those symbols."""
+    every = [size for cost in costs for size in (cost.macs, cost.params, cost.bytes)]
     unknown = sorted({symbol for size in every for symbol in size.symbols()} - set(sizes))
     known = {**dict.fromkeys(unknown, ASSUMED), **sizes}
     return lambda size: size.evaluate(known), tuple(unknown)
@@ -174,19 +173,38 @@ def _picks(graph: Graph) -> dict[NodeId, Picks]:
     return found
 
 
-def _exits(graph: Graph, literals: Literals, found: Mapping[NodeId, Guard], paths: Paths) -> tuple[ExitCost, ...]:
-    gates = [(id, gate) for id, gate in literals.gates.items() if gate.exit is not None]
-    result = list[ExitCost]()
-    for id, gate in gates:
+def _read(
+    graph: Graph,
+    nodes: Mapping[NodeId, NodeCost],
+    found: Mapping[NodeId, Guard],
+    literals: Literals,
+    number: Callable[[Size], int],
+) -> dict[Guard, int]:
+    """Trainable numbers by when something reads them."""
+    outs, result = graph.wiring().outs, dict[Guard, int]()
+    for id, cost in nodes.items():
+        if isinstance(graph[id], Weight):
+            when = literals.union(found[edge.dst] for edge in outs[id])
+            result[when] = result.get(when, 0) + number(cost.params)
+    return result
+
+
+def _exits(
+    literals: Literals, found: Mapping[NodeId, Guard], paths: Paths, params: Mapping[Guard, int]
+) -> tuple[ExitCost, ...]:
+    def cost(path: str | None, leaves: Guard) -> ExitCost:
+        read = sum(count for when, count in params.items() if not literals.exclusive(when, leaves))
+        return ExitCost(path, _range(paths, leaves.terms), read)
+
+    result, stays = list[ExitCost](), 0
+    for id, gate in literals.gates.items():
+        if gate.exit is None:
+            continue
+        stays |= literals.not_taken(id, 1).terms[0]
         leaves = literals.and_(found[id], literals.taken(id, 1))
         if not leaves.never:
-            result.append(ExitCost(gate.exit, _range(paths, leaves.terms)))
-    if not result:
-        return ()
-    stays = 0
-    for id, _ in gates:
-        stays |= literals.not_taken(id, 1).terms[0]
-    return (*result, ExitCost(None, _range(paths, (stays,))))
+            result.append(cost(gate.exit, leaves))
+    return (*result, cost(None, Guard((stays,)))) if result else ()
 
 
 def _arms(literals: Literals, macs: Mapping[Guard, int]) -> tuple[ArmCost, ...]:

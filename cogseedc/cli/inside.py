@@ -87,7 +87,13 @@ def _list(ctx: click.Context, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.command(epilog=options.examples("cogseedc cost net.seed", "cogseedc cost net.seed --rate easy=0.6"))
+@click.command(
+    epilog=options.examples(
+        "cogseedc cost net.seed",
+        "cogseedc cost net.seed --rate easy=0.6",
+        "cogseedc cost msdnet.seed --rule msdnet --set stem=cifar",
+    )
+)
 @click.argument("subject", metavar="FILE|ARTIFACT")
 @click.option(
     "--rate",
@@ -97,11 +103,18 @@ def _list(ctx: click.Context, wanted: bool) -> None:
     metavar="GATE=SHARE",
     help="Share of samples for which a gate is taken; without it, one half.",
 )
+@click.option(
+    "--rule",
+    type=click.Choice(["macs", "msdnet"]),
+    help="Print what has been spent at each exit, to the unit. macs: multiply-accumulates of what has to run; msdnet: "
+    "as that paper counts, all layers up to there with biases, activations and pooling.",
+)
 @options.program
 @options.as_json
 def cost(
     subject: str,
     rates: tuple[tuple[str, str], ...],
+    rule: str | None,
     seed: str | None,
     statics: tuple[tuple[str, str], ...],
     sizes: tuple[tuple[str, int], ...],
@@ -112,20 +125,29 @@ def cost(
 
     With rates, the expected MACs are held against the program's mean budget (exit status 4).
     """
-    from cogseedc.driver.costs import hold_means, measured, rows
+    from cogseedc.driver.costs import exit_rows, hold_means, measured, published, rows
     from cogseedc.driver.picture import program_of
     from cogseedc.driver.program import Settings
 
     shares = {gate: _share(gate, text) for gate, text in rates}
+    if shares and rule == "msdnet":
+        raise click.UsageError("the rule msdnet counts all that is written, so it takes no --rate")
     program = program_of(subject, Settings(seed, statics, sizes, limits))
-    record = measured(program.structure, dict(program.settings.sizes), shares)
+    known = dict(program.settings.sizes)
+    if rule == "msdnet":
+        record = published(program.elaborated.graph, known, rule)
+    else:
+        record = measured(program.structure, known, shares)
     budgets = program.elaborated.budgets if rates else ()
     if as_json:
         hold_means(budgets, record)
         click.echo(canonical_json(record), nl=False)
         return 0
-    tables.show(("per sample", "least", "expected", "most"), list(rows(record)), right=(1, 2, 3))
-    if not rates and record["arms"]:
+    if rule is not None:
+        tables.show(("per sample, up to", "MACs", "parameters"), list(exit_rows(record)), right=(1, 2))
+    else:
+        tables.show(("per sample", "least", "expected", "most"), list(rows(record)), right=(1, 2, 3))
+    if not rates and rule is None and record["arms"]:
         click.echo("expected: every arm alike; give measured shares with --rate GATE=SHARE", err=True)
     if record["assumed"]:
         click.echo(f"sizes that only the run knows count as 32: {record['assumed']}", err=True)

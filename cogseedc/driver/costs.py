@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from cogseedc.analysis.budget import Budget, check_budgets, hold_mean
-from cogseedc.analysis.cost import Costs, Range, costs, even_rates, expected
+from cogseedc.analysis.cost import Costs, ExitCost, Range, costs, even_rates, expected
+from cogseedc.analysis.counting import RULES
+from cogseedc.analysis.passed import Passed, passed
 from cogseedc.diagnostics import Diagnostic, Diagnostics, UserError
 from cogseedc.driver.manifest import Json
 from cogseedc.frontend.build.model import BudgetBound
@@ -28,12 +30,39 @@ def measured(graph: Graph, sizes: Mapping[str, int], rates: Mapping[str, float] 
         "bytes": _range(found.bytes),
         "params": found.params,
         "weight_bytes": found.weight_bytes,
-        "exits": [{"name": exit.path, **_range(exit.macs)} for exit in found.exits],
+        "rule": "macs",
+        "exits": [_exit(exit) for exit in found.exits],
         "arms": [{"gate": arm.gate, "arm": arm.arm, "macs": arm.macs} for arm in found.arms],
         "rates": {gate: [*shares[gate]] for gate in sorted(shares)},
         "rates_given": [*sorted(rates or {})],
         "assumed": [*found.assumed],
     }
+
+
+def published(graph: Graph, sizes: Mapping[str, int], rule: str) -> dict[str, Json]:
+    """Costs per sample as published ones are counted: of all that is written, whatever gates decide.
+
+    `graph` is the program as written. The record has the shape of that of `measured`, without what hangs on decisions.
+    `rule` is one of `RULES`.
+    """
+    found, assumed = passed(graph, OPS, RULES[rule], sizes)
+    *exits, end = found
+    return {
+        "rule": rule,
+        "macs": {"least": end.macs, "expected": end.macs, "worst": end.macs},
+        "params": end.params,
+        "exits": [_exit(exit) for exit in (*exits, end)] if exits else [],
+        "arms": [],
+        "assumed": [*assumed],
+    }
+
+
+def _exit(exit: ExitCost | Passed) -> dict[str, Json]:
+    if isinstance(exit, Passed):
+        range = {"least": exit.macs, "worst": exit.macs}
+    else:
+        range = {"least": exit.macs.least.value, "worst": exit.macs.worst.value}
+    return {"name": exit.path, "macs": range["worst"], "params": exit.params, **range}
 
 
 def hold_budgets(graph: Graph, bounds: Sequence[BudgetBound], sizes: Mapping[str, int]) -> None:
@@ -67,6 +96,16 @@ def rows(record: Mapping[str, Json]) -> Iterator[tuple[str, str, str, str]]:
     yield "parameters", "", "", count(cast(int, record["params"]))
     for arm in cast(list[dict[str, Json]], record["arms"]):
         yield f"MACs of {arm['gate']} = {arm['arm']}", "", "", count(cast(int, arm["macs"]))
+
+
+def exit_rows(record: Mapping[str, Json]) -> Iterator[tuple[str, str, str]]:
+    """(where a sample leaves, MACs up to there, parameters up to there), to the unit, for a table."""
+    for exit in cast(list[dict[str, Json]], record["exits"]):
+        name = cast(str | None, exit["name"])
+        if name is not None:
+            yield name, f"{exit['macs']}", f"{exit['params']}"
+    macs = cast(dict[str, Json], record["macs"])["worst"]
+    yield "the end", f"{macs}", f"{record['params']}"
 
 
 def count(value: float) -> str:

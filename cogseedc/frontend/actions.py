@@ -304,7 +304,8 @@ def _route(site: Site, children: list[Value], first: int, last: int) -> ast.Rout
 
 
 def _case(site: Site, children: list[Value], first: int, last: int) -> ast.Case:
-    return ast.Case(_number(site, children, first, last), site.span(first, last))
+    text = site.tokens.text(first).startswith('"')
+    return ast.Case((_string if text else _number)(site, children, first, last), site.span(first, last))
 
 
 def _for(site: Site, children: list[Value], first: int, last: int) -> ast.For:

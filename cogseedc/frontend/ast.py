@@ -178,9 +178,9 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Arm `3 =>`."""
+    """Arm `3 =>`, or `"max" =>` of a static choice."""
 
-    value: Number
+    value: Number | String
     span: Span
 
 

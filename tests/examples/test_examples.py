@@ -12,6 +12,7 @@ from tests.whole import Small
 FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = sorted(FOLDER.glob("[0-9][0-9]_*.seed"))
 ALL = sorted(FOLDER.glob("*.seed"))
+MSDNET = {"blocks": 3, "step": 1, "base": 1, "channels": 4, "growth": 4, "classes": 5, "size": 32, "stem": "cifar"}
 SMALL = {
     "01_digits": Small({"width": 4}),
     "02_early_exit": Small({"width": 4}),
@@ -21,6 +22,15 @@ SMALL = {
     "13_slimmable": Small({"widths": (4, 8, 12, 16), "full": 16}),
     "16_spatial_act": Small({"units": 3}),
     "17_placed_exits": Small(replace=(("width=32, depth=18", "width=8, depth=9"),)),
+    "41_msdnet": Small({**MSDNET, "growth_factors": (1, 2, 4), "bottleneck_factors": (1, 2, 4)}),
+    "42_resnet": Small({"depth": (2, 1), "widths": (4, 8), "skip": "skipnet", "size": 12}),
+    "43_slimmable_mobilenet": Small(
+        {"widths": (100, 50), "size": 32, "classes": 5},
+        replace=(
+            ("(64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)", "(8, 16, 16)"),
+            ("(1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)", "(1, 2, 1)"),
+        ),
+    ),
 }
 EDGE = ("02_early_exit", "03_layer_skip", "05_cascade", "09_group_limited_router", "10_neural_tree", "13_slimmable")
 

@@ -43,6 +43,7 @@ CASES = {
             "name": '"b"',
         }
     ),
+    "static_texts": Case(set={"mode": "twice", "act": '"other"'}),
     "knobs": Case(
         knobs=(
             {},

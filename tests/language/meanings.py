@@ -351,6 +351,11 @@ def static_values(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def static_texts(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    return {"y": i["x"] * 2 + i["x"]}
+
+
+@meaning
 def static_set(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     return _static_set(w, i["x"], 1, np.tanh, 0.5, lambda t: t * 2, (lambda t: t * 5, lambda t: t * 2), 1)
 

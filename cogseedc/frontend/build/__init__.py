@@ -169,11 +169,17 @@ def _set(b: Builder, ref: SeedRef, options: Options) -> dict[str, Item]:
     declaration = ref.declaration
     scope = arguments.module_scope(ref.module)
     frame = Frame(scope, Instance(declaration, "", (), None), "", "", {}, Origin())
-    given = tuple((name, b.evaluate(frame, expr)) for name, expr in options.statics)
+    texts = {p.name.text for p in declaration.parameters if p.type.name.text == "str" and not p.type.many}
+    given = tuple((name, _given(b, frame, expr, name in texts)) for name, expr in options.statics)
     configured = Configured(
         ref, (), given, (), options.statics[0][1].span if options.statics else declaration.name.span
     )
     return dict(arguments.static_arguments(b, frame, ref, configured))
+
+
+def _given(b: Builder, frame: Frame, expr: ast.Expr, text: bool) -> Item:
+    """A static argument of `--set`; of a text the quotes may be left out, as a shell takes them away."""
+    return expr.name if text and isinstance(expr, ast.Reference) else b.evaluate(frame, expr)
 
 
 def _exported(file: ast.File, module: Module, options: Options, diagnostics: Diagnostics) -> SeedRef | None:

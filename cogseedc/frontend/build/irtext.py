@@ -330,7 +330,7 @@ def _merge(
         arms = [
             (int(a.pattern.value.value), reader.operand(a.body.yields[0]))
             for a in expr.arms
-            if isinstance(a.pattern, ast.Case)
+            if isinstance(a.pattern, ast.Case) and isinstance(a.pattern.value, ast.Number)
         ]
         rest = [reader.operand(a.body.yields[0]) for a in expr.arms if isinstance(a.pattern, ast.Otherwise)]
         operands = [*(v for _, v in arms), *(gate for _ in arms), *rest]

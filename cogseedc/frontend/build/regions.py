@@ -86,7 +86,9 @@ def _unwrap(items: tuple[Item, ...]) -> Item:
 def route(b: Builder, frame: Frame, expr: ast.Route) -> Item:
     """`route g { 0 => A  e in 1 .. 8 => B  else => C }`."""
     chosen = b.evaluate(frame, expr.selector)
-    if is_static(chosen) and not isinstance(chosen, (bool, str)):
+    if isinstance(chosen, str):
+        return _text_route(b, frame, expr, chosen)
+    if is_static(chosen) and not isinstance(chosen, bool):
         return _static_route(b, frame, expr, integer(chosen, expr.selector.span, "the class"))
     gate = condition(b, frame, chosen, "route", expr.selector.span)
     if gate.kind is GateKind.BOOL:
@@ -136,6 +138,32 @@ def _static_route(b: Builder, frame: Frame, expr: ast.Route, index: int) -> Item
     return _unwrap(block(b, inner(frame, "else"), otherwise))
 
 
+def _text_route(b: Builder, frame: Frame, expr: ast.Route, text: str) -> Item:
+    """A static choice by text: `route mode { "even" => a  "odd" => b }`."""
+    places: dict[str, tuple[int, ast.Arm]] = {}
+    otherwise: ast.Block | None = None
+    for i, arm in enumerate(expr.arms):
+        match arm.pattern:
+            case ast.Otherwise():
+                if otherwise is not None:
+                    raise mistake("CS0409", "a route has one `else`", arm.pattern.span)
+                otherwise = arm.body
+            case ast.Case(value=ast.String(value=case)):
+                if case in places:
+                    first = places[case][1].pattern.span
+                    raise mistake("CS0409", f'"{case}" has two arms', arm.pattern.span, Label(first, "first here"))
+                places[case] = (i, arm)
+            case _:
+                raise mistake("CS0407", "this route chooses by a text, so its arms are texts", arm.pattern.span)
+    if text in places:
+        number, arm = places[text]
+        return _unwrap(block(b, inner(frame, str(number)), arm.body))
+    if otherwise is None:
+        known = ", ".join(f'"{case}"' for case in places)
+        raise mistake("CS0408", f'no arm for "{text}"', expr.selector.span, help=f"there are {known}")
+    return _unwrap(block(b, inner(frame, "else"), otherwise))
+
+
 def _cases(
     b: Builder, frame: Frame, expr: ast.Route
 ) -> tuple[list[tuple[int, ast.Block, dict[str, Item]]], ast.Block | None]:
@@ -150,7 +178,10 @@ def _cases(
                     raise mistake("CS0409", "a route has one `else`", arm.pattern.span)
                 otherwise = arm.body
                 continue
-            case ast.Case(value=value):
+            case ast.Case(value=ast.String(value=text)):
+                help = "the arms of a decision are its classes: `0 => ...`"
+                raise mistake("CS0407", f'"{text}" is no class', arm.pattern.span, help=help)
+            case ast.Case(value=ast.Number() as value):
                 found = [(integer(value.value, arm.pattern.span, "a class"), {})]
             case ast.Cases(variable=variable, start=start, stop=stop):
                 low = integer(b.evaluate(frame, start), start.span, "the first class")
