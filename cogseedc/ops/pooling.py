@@ -30,7 +30,15 @@ from cogseedc.ir.types import Axis, TensorType
 from cogseedc.lazy import lazy
 from cogseedc.ops.neural import NARROW, array, at_least, integers, onnx_reshape, padded, take, torch_flat, windows_of
 from cogseedc.ops.rules import HALVES, Flows, Types, axis_positions, flag
-from cogseedc.ops.spelling import onnx_ints, onnx_range, onnx_scalar, onnx_unsqueeze
+from cogseedc.ops.spelling import (
+    known,
+    onnx_image_mean,
+    onnx_ints,
+    onnx_is_image,
+    onnx_range,
+    onnx_scalar,
+    onnx_unsqueeze,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,6 +210,12 @@ def _global(name: str, summary: str, reduce: str, torch: str, onnx: str) -> OpSp
     def reference(c: ReferenceCall) -> Array:
         return np.asarray(getattr(array(c, 0), reduce)(axis=c.attrs.integers("over")))
 
+    def spelled(c: OnnxCall) -> str:
+        over = c.attrs.integers("over")
+        if onnx == "ReduceMean" and onnx_is_image(known(c.inputs), over):
+            return onnx_image_mean(c, c.args[0], False)
+        return c.node(onnx, [c.args[0], onnx_ints(c, *over)], keepdims=0)
+
     return OpSpec(
         name=name,
         summary=summary,
@@ -211,7 +225,7 @@ def _global(name: str, summary: str, reduce: str, torch: str, onnx: str) -> OpSp
         flow=_global_flow,
         reference=reference,
         torch=lambda c: f"torch.{torch}({c.args[0]}, dim={c.attrs.integers('over')})",
-        onnx=lambda c: c.node(onnx, [c.args[0], onnx_ints(c, *c.attrs.integers("over"))], keepdims=0),
+        onnx=spelled,
         examples=(
             Example("x: f32[N, C=3, H=4, W=5]", f"{name}(x)"),
             Example("x: f32[N, C=3, T]", f"{name}(x)"),

@@ -40,7 +40,9 @@ from cogseedc.ops.spelling import (
     known,
     onnx_arg,
     onnx_cast,
+    onnx_image_mean,
     onnx_ints,
+    onnx_is_image,
     onnx_key,
     onnx_scalar,
     onnx_through,
@@ -142,7 +144,10 @@ def _entry(
 
 def _mean_node(call: OnnxCall, x: str, keep: bool) -> str:
     type = known(call.inputs)
-    if not any(type.axes[i].size == BATCH_SIZE for i in call.attrs.integers("over")):
+    over = call.attrs.integers("over")
+    if onnx_is_image(type, over):
+        return onnx_image_mean(call, x, keep)
+    if not any(type.axes[i].size == BATCH_SIZE for i in over):
         return _reduce(call, "ReduceMean", x, keep)
     total = _reduce(call, "ReduceSum", x, keep)
     return call.node("Div", [total, _count(call)])

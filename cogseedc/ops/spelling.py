@@ -142,6 +142,19 @@ def onnx_transpose(call: OnnxCall, x: str, order: Sequence[int]) -> str:
     return x if list(order) == sorted(order) else call.node("Transpose", [x], perm=list(order))
 
 
+def onnx_is_image(type: TensorType, over: Sequence[int]) -> bool:
+    """Whether a reduction is over the two last axes of an f32 [N, C, H, W] with some pixel."""
+    pixels = [type.axes[i].size.value for i in over] if tuple(over) == (2, 3) and type.rank == 4 else [0]
+    return type.dtype is Dtype.F32 and all(pixels)
+
+
+def onnx_image_mean(call: OnnxCall, x: str, keep: bool) -> str:
+    """A mean over the pixels as GlobalAveragePool, which reads what a convolution wrote in the layout that it has: ONNX
+    Runtime would turn it back for ReduceMean."""
+    mean = call.node("GlobalAveragePool", [x])
+    return mean if keep else call.node("Flatten", [mean], axis=1)
+
+
 def onnx_range(call: OnnxCall, size: Size) -> str:
     """0, 1, .. of a size, as a 1-D i64."""
     if size.value is not None:

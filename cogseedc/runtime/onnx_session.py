@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SWITCH = "cogseed.trace"
 """The model's input that asks for its trace."""
+TRACED = "cogseed.traced"
+"""Its output that holds the trace, and the metadata that names what is in it, in order."""
 CPU = "CPUExecutionProvider"
 _ERRORS_ONLY = 3
 
@@ -44,12 +46,8 @@ class OnnxBackend:
             raise UserError(Diagnostic("CS0835", f"ONNX Runtime does not load the model: {error}")) from None
         if selected[0] != wanted[0]:
             raise UserError(Diagnostic("CS0836", f"ONNX Runtime chose {selected[0]} instead of {wanted[0]}"))
-        names = [output.name for output in self._session.get_outputs()]
-        self._outputs = [n for n in names if not n.startswith(("trace.", "rows."))]
-        self._traced = names
-        inputs = {i.name for i in self._session.get_inputs()}
-        inputs |= {i.name for i in self._session.get_overridable_initializers()}
-        self._switched = SWITCH in inputs
+        self._outputs = [o.name for o in self._session.get_outputs() if o.name != TRACED]
+        self._traced = self._session.get_modelmeta().custom_metadata_map.get(TRACED, "").split()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -59,15 +57,17 @@ class OnnxBackend:
     def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Array], trace: bool) -> Raw:
         """One run; see `Backend`. Raises UserError CS0837."""
         feed = {**inputs, **knobs}
-        if trace and self._switched:
+        names = self._outputs
+        if trace and self._traced:
             feed[SWITCH] = np.array(True)
-        names = self._traced if trace else self._outputs
+            names = [*names, TRACED]
         try:
             found = dict(zip(names, self._session.run(names, feed), strict=True))
         except Exception as error:  # as above
             raise UserError(Diagnostic("CS0837", f"ONNX Runtime stopped: {error}")) from None
+        traced = dict(zip(self._traced, found.pop(TRACED, ()), strict=False))
         return Raw(
-            {n: found[n] for n in self._outputs},
-            {n.removeprefix("trace."): v for n, v in found.items() if n.startswith("trace.")},
-            {n.removeprefix("rows."): int(v) for n, v in found.items() if n.startswith("rows.")},
+            found,
+            {n.removeprefix("trace."): v for n, v in traced.items() if n.startswith("trace.")},
+            {n.removeprefix("rows."): int(v) for n, v in traced.items() if n.startswith("rows.")},
         )

@@ -13,6 +13,7 @@ import pytest
 from cogseedc.backends.names import Names
 from cogseedc.backends.onnx import emit
 from cogseedc.backends.onnx.forcing import with_forced_decisions
+from cogseedc.backends.onnx.trace import TRACED
 from cogseedc.backends.plan.model import (
     ROOT,
     Accumulate,
@@ -68,14 +69,13 @@ def check(
     onnx.checker.check_model(model, full_check=True)
     plain = onnx.ModelProto.FromString(model_of(net, target))
     onnx.checker.check_model(plain, full_check=True)
-    assert not any(o.name.startswith(("trace.", "rows.")) for o in plain.graph.output)
+    assert not any(o.name == TRACED for o in plain.graph.output)
     for optimised in (False, True):
         runner = session(content, optimised)
         for rows in batches:
             feed = inputs(rows)
             meaning = Meaning(net, plan, feed, rows)
-            names = [o.name for o in runner.get_outputs()]
-            found = dict(zip(names, runner.run(names, feed | (ON if plan.gates else {})), strict=True))
+            found = everything(runner, feed | (ON if plan.gates else {}))
             for name, value in meaning.outputs().items():
                 assert found[name].shape == value.shape, name
                 np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-4)
@@ -84,6 +84,14 @@ def check(
             for space in plan.spaces[1:]:
                 assert found[f"rows.{space.name}"] == meaning.masks[space.id].sum(), space.name
     return model
+
+
+def everything(runner: onnxruntime.InferenceSession, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs by name, and what the trace holds."""
+    names = [o.name for o in runner.get_outputs()]
+    found = dict(zip(names, runner.run(names, feed), strict=True))
+    traced = runner.get_modelmeta().custom_metadata_map.get(TRACED, "").split()
+    return found | dict(zip(traced, found.pop(TRACED, []), strict=True))
 
 
 def images(rows: int) -> dict[str, np.ndarray]:
@@ -353,10 +361,10 @@ def test_gate_without_axes_is_a_branch_at_any_batch() -> None:
             for batch in BATCHES:
                 inputs = vectors(batch) | feed
                 meaning = Meaning(net, plan, inputs, batch)
-                z_found, on_found, kept = runner.run(["z", "trace.keep", "rows.on"], inputs | ON)
-                np.testing.assert_allclose(z_found, meaning.outputs()["z"], rtol=1e-3, atol=1e-4)
-                np.testing.assert_array_equal(on_found, meaning.trace()["keep"])
-                assert kept == (batch if expected else 0)
+                found = everything(runner, inputs | ON)
+                np.testing.assert_allclose(found["z"], meaning.outputs()["z"], rtol=1e-3, atol=1e-4)
+                np.testing.assert_array_equal(found["trace.keep"], meaning.trace()["keep"])
+                assert found["rows.on"] == (batch if expected else 0)
 
 
 def test_spread() -> None:
@@ -516,10 +524,10 @@ def test_forced_decisions(strategy: Strategy, wrap: Wrap) -> None:
                     for g, on in zip(gates, (first, second), strict=True)
                     for side, value in (("keep", False), ("value", on))
                 }
-                logits, rows = runner.run(["logits", "rows.stage2"], feed | force | ON)
+                found = everything(runner, feed | force | ON)
                 chosen = 0 if first else 1 if second else 2
                 merge = next(n for n in net.graph.nodes() if type(n[1]).__name__ == "Merge")[0]
                 arm = net.graph.wiring().operand(merge, chosen if chosen < 2 else 4)
                 assert arm
-                np.testing.assert_allclose(logits, free.values[arm.node], rtol=1e-3, atol=1e-4)
-                assert rows == (len(feed["image"]) if chosen == 2 else 0)
+                np.testing.assert_allclose(found["logits"], free.values[arm.node], rtol=1e-3, atol=1e-4)
+                assert found["rows.stage2"] == (len(feed["image"]) if chosen == 2 else 0)

@@ -20,7 +20,7 @@ from cogseedc.backends.onnx.rows import Rows
 from cogseedc.backends.onnx.sizes import Sizes
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import NUMPY, info
-from cogseedc.backends.onnx.trace import emit_trace, slots
+from cogseedc.backends.onnx.trace import TRACED, emit_trace, slots
 from cogseedc.backends.onnx.weights import Weights
 from cogseedc.backends.plan.model import ROOT, Plan
 from cogseedc.diagnostics.model import Diagnostic, UserError
@@ -50,9 +50,9 @@ def emit(
     """The model of `plan`, byte-identical for equal arguments.
 
     `weights` are arrays by weight path, `names` their state-dict keys, `metadata`
-    goes into the model. With `trace` it has an input `cogseed.trace` (bool, false by default); where that is true, it
-    also yields `trace.<gate>` (i64, -1 where the gate was not reached) and `rows.<space>` (rows that a space held).
-    Raises UserError CS0820 when the model would pass 2 GiB.
+    goes into the model. With `trace` it has an input `cogseed.trace` (bool, false by default); where that is true, its
+    output `cogseed.traced` holds `trace.<gate>` (i64, -1 where the gate was not reached) and `rows.<space>` (how many
+    rows a space held), else nothing. Raises UserError CS0820 when the model would pass 2 GiB.
     """
     folding = Folding(plan.graph, ops, weights)
     store = Weights(plan, weights, names.keys, folding)
@@ -65,9 +65,10 @@ def emit(
     emit_blocks(steps, root)
     outputs = _outputs(steps, root)
     if trace and (plan.gates or len(plan.spaces) > 1):
-        switch, traced = emit_trace(steps, root)
+        switch, traced, held = emit_trace(steps, root)
         inputs.append(switch)
-        outputs += traced
+        outputs.append(traced)
+        metadata = {**metadata, TRACED: held}
     model = ModelProto(ir_version=IR_VERSION, producer_name="cogseedc")
     model.opset_import.add(domain="", version=OPSET)
     model.graph.name = metadata.get("name", "cogseed")
@@ -81,7 +82,7 @@ def emit(
 
 
 def _steps(plan: Plan, store: Weights, target: Target, ops: Mapping[str, OpSpec], trace: bool) -> Steps:
-    rows = Rows(plan, lambda region, slot: steps.value(region, slot), target.batch_one)
+    rows = Rows(plan, lambda region, slot: steps.value(region, slot), target.batch_one, target.device == "cuda")
     read_last = [slot for _, slot in plan.outputs] + (list(slots(plan)) if trace else [])
     sizes = Sizes(_symbols(plan), rows.count)
     steps = Steps(plan, ops, store, sizes, rows, fuse(plan, read_last), target.batch_one)

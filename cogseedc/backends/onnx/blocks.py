@@ -15,7 +15,7 @@ from cogseedc.backends.plan.model import ROOT, Block, Enter, Slot, SpaceId, Stra
 from cogseedc.ir import Dtype
 
 FALSE = np.array(False)
-NO_ROWS = np.zeros([0], np.int64)
+NO_ROWS = np.zeros([0], np.bool_)
 
 
 @dataclass
@@ -85,7 +85,7 @@ def _write(
     type = steps.type(output)
     value = steps.arm(then, fused.write, type)
     source = fused.write.value.space
-    index = steps.rows.index(then, source, output.space)
+    index = steps.rows.places(then, source, output.space)
     over = previous or ("" if index is None else steps.joins.full(then, type, output.space))
     written = steps.joins.overwrite(then, over, value, type, source, output.space)
     kept = previous or steps.joins.full(other, type, output.space)
@@ -106,4 +106,4 @@ def _enter(steps: Steps, other: Region, results: _Results, id: SpaceId, block: S
     entry = steps.rows.entry[id]
     if space.strategy is Strategy.BRANCH:
         return results.add(entry, other.node("Constant", [], value=FALSE), Dtype.BOOL, [])
-    return results.add(entry, other.node("Constant", [], value=NO_ROWS), Dtype.I64, [f"N.{space.name}"])
+    return results.add(entry, other.node("Constant", [], value=NO_ROWS), Dtype.BOOL, [None])

@@ -77,10 +77,13 @@ class Shared:
 
 
 class Region:
-    """The main graph, or a body of an If. A body sees what its parent has."""
+    """The main graph, or a body of an If. A body sees what its parent has.
 
-    def __init__(self, shared: Shared, parent: Region | None = None) -> None:
-        self.shared, self.parent = shared, parent
+    `alone`: what only this body needs is computed in it, even where a region around it could.
+    """
+
+    def __init__(self, shared: Shared, parent: Region | None = None, alone: bool = False) -> None:
+        self.shared, self.parent, self._alone = shared, parent, alone
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
         self.infos: list[ValueInfoProto] = []
@@ -180,7 +183,7 @@ class Region:
     def home(self, *names: str) -> Region:
         """The outermost region that sees all `names`: what is computed from them there can be shared."""
         region = self
-        while region.parent is not None and not any(n in region.own for n in names):
+        while region.parent is not None and not region._alone and not any(n in region.own for n in names):
             region = region.parent
         return region
 
@@ -199,25 +202,42 @@ def branch(
     bodies: tuple[Region, Region],
     results: tuple[Sequence[str], Sequence[str]],
     types: Sequence[tuple[Dtype, Sequence[Dimension]]],
-    outputs: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
-    """Adds a flat If to `region`. `results[i]` are values that body i sees. The names of the If's outputs: `outputs`,
-    which the caller has reserved, or new ones."""
-    then, other = AttributeProto(name="then_branch"), AttributeProto(name="else_branch")
-    for attribute, body, values in zip((then, other), bodies, results, strict=True):
-        attribute.type = AttributeProto.GRAPH
+    """Adds a flat If to `region`. `results[i]` are values that body i sees. The names of the If's outputs."""
+    described = []
+    for body, values in zip(bodies, results, strict=True):
         inner = [body.node("Identity", [v]) for v in values]
-        attribute.g.name = region.shared.names.unique(f"{region.shared.place.prefix}/{attribute.name}")
-        infos = [info(n, dtype, dims) for n, (dtype, dims) in zip(inner, types, strict=True)]
-        body.finish(attribute.g, infos)
-    names = region.nodes_of("If", [condition], len(types))
-    region.nodes[-1].attribute.extend([other, then])
-    if outputs is not None:
-        region.nodes[-1].output[:] = outputs
-        names = tuple(outputs)
-        region.own.update(names)
+        described.append([info(n, dtype, dims) for n, (dtype, dims) in zip(inner, types, strict=True)])
+    names = _if(region, condition, bodies, described)
     for name, (dtype, dims) in zip(names, types, strict=True):
         region.describe(name, dtype, dims)
+    return names
+
+
+def branch_of_sequence(
+    region: Region, condition: str, bodies: tuple[Region, Region], results: tuple[str, str], output: str
+) -> ValueInfoProto:
+    """Adds an If that yields one sequence of i64 tensors, computed in each body, under a name that is free."""
+    described = [[helper.make_tensor_sequence_value_info(name, TensorProto.INT64, None)] for name in results]
+    _if(region, condition, bodies, described)
+    region.nodes[-1].output[:] = [region.shared.names.unique(output)]
+    return helper.make_tensor_sequence_value_info(region.nodes[-1].output[0], TensorProto.INT64, None)
+
+
+def _if(
+    region: Region,
+    condition: str,
+    bodies: tuple[Region, Region],
+    results: Sequence[Sequence[ValueInfoProto]],
+) -> tuple[str, ...]:
+    """The node, its bodies finished with the results of each; names of its outputs."""
+    then, other = AttributeProto(name="then_branch"), AttributeProto(name="else_branch")
+    for attribute, body, infos in zip((then, other), bodies, results, strict=True):
+        attribute.type = AttributeProto.GRAPH
+        attribute.g.name = region.shared.names.unique(f"{region.shared.place.prefix}/{attribute.name}")
+        body.finish(attribute.g, infos)
+    names = region.nodes_of("If", [condition], len(results[0]))
+    region.nodes[-1].attribute.extend([other, then])
     return names
 
 

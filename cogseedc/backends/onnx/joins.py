@@ -24,8 +24,7 @@ class Joins:
         """The rows of `target` from a value at the rows of its ancestor `source`."""
         if type.batch is None:
             return value
-        index = self._rows.index(region, target, source)
-        return value if index is None else region.node("Gather", [value, index], axis=type.batch)
+        return self._rows.take(region, value, type.batch, target, source)
 
     def full(self, region: Region, type: TensorType, space: SpaceId, fill: float = 0) -> str:
         """A value of that type at all rows of `space`, every element being `fill`."""
@@ -51,7 +50,7 @@ class Joins:
         self, region: Region, previous: str, value: str, type: TensorType, source: SpaceId, target: SpaceId
     ) -> str:
         """`previous` at the rows of `target`, overwritten at those of `source`, whose BRANCH spaces are run."""
-        index = self._rows.scatter_index(region, source, target)
+        index = self._rows.places(region, source, target)
         if index is None or type.batch is None:
             return value
         front = _to_front(type)
@@ -98,10 +97,9 @@ class Joins:
         return branch(region, guard, (then, other), ([added], [total]), [(type.dtype, dims)])[0]
 
     def _added(self, region: Region, total: str, value: str, type: TensorType, source: SpaceId, target: SpaceId) -> str:
-        index = self._rows.index(region, source, target)
-        if index is None or type.batch is None:
+        if type.batch is None or self._rows.places(region, source, target) is None:
             return region.node("Add", [total, value])
-        current = region.node("Gather", [total, index], axis=type.batch)
+        current = self._rows.current(region, total, type.batch, source, target)
         return self.overwrite(region, total, region.node("Add", [current, value]), type, source, target)
 
 

@@ -1,6 +1,6 @@
-"""Row spaces in ONNX: which rows each space holds, as an index into its parent and into any ancestor.
+"""Row spaces in ONNX: which rows each space holds, as a mask over its parent's, and their places in any ancestor.
 
-An index is made once, where its space is entered, and composed where it is first needed.
+A mask is made where its space is entered, places where they are first needed: one Compress for each further level.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from cogseedc.ir import Gate, GateKind, Input
 
 
 class Rows:
-    """Indices and conditions of the spaces of a plan. `value` names a slot's value as a region sees it."""
+    """Masks and conditions of the spaces of a plan. `value` names a slot's value as a region sees it; with `waits` (a
+    GPU, where each Compress waits for the count) values are gathered by places that are counted once."""
 
-    def __init__(self, plan: Plan, value: Callable[[Region, Slot], str], batch_one: bool) -> None:
-        self._plan, self._value, self._batch_one = plan, value, batch_one
+    def __init__(
+        self, plan: Plan, value: Callable[[Region, Slot], str], batch_one: bool = False, waits: bool = False
+    ) -> None:
+        self._plan, self._value, self._batch_one, self._waits = plan, value, batch_one, waits
         self.entry: dict[SpaceId, str] = {}
-        """COMPACT: i64 row index within the parent. BRANCH: scalar bool."""
+        """COMPACT: bool over the rows of the parent. BRANCH: scalar bool."""
         self._batch = _batch_source(plan)
 
     def space(self, id: SpaceId) -> Space:
@@ -43,14 +46,12 @@ class Rows:
         terms = [_reduce(region, "And", [self.choice(region, c) for c in term]) for term in space.terms]
         mask = _reduce(region, "Or", terms)
         if space.strategy is Strategy.BRANCH:
-            name = region.node("Reshape", [mask, region.constant(np.zeros([0], np.int64))])
-        else:
-            if all(self._uniform(c) for term in space.terms for c in term):
-                assert space.parent is not None
-                mask = region.node("Expand", [mask, self.count(region, space.parent)])
-            name = region.node("Reshape", [region.node("NonZero", [mask]), region.constant(np.array([-1], np.int64))])
-        self.entry[space.id] = name
-        return name
+            mask = region.node("Reshape", [mask, region.constant(np.zeros([0], np.int64))])
+        elif all(self._uniform(c) for term in space.terms for c in term):
+            assert space.parent is not None
+            mask = region.node("Expand", [mask, self.count(region, space.parent)])
+        self.entry[space.id] = mask
+        return mask
 
     def choice(self, region: Region, choice: Choice) -> str:
         """The bool tensor, over the gate's axes, that is true where the choice holds."""
@@ -69,25 +70,46 @@ class Rows:
         gate = self._plan.graph[choice.decision.node]
         return isinstance(gate, Gate) and not gate.over
 
-    def index(self, region: Region, lower: SpaceId, upper: SpaceId) -> str | None:
-        """Row index of `lower` within its ancestor `upper`; None where it has all of its rows."""
+    def take(self, region: Region, value: str, axis: int, lower: SpaceId, upper: SpaceId) -> str:
+        """The rows of `lower` from a value at the rows of its ancestor `upper`."""
+        masks = [s.id for s in self.path(lower, upper) if s.strategy is Strategy.COMPACT]
+        if not masks:
+            return value
+        if len(masks) == 1 and not self._waits:
+            return region.node("Compress", [value, self.entry[masks[0]]], axis=axis)
+        return region.node("Gather", [value, self._index(region, lower, upper)], axis=axis)
+
+    def places(self, region: Region, lower: SpaceId, upper: SpaceId) -> str | None:
+        """i64 [rows, 1], as ScatterND wants it: where the rows of `lower` lie in its ancestor `upper`; None: all do."""
         found: str | None = None
         for space in reversed(self.path(lower, upper)):
-            if space.strategy is Strategy.BRANCH:
-                continue
-            entry = self.entry[space.id]
-            found = _compose(region, found, entry) if found else entry
+            if space.strategy is Strategy.COMPACT:
+                found = self._places(region, found, self.entry[space.id])
         return found
 
-    def scatter_index(self, region: Region, lower: SpaceId, upper: SpaceId) -> str | None:
-        """The same with a last axis of one, as ScatterND wants it."""
-        index = self.index(region, lower, upper)
-        if index is None:
-            return None
-        home = region.home(index)
-        key = ("scatter", index)
-        last = home.home().constant(np.array([-1, 1], np.int64))
-        return home.find(key) or home.keep(key, home.node("Reshape", [index, last]))
+    def _places(self, region: Region, outer: str | None, mask: str) -> str:
+        home = region.home(*(n for n in (outer, mask) if n))
+        key = ("places", outer, mask)
+        found = home.find(key)
+        if found is None and outer is None:
+            found = home.keep(key, home.node("Transpose", [home.node("NonZero", [mask])], perm=[1, 0]))
+        elif found is None:
+            assert outer is not None
+            found = home.keep(key, home.node("Compress", [outer, mask], axis=0))
+        return found
+
+    def _index(self, region: Region, lower: SpaceId, upper: SpaceId) -> str:
+        """The same as a vector."""
+        places = self.places(region, lower, upper)
+        assert places is not None
+        home = region.home(places)
+        key = ("index", places)
+        flat = home.home().constant(np.array([-1], np.int64))
+        return home.find(key) or home.keep(key, home.node("Reshape", [places, flat]))
+
+    def current(self, region: Region, total: str, axis: int, lower: SpaceId, upper: SpaceId) -> str:
+        """The rows of `lower` from a value at those of `upper`, whose places are needed anyway."""
+        return region.node("Gather", [total, self._index(region, lower, upper)], axis=axis)
 
     def guard(self, lower: SpaceId, upper: SpaceId) -> str | None:
         """Condition of the BRANCH spaces below the last COMPACT one: what empties a value though its index is not."""
@@ -105,8 +127,11 @@ class Rows:
             return entry
         home = region.home(entry)
         key = ("any", entry)
-        zero = home.constant(np.array(0, np.int64))
-        return home.find(key) or home.keep(key, home.node("Greater", [home.node("Size", [entry]), zero]))
+        found = home.find(key)
+        if found is None:
+            size = home.node("Size", [self._places(home, None, entry)])
+            found = home.keep(key, home.node("Greater", [size, home.constant(np.array(0, np.int64))]))
+        return found
 
     def condition(self, region: Region, id: SpaceId) -> str:
         """Scalar bool: whether the nearest BRANCH space around, or of, `id` is run."""
@@ -124,10 +149,10 @@ class Rows:
             id = parent
         if id == ROOT:
             return self._root_count(region.home())
-        entry = self.entry[id]
-        home = region.home(entry)
-        key = ("count", entry)
-        return home.find(key) or home.keep(key, home.node("Shape", [entry]))
+        places = self._places(region, None, self.entry[id])
+        home = region.home(places)
+        key = ("count", places)
+        return home.find(key) or home.keep(key, home.node("Shape", [places], start=0, end=1))
 
     def _root_count(self, root: Region) -> str:
         if self._batch_one or self._batch is None:
@@ -154,12 +179,6 @@ def _arm_mask(region: Region, gate: Gate, decision: str, arm: int) -> str:
             return region.node("Equal", [decision, region.constant(np.array(arm, np.int64))])
         case GateKind.MANY:
             return region.node("Gather", [decision, region.constant(np.array(arm, np.int64))], axis=-1)
-
-
-def _compose(region: Region, outer: str, inner: str) -> str:
-    home = region.home(outer, inner)
-    key = ("compose", outer, inner)
-    return home.find(key) or home.keep(key, home.node("Gather", [outer, inner], axis=0))
 
 
 def _reduce(region: Region, op_type: str, parts: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Decisions and row counts as further outputs of the model: what was decided where, -1 where nothing was asked."""
+"""Decisions and row counts as one further output of the model: what was decided where, -1 where nothing was asked."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto, ValueInfoProto
 
-from cogseedc.backends.onnx.builder import Place, Region, branch
-from cogseedc.backends.onnx.tensors import Dimension, info
+from cogseedc.backends.onnx.builder import Place, Region, branch_of_sequence
+from cogseedc.backends.onnx.tensors import info
 from cogseedc.backends.plan.model import ROOT, GateReport, Plan, Slot, Space, Strategy
 from cogseedc.ir import Dtype, Gate, GateKind, NodeId
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SWITCH = "cogseed.trace"
 """Name of the bool input, false by default, that asks for the trace; no identifier of the language has a dot."""
+
+TRACED = "cogseed.traced"
+"""Name of the output that holds it, a sequence of i64 tensors, and of the metadata that names them, apart by spaces."""
 
 
 def slots(plan: Plan) -> Iterator[Slot]:
@@ -30,44 +33,33 @@ def slots(plan: Plan) -> Iterator[Slot]:
             yield report.indices
 
 
-def emit_trace(steps: Steps, root: Region) -> tuple[ValueInfoProto, list[ValueInfoProto]]:
-    """Adds `trace.<gate>` and `rows.<space>`, computed where the input `cogseed.trace` is true; else they are empty.
+def emit_trace(steps: Steps, root: Region) -> tuple[ValueInfoProto, ValueInfoProto, str]:
+    """Adds a sequence of `trace.<gate>` and `rows.<space>`, filled where the input `cogseed.trace` is true, else empty.
 
-    ONNX Runtime computes every output on every run, asked for or not: one If keeps that to about a microsecond.
-    The switch, and the graph outputs.
+    ONNX Runtime computes every output on every run, asked for or not: one If with one output keeps that below a
+    microsecond, however many gates there are. The switch, the output, and the names of what it holds.
     """
     root.shared.place = Place("/trace", "trace")
     switch = info(root.shared.names.unique(SWITCH), Dtype.BOOL, [])
     root.initializer(switch.name, np.array(False))
-    then, other = Region(root.shared, root), Region(root.shared, root)
-    inner = [*_gates(steps, then), *(_rows(steps, then, s) for s in _spaces(steps.plan))]
-    empty = [_nothing(other, value.rank) for value in inner]
-    types = [(Dtype.I64, value.dims) for value in inner]
-    names = [value.name for value in inner]
-    branch(root, switch.name, (then, other), ([v.inside for v in inner], empty), types, names)
-    return switch, [info(value.name, Dtype.I64, value.dims) for value in inner]
+    then, other = Region(root.shared, root, alone=True), Region(root.shared, root)
+    traced = [*_gates(steps, then), *(_rows(steps, then, s) for s in _spaces(steps.plan))]
+    filled = then.node("SequenceConstruct", [value.inside for value in traced])
+    empty = other.node("SequenceEmpty", [], dtype=TensorProto.INT64)
+    output = branch_of_sequence(root, switch.name, (then, other), (filled, empty), TRACED)
+    return switch, output, " ".join(value.name for value in traced)
 
 
 @dataclass(frozen=True, slots=True)
 class _Traced:
-    """A traced value: its name outside, its name in the body, its dimensions (none known: it may be empty)."""
+    """A traced value: its name for readers, and its name in the body."""
 
     name: str
     inside: str
-    dims: Sequence[Dimension]
-
-    @property
-    def rank(self) -> int:
-        return len(self.dims)
 
 
 def _spaces(plan: Plan) -> Sequence[Space]:
     return [space for space in plan.spaces if space.id != ROOT]
-
-
-def _nothing(region: Region, rank: int) -> str:
-    """A value that says that nothing was traced: no element, or for a scalar -1."""
-    return region.constant(np.full([0] * rank, -1, np.int64))
 
 
 _UNREACHED = -2
@@ -82,8 +74,7 @@ def _gates(steps: Steps, region: Region) -> Iterator[_Traced]:
         value = earlier[report.gate] = _laid_out(steps, region, report, earlier)
         if report.indices:
             value = region.node("Max", [value, _integer(region, -1)])
-        dims: list[Dimension] = [None] * steps.type(report.indices or report.decision).rank
-        yield _Traced(region.shared.names.unique(f"trace.{report.name}"), value, dims)
+        yield _Traced(region.shared.names.unique(f"trace.{report.name}"), value)
 
 
 def _laid_out(steps: Steps, region: Region, report: GateReport, earlier: Mapping[NodeId, str]) -> str:
@@ -165,8 +156,7 @@ def _gate_of(steps: Steps, id: NodeId) -> Gate:
 def _rows(steps: Steps, region: Region, space: Space) -> _Traced:
     region.shared.place = Place(f"/trace/{space.name}", "trace")
     name = region.shared.names.unique(f"rows.{space.name}")
-    entry = steps.rows.entry[space.id]
-    if space.strategy is Strategy.COMPACT:
-        return _Traced(name, region.node("Size", [entry]), [])
     count = region.node("Squeeze", [steps.rows.count(region, space.id), region.constant(np.array([0], np.int64))])
-    return _Traced(name, region.node("Mul", [count, region.node("Cast", [entry], to=TensorProto.INT64)]), [])
+    if space.strategy is Strategy.BRANCH:
+        count = region.node("Mul", [count, region.node("Cast", [steps.rows.entry[space.id]], to=TensorProto.INT64)])
+    return _Traced(name, count)
