@@ -35,6 +35,7 @@ from cogseedc.publish import canonical_json
 @options.weights
 @options.lowering
 @options.checks
+@click.option("--check-reproducible", is_flag=True, help="Build again in another process and compare every byte.")
 @options.as_json
 @click.pass_obj
 def build(
@@ -53,6 +54,7 @@ def build(
     calibration: str | None,
     verify_each: bool,
     timing: bool,
+    check_reproducible: bool,
     as_json: bool,
 ) -> int:
     """Compile FILE (`-` is stdin) into an artifact."""
@@ -60,10 +62,17 @@ def build(
     from cogseedc.driver.program import Settings
     from cogseedc.driver.timing import Timing
 
+    if check_reproducible and file == "-":
+        raise UserError(Diagnostic("CS0913", "a program from stdin cannot be read twice", help="save it in a file"))
     request = Request(Settings(seed, statics, sizes, limits), weights, rng, gates, bits, calibration, verify_each)
     clock = Timing()
     places = {name: _place(file, name, output, len(targets) > 1) for name in targets}
     artifacts, notes = compile_all(file, places, request, clock)
+    if check_reproducible:
+        from cogseedc.driver.reproduce import check_reproducible as check
+
+        with clock.step("build again"):
+            check(file, artifacts, request)
     if as_json:
         click.echo(canonical_json({name: str(path) for name, path in artifacts.items()}), nl=False)
     else:

@@ -7,7 +7,7 @@ import datetime
 import time
 from collections.abc import Callable
 
-from tests.trust import failing, kills, tamper, threads
+from tests.trust import determinism, failing, kills, tamper, threads
 
 Promise = Callable[[int, int], str]
 PROMISES: dict[str, tuple[Promise, int]] = {
@@ -16,6 +16,7 @@ PROMISES: dict[str, tuple[Promise, int]] = {
     "failing": (failing.failing, failing.MOST),
     "tampering": (tamper.tampering, 3000),
     "forging": (tamper.forging, 3000),
+    "determinism": (determinism.determinism, 30),
     "threads": (threads.threads, 500),
 }
 """What is run, and the count of the whole figure."""

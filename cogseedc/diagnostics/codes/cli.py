@@ -86,4 +86,19 @@ TABLE: tuple[Code, ...] = (
         "cogseedc build net.seed",
         "cogseedc build net.seed --weights net.safetensors",
     ),
+    Code(
+        "CS0912",
+        "a second build gives other bytes",
+        "The same source, weights and options must give the same bytes, whatever the machine's language, clock and "
+        "folders are. That they do not is a fault of the compiler, or the source changed meanwhile.",
+        "cogseedc build net.seed --check-reproducible  # while somebody edits net.seed",
+        "cogseedc build net.seed --check-reproducible",
+    ),
+    Code(
+        "CS0913",
+        "a build cannot be repeated",
+        "`--check-reproducible` builds once more in a process of its own, which reads the same files.",
+        "cat net.seed | cogseedc build - --output build/net --check-reproducible",
+        "cogseedc build net.seed --check-reproducible",
+    ),
 )
