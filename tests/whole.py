@@ -86,9 +86,10 @@ def verifies_and_runs(artifact: Path, program: Program) -> None:
     equal = tuple((r.left, r.right) for r in program.elaborated.requirements)
     (sizes, *_) = choose_sizes(program.elaborated.graph, {}, equal)
     for batch in (3, 0):
+        session.reset()
         result = session.run(random_inputs(program.elaborated.graph, batch, sizes, 5), {}, True)
-        for name in result:
-            assert np.all(np.isfinite(result[name]))
+        for array in (*result.values(), *result.state.values()):
+            assert np.all(np.isfinite(array))
         assert {gate.name for gate in session.gates} == set(result.trace)
 
 

@@ -35,7 +35,9 @@ MODULE = frozenset([
 # fmt: on
 """Attributes of `torch.nn.Module` and its instances, without the double-underscored ones."""
 
-OWN = frozenset({"forward", "decide", "constants", "self", "_plan", "_plan_trace", "_train", "_train_trace"})
+OWN = frozenset(
+    {"forward", "initial_state", "decide", "constants", "self", "_plan", "_plan_trace", "_train", "_train_trace"}
+)
 """What a generated class defines for itself."""
 
 _OWN_PREFIXES = ("_block_", "__")

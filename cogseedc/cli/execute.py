@@ -18,6 +18,8 @@ from cogseedc.publish import canonical_json
     "--knob", "knobs", type=options.Pair(), multiple=True, metavar="NAME=VALUE", help="Set a knob: --knob tau=0.8."
 )
 @click.option("--trace", is_flag=True, help="Also the decisions of each gate, as trace.<gate>.")
+@click.option("--state", type=click.Path(), metavar="NPZ", help="States before the call; default: the initial ones.")
+@click.option("--save-state", type=click.Path(), metavar="NPZ", help="Write the states after the call to this file.")
 @options.as_json
 def run(
     artifact: str,
@@ -25,13 +27,15 @@ def run(
     output: str | None,
     knobs: tuple[tuple[str, str], ...],
     trace: bool,
+    state: str | None,
+    save_state: str | None,
     as_json: bool,
 ) -> int:
     """Run ARTIFACT on INPUTS.npz, which has one array per input, named as the input is."""
     from cogseedc.driver.execute import run_file
 
     values = {name: _numbers(name, text) for name, text in knobs}
-    rows = run_file(artifact, inputs, output, values, trace)
+    rows = run_file(artifact, inputs, output, values, trace, state, save_state)
     if as_json:
         click.echo(canonical_json(rows), nl=False)
     else:

@@ -23,9 +23,9 @@ def summary(program: Program) -> str:
 
 
 def described_lines(described: Mapping[str, Json]) -> list[str]:
-    """Inputs, outputs, knobs and gates, a line each."""
+    """Inputs, outputs, states, knobs and gates, a line each."""
     lines: list[str] = []
-    for kind in ("inputs", "outputs", "knobs", "gates"):
+    for kind in ("inputs", "outputs", "states", "knobs", "gates"):
         records = _records(described, kind)
         lines += [f"  {kind}"] * bool(records) + [f"    {_line(kind, record)}" for record in records]
     return lines
@@ -45,7 +45,7 @@ def model_card(manifest: Mapping[str, Json], doc: str, costs: Sequence[tuple[str
     name, target = str(manifest["name"]), cast(dict[str, Json], manifest["target"])
     described = cast(dict[str, Json], manifest["interface"])
     parts = [f"# {name}", doc.strip(), _usage(target, described)]
-    for title, kind in (("Inputs", "inputs"), ("Outputs", "outputs"), ("Knobs", "knobs"), ("Decisions", "gates")):
+    for title, kind in _TITLES:
         records = _records(described, kind)
         if records:
             parts.append(f"## {title}\n\n" + "\n".join(f"* {_line(kind, r, '`')}" for r in records))
@@ -80,7 +80,7 @@ def _origin(manifest: Mapping[str, Json]) -> str:
 
 
 def _records(described: Mapping[str, Json], kind: str) -> list[dict[str, Json]]:
-    return cast(list[dict[str, Json]], described[kind])
+    return cast(list[dict[str, Json]], described.get(kind, []))
 
 
 def _line(kind: str, record: Mapping[str, Json], quote: str = "") -> str:
@@ -94,9 +94,18 @@ def _line(kind: str, record: Mapping[str, Json], quote: str = "") -> str:
     if kind == "knobs":
         default = ", ".join(f"{v:g}" for v in cast(list[float], record["default"]))
         text += f" = {default}, from {record['low']:g} to {record['high']:g}"
+    if kind == "states":
+        text += f", before the first call {record['initial']}"
     return text
 
 
+_TITLES = (
+    ("Inputs", "inputs"),
+    ("Outputs", "outputs"),
+    ("Kept between calls", "states"),
+    ("Knobs", "knobs"),
+    ("Decisions", "gates"),
+)
 _GATES = {"bool": "yes or no", "one": "one of {0}", "many": "several of {0}"}
 
 

@@ -18,19 +18,30 @@ if TYPE_CHECKING:
 
 
 def run_file(
-    artifact: str, inputs: str, output: str | None, knobs: Mapping[str, float | list[float]], trace: bool
+    artifact: str,
+    inputs: str,
+    output: str | None,
+    knobs: Mapping[str, float | list[float]],
+    trace: bool,
+    state: str | None = None,
+    save_state: str | None = None,
 ) -> list[dict[str, str]]:
     """Runs and describes each array: name, dtype, shape, and its range or how often each arm was taken.
 
-    With `output`, writes them as .npz, decisions as `trace.<gate>`. Raises UserError for what does not fit.
+    With `output`, writes them as .npz, decisions as `trace.<gate>`. States are those in the file `state`, else the
+    initial ones; `save_state` gets what they are after the call. Raises UserError for what does not fit.
     """
     session = open_artifact(artifact)
+    if state is not None:
+        session.state = read_arrays(state)
     result = session(**read_arrays(inputs), knobs=dict(knobs), trace=trace)
     arrays = {name: np.asarray(result[name]) for name in result}
     if trace:
         arrays |= {f"trace.{gate}": np.asarray(decision) for gate, decision in result.trace.items()}
     if output is not None:
         _write(output, arrays)
+    if save_state is not None:
+        _write(save_state, session.state)
     return [_describe(name, array) for name, array in arrays.items()]
 
 

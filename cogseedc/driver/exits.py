@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cogseedc.analysis.cuts import Trunk
 from cogseedc.diagnostics import Diagnostics
-from cogseedc.frontend.build.model import BuildError, Elaborated, ExitSite
+from cogseedc.frontend.build.model import BrokenUse, BuildError, Elaborated, ExitSite
 from cogseedc.ir import Constant, Graph, Input, Knob, Return, Value, Weight
 from cogseedc.ops import OPS
 from cogseedc.passes.insert_exit_points import place_exits
@@ -25,6 +25,8 @@ def _place(graph: Graph, site: ExitSite, found: Diagnostics) -> None:
             site.insert(value, number)
         except BuildError as error:
             found.add(error.diagnostic)
+        except BrokenUse:
+            pass  # what broke it has been reported
 
     trunk = Trunk(_sources(graph, site.scope), _sinks(graph, site.scope))
     place_exits(graph, OPS, trunk, site.count, build, found, site.span, site.fits)

@@ -7,7 +7,7 @@ The layout (`SCHEMA` counts its breaking changes):
     source     {files [{path, payload}], seed, set {name: text}, size {symbol: int}}; files[0] is the program
     weights    {payload, from: rng | file, rng}
     model      {payload, class?, opset?, ir_version?}
-    interface  {inputs, outputs, knobs, gates, exits}, see `interface`
+    interface  {inputs, outputs, states, knobs, gates, exits}, see `interface`
     requirements [{left, right}], sizes that must be equal; batch_coupled, whether samples depend on each other
     numerics   {bits, precisions, absolute, relative, margin, gates}; where a precision is reduced, the payload
                precisions.json says of which calls, and the scales
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cogseedc.ir import Gate, Graph, Input, Knob, Output, TensorType
+from cogseedc.ir import Gate, Graph, Input, Knob, Output, State, TensorType
 
 SCHEMA = 1
 
@@ -47,7 +47,7 @@ def tensor(type: TensorType) -> dict[str, Json]:
 
 
 def interface(graph: Graph, strategies: Iterable[tuple[str, str]] | None = None) -> dict[str, Json]:
-    """Inputs, outputs, knobs, gates and exits of a program, in order of declaration.
+    """Inputs, outputs, states, knobs, gates and exits of a program, in order of declaration.
 
     `strategies` are (gate name, strategy) pairs of a plan; gates that are not among them are not planned, so left out.
     """
@@ -55,8 +55,9 @@ def interface(graph: Graph, strategies: Iterable[tuple[str, str]] | None = None)
     nodes = [node for _, node in graph.nodes()]
     gates = [node for node in nodes if isinstance(node, Gate) and (strategies is None or node.name in chosen)]
     return {
-        "inputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Input)],
-        "outputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Output)],
+        "inputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Input) and n.state is None],
+        "outputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Output) and n.state is None],
+        "states": [_state(n, n.state) for n in nodes if isinstance(n, Input) and n.state is not None],
         "knobs": [_knob(n) for n in nodes if isinstance(n, Knob)],
         "gates": [_gate(n, chosen.get(n.name)) for n in gates],
         "exits": [{"name": n.exit, "gate": n.name} for n in gates if n.exit is not None],
@@ -67,6 +68,16 @@ def tolerance(precisions: Iterable[str]) -> tuple[float, float]:
     """The widest absolute and relative tolerance of those precisions."""
     pairs = [TOLERANCES["fp32"], *(TOLERANCES[p] for p in precisions)]
     return max(a for a, _ in pairs), max(r for _, r in pairs)
+
+
+def _state(node: Input, state: State) -> dict[str, Json]:
+    return {
+        "name": state.path,
+        **tensor(node.type),
+        "initial": state.initial,
+        "input": state.input,
+        "output": state.output,
+    }
 
 
 def _knob(knob: Knob) -> dict[str, Json]:

@@ -1,6 +1,6 @@
 """The reference: what a graph means, in numpy and float64, one sample at a time. Speed is no aim here."""
 
-from cogseedc.interp.arrays import bind_sizes, numpy_dtype
+from cogseedc.interp.arrays import bind_sizes, initial_states, numpy_dtype
 from cogseedc.interp.ranges import ranges_of
 from cogseedc.interp.run import Reference, Result, run
 from cogseedc.interp.schedule import Schedule, Step, gate_name, schedule
@@ -16,6 +16,7 @@ __all__ = [
     "bind_sizes",
     "forced",
     "gate_name",
+    "initial_states",
     "initial_weights",
     "kind_of",
     "load_weights",

@@ -68,16 +68,28 @@ def shape_of(type: TensorType, sizes: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def check_inputs(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The inputs as arrays, by name. Raises UserError (CS0843, CS0845) for a wrong name, rank or dtype."""
+    """The inputs as arrays, by name; a state that is not given is as before the first call.
+
+    Raises UserError (CS0843, CS0844, CS0845) for a wrong name, rank, size or dtype.
+    """
     declared = {node.name: node for _, node in graph.nodes() if isinstance(node, Input)}
-    missing = [name for name in declared if name not in inputs]
+    missing = [name for name, node in declared.items() if name not in inputs and node.state is None]
     unknown = sorted(name for name in inputs if name not in declared)
     if missing or unknown:
         raise _wrong("CS0843", f"missing inputs: {missing}; unknown inputs: {unknown}", f"give {list(declared)}")
-    arrays = {name: np.asarray(inputs[name]) for name in declared}
-    for name, node in declared.items():
-        _check_array(f"input {name!r}", arrays[name], node.type)
-    return arrays
+    arrays = {name: np.asarray(inputs[name]) for name in declared if name in inputs}
+    for name, array in arrays.items():
+        _check_array(f"input {name!r}", array, declared[name].type)
+    return {**initial_states(graph, bind_sizes(graph, arrays)), **arrays}
+
+
+def initial_states(graph: Graph, sizes: Mapping[str, int]) -> dict[str, Array]:
+    """What the states are before the first call, by the names of their inputs."""
+    return {
+        node.name: np.full(shape_of(node.type, {BATCH: 1, **sizes}), node.state.initial, NUMPY[node.type.dtype])
+        for _, node in graph.nodes()
+        if isinstance(node, Input) and node.state is not None
+    }
 
 
 def bind_sizes(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, int]:
@@ -85,7 +97,7 @@ def bind_sizes(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, int]:
     axes = [
         (node.name, axis.size, int(length))
         for _, node in graph.nodes()
-        if isinstance(node, Input)
+        if isinstance(node, Input) and node.name in inputs
         for axis, length in zip(node.type.axes, inputs[node.name].shape, strict=True)
     ]
     sizes: dict[str, int] = {}

@@ -126,5 +126,8 @@ class Reference:
 
 
 def _zeros(array: Array, type: TensorType) -> Array:
+    """One sample of zeros; what has no batch axis stays."""
+    if type.batch is None:
+        return array
     shape = tuple(1 if i == type.batch else length for i, length in enumerate(array.shape))
     return np.zeros(shape, array.dtype)

@@ -110,12 +110,32 @@ class Init:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """A value that is kept between calls: an input and an output of the program, of one type."""
+
+    path: str
+    """Call path of its declaration, unique in the program."""
+    initial: bool | int | float
+    """All its elements before the first call."""
+
+    @property
+    def input(self) -> str:
+        """Name of the input: no identifier of the language has a dot."""
+        return f"state.{self.path}"
+
+    @property
+    def output(self) -> str:
+        return f"next.{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
 class Input:
-    """An input of the exported seed."""
+    """An input of the exported seed, or what a state is before the call."""
 
     name: str
     type: TensorType
     origin: Origin = field(default=Origin(), compare=False)
+    state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +276,12 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output of the exported seed."""
+    """An output of the exported seed, or what a state is after the call."""
 
     name: str
     type: TensorType
     origin: Origin = field(default=Origin(), compare=False)
+    state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ are ints, elementwise operands are aligned as numpy does, values are numbered in
         category ir
         in  image: f32[N, C=1, H=28, W=28]         # an axis without label: its size; with one: `label=size`
         out logits: f32[N, K=10]
+        @path("h.0.k")
+        state s1: f32[N, 16] = full(0.0)            # kept between calls: an input and an output, set by `next`
         knob tau: f32[] = 0.9 in 0.0 .. 1.0         # `(0.9, 0.8)`: one default per element
         @path("a.conv2d.weight") @buffer            # a weight; `@buffer`: not trainable
         param p1: f32[16, 1, 3, 3] = kaiming(9)     # or normal(std) uniform(low, high) zeros() ones() full(v)
@@ -23,7 +25,7 @@ are ints, elementwise operands are aligned as numpy does, values are numbered in
         @under(not g1, g2 == 1) @under(g3[2])                         # a guard: terms are alternatives
         v8 = when g1 { v1 } else { when g4 { v2 } else { v3 } }      # one ordered select join
         v9 = route g2 { 0 => v1  1 => v2  else => v3 }
-        logits = v9                                                   # outputs come last, then `loss name = v`
+        logits = v9                                   # outputs come last, then `next s1 = v`, then `loss name = v`
     }
 
 * `_` is an absent operand or attribute; `(_,)` is an empty tuple. `over Once` is a gate over no axes, `Unnamed`
@@ -68,6 +70,7 @@ from cogseedc.ir.nodes import (
     Origin,
     Output,
     Return,
+    State,
     Value,
     Weight,
     output_types,
@@ -80,7 +83,7 @@ LONGEST_CHAIN = 8
 _NUMBERED = re.compile(r"[a-z]\d+")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _LEAVES = (Input, Knob, Weight, Constant)
-_LETTERS: dict[type[Node], str] = {Weight: "p", Knob: "k", Constant: "c", Gate: "g", Exit: "e"}
+_LETTERS: dict[type[Node], str] = {Input: "s", Weight: "p", Knob: "k", Constant: "c", Gate: "g", Exit: "e"}
 
 
 def print_graph(graph: Graph, name: str = "Program", ops: Ops | None = None) -> str:
@@ -99,7 +102,8 @@ def print_graph(graph: Graph, name: str = "Program", ops: Ops | None = None) -> 
             lines += spell.statement(id, node)
     for id, node in graph.nodes():
         if isinstance(node, Output):
-            lines.append(f"{node.name} = {spell.operand(id, 0)}")
+            target = node.name if node.state is None else f"next {spell.kept(node.state)}"
+            lines.append(f"{target} = {spell.operand(id, 0)}")
     losses = [(id, node) for id, node in graph.nodes() if isinstance(node, Loss)]
     for place, (id, node) in enumerate(losses, 1):
         if not _IDENTIFIER.fullmatch(node.name):  # the loss of a callee: a path
@@ -126,7 +130,9 @@ class _Spelling:
         leaves = [id for id, node in self.graph.nodes() if isinstance(node, _LEAVES)]
         for id in leaves + [id for id in self.wiring.order if not isinstance(self.graph[id], _LEAVES)]:
             node = self.graph[id]
-            if isinstance(node, Input) or (isinstance(node, Knob) and _IDENTIFIER.fullmatch(node.name)):
+            given = isinstance(node, Input) and node.state is None
+            if given or (isinstance(node, Knob) and _IDENTIFIER.fullmatch(node.name)):
+                assert isinstance(node, (Input, Knob))
                 self.names[Value(id)] = node.name
                 continue
             for port in range(max(len(output_types(node)), isinstance(node, Exit))):
@@ -135,6 +141,10 @@ class _Spelling:
                 while f"{letter}{counts[letter]}" in taken:
                     counts[letter] += 1
                 self.names[Value(id, port)] = f"{letter}{counts[letter]}"
+
+    def kept(self, state: State) -> str:
+        """The name of a state."""
+        return next(self.names[Value(id)] for id, n in self.graph.nodes() if isinstance(n, Input) and n.state == state)
 
     def operand(self, id: NodeId, port: int) -> str:
         value = self.wiring.operand(id, port)
@@ -148,9 +158,11 @@ class _Spelling:
 
     def declaration(self, id: NodeId, node: Node) -> Iterator[str]:
         match node:
-            case Input(name=name, type=type):
+            case Input(name=name, type=type, state=None):
                 yield f"in  {name}: {_type(type)}"
-            case Output(name=name, type=type):
+            case Input(type=type, state=State(path=path, initial=initial)):
+                yield f"@path({_attr(path)}) state {self.names[Value(id)]}: {_type(type)} = full({_attr(initial)})"
+            case Output(name=name, type=type, state=None):
                 yield f"out {name}: {_type(type)}"
             case Knob(name=name, type=type, low=low, high=high):
                 default = _attr(node.default[0] if len(node.default) == 1 else node.default)

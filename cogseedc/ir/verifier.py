@@ -261,6 +261,20 @@ def _exits(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
         seen.add((node.scope, node.order))
 
 
+def _states(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
+    """What a state is after a call is what it is before the next one: its input and its output pair up."""
+    inputs = {n.name: n for _, n in graph.nodes() if isinstance(n, Input) and n.state is not None}
+    outputs = {n.name: n for _, n in graph.nodes() if isinstance(n, Output) and n.state is not None}
+    for id, node in graph.nodes():
+        if not isinstance(node, (Input, Output)) or node.state is None:
+            continue
+        before, after = inputs.get(node.state.input), outputs.get(node.state.output)
+        if before is None or after is None or before.state != after.state:
+            yield id, f"the state {node.state.path!r} is not both an input and an output"
+        elif before.type.dtype is not after.type.dtype or before.type.shape != after.type.shape:
+            yield id, f"the state is {before.type} before a call, {after.type} after it"
+
+
 RULES: dict[str, Rule] = {
     "fed": _fed,
     "types": _types,
@@ -268,6 +282,7 @@ RULES: dict[str, Rule] = {
     "merges": _merges,
     "names": _names,
     "exits": _exits,
+    "states": _states,
 }
 
 

@@ -9,7 +9,7 @@ import os
 
 from cogseedc.diagnostics.model import Diagnostic, UserError
 from cogseedc.runtime.artifact import Artifact, Json, damaged, read, record, text
-from cogseedc.runtime.interface import GatePort, Interface, KnobPort, Port, read_interface
+from cogseedc.runtime.interface import GatePort, Interface, KnobPort, Port, StatePort, read_interface
 from cogseedc.runtime.session import Backend, Raw, Result, Session
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Raw",
     "Result",
     "Session",
+    "StatePort",
     "open",
     "read",
 ]
@@ -69,7 +70,7 @@ def _onnx(
         raise damaged("the target has no providers")
     providers = [CPU] if device == "cpu" else [str(provider) for provider in listed]
     backend = OnnxBackend(artifact.payload(_model(artifact)), providers, threads)
-    lacking = {port.name for port in interface.outputs} ^ {*backend.outputs}
+    lacking = {port.name for port in interface.given} ^ {*backend.outputs}
     if lacking:
         raise damaged(f"the interface and the model do not have the same outputs: {', '.join(sorted(lacking))}")
     return backend
@@ -91,6 +92,7 @@ def _torch(
         device or text(target, "device"),
         path,
         [knob.name for knob in interface.knobs],
+        interface.states,
     )
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cogseedc.diagnostics.model import Diagnostic, UserError
-from cogseedc.ir import Dtype
-from cogseedc.runtime.interface import KnobPort, Port, evaluate
+from cogseedc.ir import BATCH, Dtype
+from cogseedc.runtime.interface import KnobPort, Port, StatePort, evaluate
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -50,6 +50,38 @@ def check_knobs(knobs: Collection[KnobPort], given: Mapping[str, object]) -> dic
     """The given knobs as arrays. Raises UserError CS0846: unknown, not a number, of a wrong shape, out of range."""
     _check_names("knob", [k.name for k in knobs], given, "CS0846")
     return {k.name: _knob(k, given[k.name]) for k in knobs if k.name in given}
+
+
+def check_states(
+    states: Collection[StatePort], given: Mapping[str, object] | None, symbols: Mapping[str, int]
+) -> dict[str, Array]:
+    """What the states are before a call, by the names of the model's inputs; initial where nothing is `given`.
+
+    Raises UserError CS0860: unknown or missing, of another type, or for a batch of another size than the inputs'.
+    """
+    sizes = {BATCH: 1, **symbols}
+    if not given:
+        shapes = [(s, s.port.shape(sizes)) for s in states]
+        return {s.before.name: np.full(shape, s.initial, NUMPY[s.port.dtype]) for s, shape in shapes}
+    check_state_names(states, given)
+    found: dict[str, Array] = {}
+    for state in states:
+        array, wanted = np.asarray(given[state.name]), state.port.shape(sizes)
+        if array.shape != wanted:
+            message = f"the state `{state.name}` is kept with the shape {array.shape}, but these inputs need {wanted}"
+            raise _error("CS0860", message, "begin anew with session.reset(), or keep a session for each batch size")
+        found[state.before.name] = np.asarray(array, order="C")
+    return found
+
+
+def check_state_names(states: Collection[StatePort], given: Mapping[str, object]) -> None:
+    """Raises UserError CS0860 unless exactly these states are given, as arrays of their element type and rank."""
+    _check_names("state", [s.name for s in states], given, "CS0860")
+    for state in states:
+        array = np.asarray(given.get(state.name))
+        if array.dtype.name != NUMPY[state.port.dtype] or array.ndim != state.port.rank:
+            what = f"{array.dtype.name} of rank {array.ndim}" if state.name in given else "missing"
+            raise _error("CS0860", f"the state `{state.name}` is {what}, but {state.port} is wanted", "give all states")
 
 
 def check_requirements(requirements: Collection[tuple[str, str]], symbols: Mapping[str, int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cogseedc.ir import BATCH, Dtype
 from cogseedc.runtime.artifact import Artifact, Json, damaged, integer, record, records, text
@@ -52,6 +52,22 @@ class KnobPort:
 
 
 @dataclass(frozen=True, slots=True)
+class StatePort:
+    """A value that is kept between calls: an input and an output of the model. `initial` fills it before the first."""
+
+    port: Port
+    initial: bool | int | float
+    before: Port
+    """The input of the model."""
+    after: Port
+    """Its output."""
+
+    @property
+    def name(self) -> str:
+        return self.port.name
+
+
+@dataclass(frozen=True, slots=True)
 class GatePort:
     """A decision, the key of the trace. `exit` is the exit that it decides."""
 
@@ -73,6 +89,7 @@ class Interface:
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    states: tuple[StatePort, ...]
     knobs: tuple[KnobPort, ...]
     gates: tuple[GatePort, ...]
     exits: tuple[tuple[str, str], ...]
@@ -81,6 +98,16 @@ class Interface:
     """Sizes that must be equal, as texts without fractions."""
     coupled: bool = False
     """Whether an output or a decision depends on other samples of the batch."""
+
+    @property
+    def taken(self) -> tuple[Port, ...]:
+        """Inputs of the model but for knobs: the states before the call are among them."""
+        return (*self.inputs, *(state.before for state in self.states))
+
+    @property
+    def given(self) -> tuple[Port, ...]:
+        """Outputs of the model: the states after the call are among them."""
+        return (*self.outputs, *(state.after for state in self.states))
 
 
 def read_interface(artifact: Artifact) -> Interface:
@@ -91,9 +118,11 @@ def read_interface(artifact: Artifact) -> Interface:
 def interface_of(described: Mapping[str, Json], manifest: Mapping[str, Json]) -> Interface:
     """An interface as a manifest describes it; `manifest` has what lies beside it. Raises UserError CS0831."""
     needed: Mapping[str, Json] = {"requirements": [], **manifest}
+    kept: Mapping[str, Json] = {"states": [], **described}
     return Interface(
         tuple(_port(r) for r in records(described, "inputs")),
         tuple(_port(r) for r in records(described, "outputs")),
+        tuple(_state(r) for r in records(kept, "states")),
         tuple(_knob(r) for r in records(described, "knobs")),
         tuple(_gate(r) for r in records(described, "gates")),
         tuple((text(r, "name"), text(r, "gate")) for r in records(described, "exits")),
@@ -156,6 +185,14 @@ def _port(value: Mapping[str, Json]) -> Port:
     return Port(
         text(value, "name"), dtype, tuple(_optional(a, "name") for a in axes), tuple(text(a, "size") for a in axes)
     )
+
+
+def _state(value: Mapping[str, Json]) -> StatePort:
+    port, initial = _port(value), value.get("initial")
+    if not isinstance(initial, bool | int | float):
+        raise damaged("a state has no initial value")
+    before, after = replace(port, name=text(value, "input")), replace(port, name=text(value, "output"))
+    return StatePort(port, initial, before, after)
 
 
 def _knob(value: Mapping[str, Json]) -> KnobPort:

@@ -1,17 +1,25 @@
-"""One interface to every artifact: checks what goes in, runs it, names what comes out. Holds no state of a run."""
+"""One interface to every artifact: checks what goes in, runs it, names what comes out, keeps what is kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from cogseedc.diagnostics.model import Diagnostic, UserError
 from cogseedc.ir import BATCH
-from cogseedc.runtime.checks import NUMPY, check_inputs, check_knobs, check_requirements
-from cogseedc.runtime.interface import GatePort, Interface, KnobPort, Port
+from cogseedc.runtime.checks import (
+    NUMPY,
+    check_inputs,
+    check_knobs,
+    check_requirements,
+    check_state_names,
+    check_states,
+)
+from cogseedc.runtime.interface import GatePort, Interface, KnobPort, Port, StatePort
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -43,6 +51,8 @@ class Result(Mapping[str, "Array"]):
     """Per exit, where it was taken."""
     rows: Mapping[str, int]
     """Per row space of the plan, how many rows it ran."""
+    state: Mapping[str, Array] = field(default_factory=dict)
+    """Per state of the program, what it is after the call."""
 
     def __getitem__(self, name: str) -> Array:
         return self.outputs[name]
@@ -55,10 +65,17 @@ class Result(Mapping[str, "Array"]):
 
 
 class Session:
-    """An opened artifact. `session(image=x, knobs={"tau": 0.8}, trace=True)["logits"]`; threads may share it."""
+    """An opened artifact. `session(image=x, knobs={"tau": 0.8}, trace=True)["logits"]`; threads may share it.
+
+    A program with states is given them by the session, which begins with the initial ones for the batch of its first
+    call. It is then one stream: calls, from whatever thread, run one after another.
+    """
 
     def __init__(self, interface: Interface, target: str, batch_one: bool, backend: Backend) -> None:
         self._interface, self._target, self._batch_one, self.backend = interface, target, batch_one, backend
+        self._taken, self._given = interface.taken, interface.given
+        self._state: Mapping[str, Array] = {}
+        self._stream = Lock()
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -81,6 +98,30 @@ class Session:
         return tuple(name for name, _ in self._interface.exits)
 
     @property
+    def states(self) -> tuple[StatePort, ...]:
+        return self._interface.states
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """What is kept, by state: empty before the first call and after `reset`. May be set, and saved with `savez`.
+
+        Setting raises UserError CS0860 for what are not the program's states.
+        """
+        with self._stream:
+            return {name: array.copy() for name, array in self._state.items()}
+
+    @state.setter
+    def state(self, given: Mapping[str, object]) -> None:
+        if given:
+            check_state_names(self.states, given)
+        with self._stream:
+            self._state = {name: np.array(array) for name, array in given.items()}
+
+    def reset(self) -> None:
+        """Forgets what is kept: the next call begins with the initial states, for a batch of any size."""
+        self.state = {}
+
+    @property
     def target(self) -> str:
         """Name of the target that it was compiled for."""
         return self._target
@@ -93,7 +134,7 @@ class Session:
     def __call__(
         self, /, *, knobs: Mapping[str, object] | None = None, trace: bool = False, **inputs: object
     ) -> Result:
-        """Runs a batch. Raises UserError CS0843 .. CS0846, CS0837; see `checks`."""
+        """Runs a batch. Raises UserError CS0843 .. CS0846, CS0860, CS0837; see `checks`."""
         return self.run(inputs, knobs or {}, trace)
 
     def run(
@@ -102,11 +143,28 @@ class Session:
         knobs: Mapping[str, object],
         trace: bool = False,
         further: Mapping[str, Array] | None = None,
+        state: Mapping[str, object] | None = None,
     ) -> Result:
         """The same for inputs whose names are no keywords.
 
-        `further` goes to the backend unchecked, whole for each sample.
+        `further` goes to the backend unchecked, whole for each sample. With `state` (empty: the initial ones) it is a
+        function: what the session keeps is neither read nor changed, and threads do not wait for each other.
         """
+        if state is not None or not self.states:
+            return self._run(inputs, knobs, trace, further or {}, state or {})
+        with self._stream:
+            result = self._run(inputs, knobs, trace, further or {}, self._state)
+            self._state = result.state
+        return result
+
+    def _run(
+        self,
+        inputs: Mapping[str, object],
+        knobs: Mapping[str, object],
+        trace: bool,
+        further: Mapping[str, Array],
+        state: Mapping[str, object],
+    ) -> Result:
         arrays, symbols = check_inputs(self.inputs, inputs)
         values = check_knobs(self.knobs, knobs)
         rows = symbols.get(BATCH)
@@ -115,36 +173,40 @@ class Session:
             message = f"the program mixes the samples of a batch, and {self._target} takes one at a time, not {rows}"
             raise UserError(Diagnostic("CS0844", message, help="give one sample, or build for a target of any batch"))
 
-        def call(part: Mapping[str, Array]) -> Raw:
-            return self.backend.run({**part, **(further or {})}, values, trace)
+        arrays |= check_states(self.states, state, symbols)
 
-        if rows == 0 and (self._batch_one or all(p.batch is not None for p in self.outputs)):
+        def call(part: Mapping[str, Array]) -> Raw:
+            return self.backend.run({**part, **further}, values, trace)
+
+        if rows == 0 and (self._batch_one or all(p.batch is not None for p in self._given)):
             raw = self._nothing(arrays, symbols, trace, call)
         elif self._batch_one and rows is not None and rows != 1:
             raw = self._one_by_one(arrays, rows, call)
         else:
             raw = call(arrays)
         exits = {name: raw.trace[gate] == 1 for name, gate in self._interface.exits if gate in raw.trace}
-        return Result({p.name: raw.outputs[p.name] for p in self.outputs}, raw.trace, exits, raw.rows)
+        outputs = {p.name: raw.outputs[p.name] for p in self.outputs}
+        after = {s.name: raw.outputs[s.after.name] for s in self.states}
+        return Result(outputs, raw.trace, exits, raw.rows, after)
 
     def _nothing(
         self, arrays: Mapping[str, Array], symbols: Mapping[str, int], trace: bool, call: Callable[..., Raw]
     ) -> Raw:
         """What an empty batch gives: no run, but for outputs that have no batch, which a sample of zeros gives."""
-        outputs = {p.name: np.zeros(p.shape(symbols), NUMPY[p.dtype]) for p in self.outputs if p.batch is not None}
+        outputs = {p.name: np.zeros(p.shape(symbols), NUMPY[p.dtype]) for p in self._given if p.batch is not None}
         decisions = {g.name: _unreached(g, symbols) for g in self.gates} if trace else {}
-        whole = [p.name for p in self.outputs if p.batch is None]
+        whole = [p.name for p in self._given if p.batch is None]
         if whole:
-            axes = {p.name: p.batch for p in self.inputs}
+            axes = {p.name: p.batch for p in self._taken}
             found = call({n: a if axes[n] is None else _zero_sample(a, axes[n]) for n, a in arrays.items()})
             outputs |= {name: found.outputs[name] for name in whole}
             decisions |= {g.name: found.trace[g.name] for g in self.gates if trace and g.port.batch is None}
         return Raw(outputs, decisions)
 
     def _one_by_one(self, arrays: Mapping[str, Array], rows: int, call: Callable[[Mapping[str, Array]], Raw]) -> Raw:
-        axes = {p.name: p.batch for p in self.inputs}
+        axes = {p.name: p.batch for p in self._taken}
         parts = [call({n: _sample(a, axes[n], i) for n, a in arrays.items()}) for i in range(rows)]
-        outputs = {p.name: _together([part.outputs[p.name] for part in parts], p.batch) for p in self.outputs}
+        outputs = {p.name: _together([part.outputs[p.name] for part in parts], p.batch) for p in self._given}
         batch = {g.name: g.port.batch for g in self.gates}
         trace = {name: _together([part.trace[name] for part in parts], batch.get(name)) for name in parts[0].trace}
         return Raw(outputs, trace, {name: sum(part.rows[name] for part in parts) for name in parts[0].rows})

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
 from cogseedc.diagnostics.model import Diagnostic, UserError
+from cogseedc.runtime.interface import StatePort
 from cogseedc.runtime.session import Raw
 
 if TYPE_CHECKING:
@@ -47,11 +48,13 @@ class TorchBackend:
         device: str = "cpu",
         label: str = "model.py",
         knobs: Sequence[str] = (),
+        states: Sequence[StatePort] = (),
     ) -> None:
         if device != "cpu" and not torch.cuda.is_available():
             help = 'open the artifact with device="cpu"'
             raise UserError(Diagnostic("CS0836", f"torch has no device {device!r} here", help=help))
         self._inputs, self._outputs, self._device = tuple(inputs), tuple(outputs), device
+        self._states = tuple(states)
         self.module = module_of(source, name, label)
         self._keywords = dict(zip(knobs, _keywords(self.module), strict=False))
         _load(self.module, weights)
@@ -60,13 +63,16 @@ class TorchBackend:
     def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Array], trace: bool) -> Raw:
         """One run; see `Backend`. Raises UserError CS0837."""
         operands = [self._tensor(inputs[name]) for name in self._inputs]
-        settings = {self._keywords[name]: self._tensor(value) for name, value in knobs.items()}
+        settings: dict[str, Any] = {self._keywords[name]: self._tensor(value) for name, value in knobs.items()}
+        if self._states:
+            settings["state"] = {s.name: self._tensor(inputs[s.before.name]) for s in self._states}
         try:
             with torch.inference_mode():
                 found = self.module(*operands, **settings, **({"trace": True} if trace else {}))
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise UserError(Diagnostic("CS0837", f"torch stopped: {error}")) from None
         outputs = {name: _array(value) for name, value in zip(self._outputs, found, strict=False)}
+        outputs |= {s.after.name: _array(found.state[s.name]) for s in self._states}
         if not trace:
             return Raw(outputs)
         rows = {name: int(count) for name, count in getattr(found, "rows", {}).items()}
@@ -99,7 +105,7 @@ def module_of(source: bytes, name: str, label: str = "model.py") -> torch.nn.Mod
 def _keywords(module: torch.nn.Module) -> list[str]:
     """What `forward` calls the knobs, in declared order."""
     parameters = signature(module.forward).parameters.values()
-    return [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY and p.name != "trace"]
+    return [p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY and p.name not in ("state", "trace")]
 
 
 def _load(module: torch.nn.Module, weights: bytes) -> None:

@@ -61,14 +61,14 @@ def choose_sizes(
 
 
 def random_inputs(graph: Graph, batch: int, sizes: Mapping[str, int], rng: int, scale: float = 1.0) -> dict[str, Array]:
-    """A batch of random inputs: normal with standard deviation `scale`, integers within what they index.
+    """A batch of random inputs, but no states: normal with standard deviation `scale`, integers within what they index.
 
     A smaller batch is the beginning of a larger one, so that the reference need not evaluate its samples again.
     """
     bound = {**sizes, BATCH: max(batch, _ROWS)}
     result: dict[str, Array] = {}
     for id, node in graph.nodes():
-        if isinstance(node, Input):
+        if isinstance(node, Input) and node.state is None:
             shape = tuple(s.evaluate(bound) for s in node.type.shape)
             rows = tuple(slice(batch if i == node.type.batch else None) for i in range(len(shape)))
             result[node.name] = _random(node, shape, rng, scale, _limit(graph, id, bound))[rows]

@@ -146,13 +146,17 @@ def _call(
     knobs: Mapping[str, Any],
     further: Mapping[str, Array] | None = None,
 ) -> Run:
-    """One run. A model for any batch is given an empty one too, which a session would answer without a run."""
+    """One run, with the states among the inputs and outputs. A model for any batch is given an empty one too, which a
+    session would answer without a run."""
     empty = any(p.batch is not None and not inputs[p.name].shape[p.batch] for p in session.inputs)
     if empty and not session.batch_one:
         raw = session.backend.run({**inputs, **(further or {})}, {n: np.asarray(v) for n, v in knobs.items()}, True)
         return Run(raw.outputs, raw.trace, raw.rows)
-    result = session.run(inputs, knobs, True, further)
-    return Run(result.outputs, result.trace, result.rows)
+    own = {port.name: inputs[port.name] for port in session.inputs}
+    before = {state.name: inputs[state.before.name] for state in session.states}
+    result = session.run(own, knobs, True, further, before)
+    after = {state.after.name: result.state[state.name] for state in session.states}
+    return Run({**result.outputs, **after}, result.trace, result.rows)
 
 
 def _with_backend(session: Session, backend: Backend) -> Session:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics import UserError
-from cogseedc.interp import Reference, forced, kind_of
+from cogseedc.interp import Reference, bind_sizes, forced, initial_states, kind_of
 from cogseedc.ir import BATCH, GateKind, Graph, Input, Size
 from cogseedc.lazy import lazy
 from cogseedc.verify.census import Census, RowSpace, predict_rows
@@ -30,6 +30,8 @@ else:
 
 BATCHES = (0, 1, 2, 7, 16)
 NEAR = 1e-3
+CALLS = 3
+"""Calls of each run of a program with states: each gets the states that the artifact gave in the one before."""
 FORCED_BATCH = 7
 MANY_SCENARIOS = 96
 """Past so many forced runs the batch of each is two."""
@@ -95,6 +97,7 @@ class _Verification:
         self.reference = self.meaning if rounded is None else Reference(rounded, weights, rounding=True)
         self.plan = self.meaning.plan
         self.groups = groups(self.plan)
+        self.states = tuple(n.state for _, n in graph.nodes() if isinstance(n, Input) and n.state is not None)
         self._alone = self.plan.batch_coupled and not runner.rotates  # it takes single samples, which are the batch
         self.mismatches: list[Mismatch] = []
         self.dropped = self.natural_runs = self.forced_runs = 0
@@ -111,7 +114,8 @@ class _Verification:
             self._force(sizes[0])
         self._scaled(sizes[0])
         for i, given in enumerate(inputs):
-            self._compare(Scenario(f"given inputs {i}"), dict(given))
+            states = initial_states(self.graph, bind_sizes(self.graph, given))
+            self._compare(Scenario(f"given inputs {i}"), {**states, **given})
         return Report(
             subject=self.subject,
             natural=self.natural_runs,
@@ -137,24 +141,33 @@ class _Verification:
             batches = [1]
         for batch in batches:
             name = ", ".join(f"{name}={size}" for name, size in {BATCH: batch, **choice}.items())
-            self._compare(Scenario(name), random_inputs(self.graph, batch, choice, self.settings.rng))
+            self._stream(Scenario(name), batch, choice)
 
     def _scaled(self, choice: Mapping[str, int]) -> None:
         """A run with large inputs: they saturate what saturates."""
-        inputs = random_inputs(self.graph, 1 if self._alone else FORCED_BATCH, choice, self.settings.rng, SCALE)
-        self._compare(Scenario(f"inputs times {SCALE:g}"), inputs, usual=False)
+        self._stream(Scenario(f"inputs times {SCALE:g}"), 1 if self._alone else FORCED_BATCH, choice, SCALE)
 
     def _force(self, sizes: Mapping[str, int]) -> None:
         wanted = scenarios(self.plan, self.runner.rotates)
         batch = 1 if self._alone else FORCED_BATCH if len(wanted) <= MANY_SCENARIOS else 2
-        inputs = random_inputs(self.graph, batch, sizes, self.settings.rng)
         for scenario in wanted:
             known = {name: force for name, force in scenario.forces if name in self.census.traced}
             if known:
-                self._compare(Scenario(scenario.name, tuple(known.items())), inputs)
+                self._stream(Scenario(scenario.name, tuple(known.items())), batch, sizes)
 
-    def _compare(self, scenario: Scenario, inputs: Mapping[str, Array], usual: bool = True) -> None:
-        """Runs the artifact, replays its decisions in the reference, and notes every difference.
+    def _stream(self, scenario: Scenario, batch: int, sizes: Mapping[str, int], scale: float = 1.0) -> None:
+        """One call with random inputs; of a program with states several, each with what the one before kept."""
+        kept = initial_states(self.graph, {BATCH: batch, **sizes})
+        for call in range(CALLS if self.states else 1):
+            inputs = random_inputs(self.graph, batch, sizes, self.settings.rng + call, scale)
+            name = f"{scenario.name}, call {call + 1}" if call else scenario.name
+            run = self._compare(Scenario(name, scenario.forces), {**inputs, **kept}, usual=scale == 1)
+            if run is None or any(state.output not in run.outputs for state in self.states):
+                return
+            kept = {state.input: run.outputs[state.output] for state in self.states}
+
+    def _compare(self, scenario: Scenario, inputs: Mapping[str, Array], usual: bool = True) -> Run | None:
+        """Runs the artifact, replays its decisions in the reference, and notes every difference. What the run gave.
 
         Inputs that are not `usual` leave the range of calibrated scales; what that costs is no distance to report. They
         make all values larger, and so all roundings.
@@ -164,13 +177,13 @@ class _Verification:
         self.natural_runs, self.forced_runs = self.natural_runs + (not forces), self.forced_runs + bool(forces)
         run = self._run(scenario.name, inputs, forces)
         if run is None:
-            return
+            return None
         decisions = self._decisions(run.trace, forces)
         try:
             result = self.reference.run(inputs, self.settings.knobs, decisions)
         except UserError as error:
             self._note(Mismatch("decision", scenario.name, "trace", str(error)))
-            return
+            return None
         for mismatch in compare_run(self.plan, scenario.name, run.trace, result, forces, slack * self.settings.near):
             self._note(mismatch)
         self._values(scenario.name, run, result.outputs, result.output_margins, slack)
@@ -178,6 +191,7 @@ class _Verification:
             self._distance(run, self.meaning.run(inputs, self.settings.knobs, decisions).outputs)
         self.census.add(self.plan, run.trace, forces, not forces, result.demanded)
         self._rows(scenario.name, run, inputs, forces)
+        return run
 
     def _run(self, name: str, inputs: Mapping[str, Array], forces: Mapping[str, Force]) -> Run | None:
         """A run of the artifact. Whatever it raises is a finding, not our fault."""

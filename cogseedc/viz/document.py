@@ -24,6 +24,7 @@ from cogseedc.ir import (
     Origin,
     Output,
     Size,
+    State,
     Weight,
     output_types,
 )
@@ -200,6 +201,10 @@ def _attributes(node: Node) -> Iterator[tuple[str, str]]:
             yield from (("path", path), ("init", init.kind.value), ("trainable", "yes" if node.trainable else "no"))
         case Knob(low=low, high=high, default=default):
             yield from (("default", ", ".join(f"{v:g}" for v in default)), ("range", f"{low:g} .. {high:g}"))
+        case Input(state=State(path=path, initial=initial)):
+            yield from (("state", path), ("before the first call", str(initial)))
+        case Output(state=State(path=path)):
+            yield "state", path
         case Merge(arms=arms, mode=mode):
             yield from (("mode", mode.value), ("arms", ", ".join(map(str, arms))))
         case _:

@@ -781,3 +781,84 @@ def gates_as_values(i: Any, k: Any, w: Weights) -> dict[str, Any]:
         "y": pick(h, x, x * rows(some, x)),
         "late": pick(h, g, ~g),
     }
+
+
+# States: `state.<path>` is what it was before the call, `next.<path>` what it is after it.
+
+
+@meaning
+def states_plain(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, was = i["x"], {name: i[f"state.{name}"] for name in ("total", "count", "on", "calls", "still")}
+    return {
+        "y": was["total"] * np.where(was["on"], 2.0, 1.0)[:, None] + was["still"][:, [0]],
+        "n": was["count"] + was["calls"],
+        "next.total": was["total"] + x,
+        "next.count": was["count"] + 1,
+        "next.on": x[:, 0] > 0,
+        "next.calls": was["calls"] + 1,
+        "next.still": was["still"],
+    }
+
+
+@meaning
+def states_arms(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, after = i["x"], dict[str, Any]()
+
+    def kept(path: str, x: Array, here: Array) -> Array:
+        last, count = i[f"state.{path}.last"], i[f"state.{path}.count"]
+        after[f"next.{path}.last"] = pick(here, x, last)
+        after[f"next.{path}.count"] = np.where(here, count + 1, count)
+        return np.asarray(x + last * count[:, None])
+
+    always = np.ones(len(x), bool)
+    keep, arm, chosen = x.mean(1) > 0, x.argmax(1), top(w.linear("pick.linear", x), 2)
+    a = kept("then.Twice.a.f.Kept", x, keep)
+    big = x.max(1) > 1
+    then = pick(big, kept("then.Twice.then.f.Kept", a, keep & big), a)
+    other = kept("else.Kept", x, ~keep) * 2
+    b = pick(arm == 0, kept("0.Kept", x, arm == 0), pick(arm == 1, x, kept("else.Kept_2", -x, arm > 1)))
+    none = ~chosen[:, :3].any(1)
+    parts = (kept("0.Kept_2", x, chosen[:, 0]), x, x * 3)
+    summed = sum(pick(chosen[:, e], part, 0) for e, part in enumerate(parts))
+    c = pick(none, kept("else.Kept_3", -x, none & always), summed)
+    return {"a": pick(keep, then, other), "b": b, "c": c, **after}
+
+
+@meaning
+def states_exits(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, after = i["x"], dict[str, Any]()
+
+    def inner(path: str, x: Array, here: Array) -> Array:
+        a, b = i[f"state.{path}.a"], i[f"state.{path}.b"]
+        half = x[:, 1] > 0.5
+        after[f"next.{path}.a"], after[f"next.{path}.b"] = pick(here, x, a), pick(here & ~half, x * 2, b)
+        return pick(half, x + a, x + b)
+
+    first = x[:, 0] > 0.8
+    h = inner("h.Inner", x, ~first)
+    then = h[:, 2] > 0
+    arm = then & (h[:, 3] > 0)
+    g = pick(then, inner("g.then.Inner", h * 0.5, ~first & then & ~arm), h)
+    block = x[:, 3] < -0.8
+    last = inner("exits.block.Inner", g, ~first & ~arm)
+    left = first | arm | block
+    was, late = i["state.early"], i["state.late"]
+    return {
+        "y": pick(first, x, pick(arm, h, pick(block, last, w.linear("linear", g)))),
+        "next.early": x[:, 0],
+        "next.late": np.where(left, late, was + late),
+        **after,
+    }
+
+
+@meaning
+def states_loops(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    h, live, n, after = i["x"], np.ones(len(i["x"]), bool), 0, dict[str, Any]()
+    for turn in range(2):
+        path = f"h.{turn}"
+        was, count = i[f"state.{path}.k"], i[f"state.{path}.n.then.Count.k"]
+        after[f"next.{path}.k"] = was * 0.5 + h
+        after[f"next.{path}.n.then.Count.k"] = np.where(live, count + 1, count)
+        h, n = pick(live, h + was, h), n + np.where(live, count, 0)
+        live = live & (i["x"][:, turn] > 0)
+    return {"y": h, "n": n, **after}

@@ -11,15 +11,16 @@ Exits = tuple[tuple[str, tuple[tuple[str, Slot], ...]], ...]
 
 
 def exits(graph: Graph, order: Sequence[NodeId]) -> Exits:
-    """Each exit's path with what it gives for each output of its seed, at all rows."""
+    """Each exit's path with what it gives for each output of its seed, at all rows; what it holds is no output."""
     wiring = graph.wiring()
+    holding = _holding(graph, order)
     names = _names(graph, order)
     found: dict[str, dict[str, Slot]] = {}
     for id in order:
         node = graph[id]
         if isinstance(node, Gate) and node.exit is not None:
             found.setdefault(node.exit, {})
-        if not isinstance(node, Merge):
+        if not isinstance(node, Merge) or id in holding:
             continue
         operands = wiring.operands(id)
         count = len(node.arms)
@@ -33,6 +34,18 @@ def exits(graph: Graph, order: Sequence[NodeId]) -> Exits:
     return tuple((name, tuple(values.items())) for name, values in found.items())
 
 
+def _holding(graph: Graph, order: Sequence[NodeId]) -> set[NodeId]:
+    """The merges that only states after the call read."""
+    outs = graph.wiring().outs
+    found: set[NodeId] = set()
+    for id in reversed(order):
+        node = graph[id]
+        last = isinstance(node, Output) and node.state is not None
+        if last or (isinstance(node, Merge) and outs[id] and all(edge.dst in found for edge in outs[id])):
+            found.add(id)
+    return found
+
+
 def _names(graph: Graph, order: Sequence[NodeId]) -> dict[NodeId, str]:
     """For each merge: the output that it ends in, else the name that is written there."""
     wiring = graph.wiring()
@@ -40,7 +53,7 @@ def _names(graph: Graph, order: Sequence[NodeId]) -> dict[NodeId, str]:
     for id in reversed(order):
         node = graph[id]
         values: tuple[Value | None, ...] = ()
-        if isinstance(node, Output):
+        if isinstance(node, Output) and node.state is None:
             name, values = node.name, wiring.operands(id)
         elif isinstance(node, Merge):
             written = node.origin.path.rsplit(".", 1)[-1]

@@ -16,11 +16,14 @@ from cogseedc.backends.pytorch.flow import (
     Method,
     exit_class,
     exit_fields,
+    keeps,
     plan_methods,
     result_fields,
+    state_symbols,
+    states,
     train_methods,
 )
-from cogseedc.backends.pytorch.literal import DTYPES, items, listed, typed
+from cogseedc.backends.pytorch.literal import DTYPES, items, listed, literal, typed
 from cogseedc.backends.pytorch.program import Program, Shared
 from cogseedc.backends.support import sources
 from cogseedc.diagnostics import InternalError
@@ -57,14 +60,16 @@ def emit(plan: Plan, training: Plan, name: str, names: Names | None = None) -> s
     evaluated, trained = Program(plan, shared), Program(training, shared)
     title = class_name(name)
     weights = weights_of(plan, training)
+    fields = [f"    {field}: torch.Tensor" for field in result_fields(evaluated)]
+    fields += ["    state: dict[str, torch.Tensor]"] * keeps(evaluated)
     text = _render(
         imports=_imports(methods, shared),
-        outputs="\n".join(f"    {field}: torch.Tensor" for field in result_fields(evaluated)) or "    pass",
+        outputs="\n".join(fields) or "    pass",
         definitions=_definitions(trained, shared),
         name=title,
         summary="A dynamic network.",
         weights="\n".join(f"        {line}" for line in _initial(weights, named, shared)) or "        pass",
-        forward="\n".join(f"    {line}" for line in _forward(evaluated)),
+        forward="\n".join(f"    {line}".rstrip() for line in _forward(evaluated)),
         methods="\n\n".join("\n".join(f"    {line}" for line in m.lines) for m in methods),
     )
     check(text)
@@ -169,22 +174,42 @@ def _constant(constant: Constant) -> str:
 def _forward(program: Program) -> list[str]:
     """`forward` in declared order; a knob that is not given has its default."""
     plan, graph = program.plan, program.graph
-    main = Main(program, ("trace",))
-    inputs = main.arguments[: len(plan.inputs)]
-    knobs = main.arguments[len(plan.inputs) :]
-    given = [f"{name}=None" for name in knobs]
+    main = Main(program, ())
+    inputs, knobs = main.inputs, main.knobs
+    given = [f"{name}=None" for name in (*main.state, *knobs)]
     start = spread_out("def forward(", ["self", *inputs, "*", *given, "trace=False"], "):")
     device = f"{inputs[0]}.device" if inputs else "None"
     lines: list[str] = []
+    if main.state:
+        sizes = [main.size(symbol) for symbol in state_symbols(program)]
+        lines.append("if state is None:")
+        made = spread_out("state = self.initial_state(", [*sizes, f"device={device}"], ")")
+        lines += [f"    {line}" for line in made]
     for id, name in zip(plan.knobs, knobs, strict=True):
         node = graph[id]
         assert isinstance(node, Knob)
         lines.append(_knob(node, name, device))
-    passed = ", ".join([*inputs, *knobs, "trace"])
+    passed = [*main.arguments, "trace"]
     lines.append("if self.training:")
-    lines += [f"    {line}" for line in spread_out("return self._train(", passed.split(", "), ")")]
-    lines += spread_out("return self._plan(", passed.split(", "), ")")
-    return [*start, *(f"    {line}" for line in lines)]
+    lines += [f"    {line}" for line in spread_out("return self._train(", passed, ")")]
+    lines += spread_out("return self._plan(", passed, ")")
+    return [*(_initial_state(program) if main.state else ()), *start, *(f"    {line}" for line in lines)]
+
+
+def _initial_state(program: Program) -> list[str]:
+    """The method that makes the states of a first call."""
+    body = program.body()
+    symbols = {symbol: body.scope.free(symbol.lower()) for symbol in state_symbols(program)}
+    entries: list[str] = []
+    for node in states(program):
+        assert node.state is not None
+        shape = items([size.spell(lambda s: symbols[s], "//") for size in node.type.shape])
+        value, dtype = typed(node.state.initial, node.type.dtype), DTYPES[node.type.dtype]
+        entries.append(f"{literal(node.state.path)}: torch.full({shape}, {value}, dtype={dtype}, device=device)")
+    start = spread_out("def initial_state(", ["self", *symbols.values(), "device=None"], "):")
+    document = '"""What `state` is before the first call; later ones are given the state that the one before gave."""'
+    lines = [document, "return {", *(f"    {entry}," for entry in entries), "}"]
+    return [*start, *(f"    {line}" for line in lines), ""]
 
 
 def _knob(node: Knob, name: str, device: str) -> str:

@@ -29,17 +29,30 @@ class Main(Body):
     """The method that has the inputs and knobs; makes sizes and the device where they are first asked for."""
 
     def __init__(self, program: Program, taken: Sequence[str]) -> None:
-        super().__init__(program.wanted, taken)
+        super().__init__(program.wanted, (*taken, "trace", "result", "state"))
         self._program = program
         self._inputs: list[tuple[str, Input]] = []
-        self.arguments: list[str] = []
+        self.inputs: list[str] = []
+        self.state: list[str] = []
+        """The argument that holds all states, if there are any."""
+        self.knobs: list[str] = []
         for id in (*program.plan.inputs, *program.plan.knobs):
             node = program.graph[id]
             assert isinstance(node, Input | Knob)
             name = self.define(_wanted(program, id))
-            self.arguments.append(name)
-            if isinstance(node, Input):
-                self._inputs.append((name, node))
+            if isinstance(node, Knob):
+                self.knobs.append(name)
+                continue
+            self._inputs.append((name, node))
+            if node.state is None:
+                self.inputs.append(name)
+            else:
+                self.state = ["state"]
+                self.say(f"{name} = state[{literal(node.state.path)}]", node.origin)
+
+    @property
+    def arguments(self) -> list[str]:
+        return [*self.inputs, *self.state, *self.knobs]
 
     def missing(self, key: Key) -> None:
         text = self._made(key)
@@ -52,7 +65,7 @@ class Main(Body):
             case Nothing():
                 return f"torch.empty(0, dtype=torch.int64, device={self.read(Device())})"
             case Symbol(name=name):
-                return self._size(name)
+                return self.size(name)
             case Slot(node=node):
                 constant = self._program.graph[node]
                 if isinstance(constant, Constant) and len(set(constant.values)) == 1:
@@ -60,7 +73,8 @@ class Main(Body):
                     return self._program.filled(self, constant.type, ROOT, value)
         raise InternalError(f"{key} is read before it is computed")
 
-    def _size(self, symbol: str) -> str:
+    def size(self, symbol: str) -> str:
+        """An expression for the size of an axis, from the input that has it."""
         for name, node in self._inputs:
             for axis, size in enumerate(node.type.shape):
                 if size == Size.symbol(symbol):
@@ -102,7 +116,7 @@ def entries(program: Program, space: SpaceId) -> list[Key]:
 def plan_methods(program: Program, taken: Sequence[str]) -> list[Method]:
     """`_plan`, then its blocks and its trace."""
     blocks = [block_method(program, block) for block in program.plan.blocks]
-    main = Main(program, (*taken, "trace", "result"))
+    main = Main(program, taken)
     arguments = tuple(main.arguments)
     if _one_sample(program):
         main.say(f"if {main.read(Symbol(BATCH))} != 1:")
@@ -110,12 +124,11 @@ def plan_methods(program: Program, taken: Sequence[str]) -> list[Method]:
     for block, method in zip(program.plan.blocks, blocks, strict=True):
         _call(program, main, block, method)
     tracing = trace_method(program, "_plan_trace")
-    results = [(field_name(_output(program, id).name), program.value(main, slot)) for id, slot in program.plan.outputs]
+    results = _results(program, main)
     spaces = [space for space in program.plan.spaces if space.id != ROOT]
     counts = [f"{literal(space.name)}: {_count(program, main, space)}" for space in spaces]
     traced = [main.read(k) for k in tracing.parameters]
-    for line in spread_out("result = Result(", [f"{name}={value}" for name, value in results], ")"):
-        main.say(line)
+    main.lines += spread_out("result = Result(", results, ")")
     main.say("if trace:")
     main.lines += _indented(spread_out("result.trace = self._plan_trace(", traced, ")"))
     main.lines += _indented(spread_out("result.rows = {", counts, "}"))
@@ -128,7 +141,7 @@ def plan_methods(program: Program, taken: Sequence[str]) -> list[Method]:
 
 def train_methods(program: Program, taken: Sequence[str]) -> list[Method]:
     """`_train`, which computes everything for all rows, and its trace."""
-    main = Main(program, (*taken, "trace", "result"))
+    main = Main(program, taken)
     arguments = tuple(main.arguments)
     losses: list[str] = []
     for block in program.plan.blocks:
@@ -141,10 +154,9 @@ def train_methods(program: Program, taken: Sequence[str]) -> list[Method]:
                 emit_step(program, main, step, ROOT)
     tracing = trace_method(program, "_train_trace")
     traced = [main.read(k) for k in tracing.parameters]
-    results = [(field_name(_output(program, id).name), program.value(main, slot)) for id, slot in program.plan.outputs]
+    results = _results(program, main)
     exits = [_exit(program, main, i) for i in range(len(program.plan.exits))]
-    for line in spread_out("result = Result(", [f"{name}={value}" for name, value in results], ")"):
-        main.say(line)
+    main.lines += spread_out("result = Result(", results, ")")
     main.lines += spread_out("result.exits = {", exits, "}")
     main.lines += spread_out("result.losses = {", losses, "}")
     main.say("if trace:")
@@ -170,13 +182,49 @@ def exit_fields(program: Program) -> list[tuple[str, ...]]:
 
 
 def result_fields(program: Program) -> tuple[str, ...]:
-    return tuple(field_name(_output(program, id).name) for id, _ in program.plan.outputs)
+    """Fields of the result, but for the states."""
+    nodes = (_output(program, id) for id, _ in program.plan.outputs)
+    return tuple(field_name(node.name) for node in nodes if node.state is None)
+
+
+def states(program: Program) -> list[Input]:
+    """The states, as inputs."""
+    nodes = (program.graph[id] for id in program.plan.inputs)
+    return [node for node in nodes if isinstance(node, Input) and node.state is not None]
+
+
+def state_symbols(program: Program) -> list[str]:
+    """The symbols in the sizes of states, the batch's first."""
+    found = {symbol for node in states(program) for size in node.type.shape for symbol in size.symbols()}
+    return sorted(found, key=lambda symbol: (symbol != BATCH, symbol))
+
+
+def keeps(program: Program) -> bool:
+    """Whether it has states."""
+    return any(_output(program, id).state is not None for id, _ in program.plan.outputs)
+
+
+def _results(program: Program, main: Main) -> list[str]:
+    """What the result is made of; the states after the call are put together in a variable before."""
+    values: list[str] = []
+    states: list[str] = []
+    for id, slot in program.plan.outputs:
+        node, value = _output(program, id), program.value(main, slot)
+        if node.state is None:
+            values.append(f"{field_name(node.name)}={value}")
+        else:
+            states.append(f"{literal(node.state.path)}: {value}")
+    if not states:
+        return values
+    main.lines += spread_out("state = {", states, "}")
+    return [*values, "state=state"]
 
 
 def exit_class(fields: tuple[str, ...], program: Program) -> str:
     """Name of the tuple that has these fields."""
     kinds = list(dict.fromkeys(exit_fields(program)))
-    return "Outputs" if fields == result_fields(program) else f"ExitOutputs{kinds.index(fields) + 1}"
+    same = fields == result_fields(program) and not keeps(program)
+    return "Outputs" if same else f"ExitOutputs{kinds.index(fields) + 1}"
 
 
 def _exit(program: Program, main: Main, index: int) -> str:

@@ -33,6 +33,7 @@ from cogseedc.ir import (
     NodeId,
     OpSpec,
     Origin,
+    Output,
     Size,
     TensorType,
     Value,
@@ -72,6 +73,7 @@ class Program:
             if self.type(choice.decision).batch is None
         )
         """Decisions without batch axis that COMPACT spaces ask."""
+        self._label_states()
 
     def space(self, id: SpaceId) -> Space:
         return self.plan.spaces[id]
@@ -124,12 +126,21 @@ class Program:
         if slot in self.wanted:
             return
         node = self.graph[slot.node]
-        if isinstance(node, (Input, Knob)):
+        if isinstance(node, Input) and node.state is not None:
+            self.wanted[slot] = variable(node.state.path, "kept")
+        elif isinstance(node, (Input, Knob)):
             self.wanted[slot] = node.name
         elif isinstance(node, Gate):
             self.wanted[slot] = variable(node.name, "gate")
         else:
             self.wanted[slot] = variable(node.origin.path, node.op if isinstance(node, Call) else "x")
+
+    def _label_states(self) -> None:
+        """What a call makes of a state is called so, wherever it is computed."""
+        for id, slot in self.plan.outputs:
+            node = self.graph[id]
+            if isinstance(node, Output) and node.state is not None and isinstance(self.graph[slot.node], (Call, Merge)):
+                self.wanted.setdefault(slot, f"next_{variable(node.state.path, 'kept')}")
 
     def define(self, body: Body, slot: Slot) -> str:
         self.want(slot)

@@ -187,4 +187,12 @@ TABLE: tuple[Code, ...] = (
         'verify_artifact("build/net", Settings(force=False))',
         'verify_artifact("build/net")',
     ),
+    Code(
+        "CS0860",
+        "a state does not fit",
+        "A session keeps the states of one stream, for one batch size. All states of the program are given together, "
+        "with their types; `session.reset()` begins anew.",
+        "session(x=x[:3]); session(x=x[:4])",
+        "session(x=x[:3]); session.reset(); session(x=x[:4])",
+    ),
 )

@@ -220,8 +220,9 @@ export seed Net {
     ),
     Code(
         "CS0416",
-        "`next` does not fit its loop",
-        "`next` sets each carry at most once in a turn, directly in the loop's body.",
+        "`next` fits no carry and no state",
+        "`next` sets each carry at most once in a turn, directly in the loop's body, and a state in the block that "
+        "declares it.",
         """\
 export seed Net {
     in  x: f32[N, D=4]
@@ -347,6 +348,71 @@ export seed Net {
         "a = relu(x)\ny = relu(a)",
     ),
     Code(
+        "CS0440",
+        "a state starts as no constant",
+        "Before the first call every element of a state has one value: `zeros()`, `ones()` or `full(v)`.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    state k: f32[N, D] = normal(1.0)
+    next k = x
+    y = x + k
+}
+""",
+        "state k: f32[N, D] = zeros()",
+    ),
+    Code(
+        "CS0441",
+        "a state stands where it cannot be kept",
+        "A state stands directly in a seed or in the body of a `for`, not in an arm, in the block of an exit, inside "
+        "`repeat` or `scan`, or beside `exits`. A seed that is called in an arm may keep one: it holds where the arm "
+        "is not taken.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = when mean[over=D](x) > 0 { state k: f32[N, D] = zeros()  yield x + k } else { x }
+}
+""",
+        "state k: f32[N, D] = zeros()\ny = when mean[over=D](x) > 0 { x + k } else { x }",
+    ),
+    Code(
+        "CS0442",
+        "a state lacks an axis of a decision that holds it",
+        "Where an arm is not taken, or an exit was, a state keeps its value: index by index, so it needs their axes.",
+        """\
+seed Count {
+    in  x: f32[N, D]
+    out y: f32[N, D]
+    state k: f32[] = zeros()
+    next k = k + 1
+    y = x + k
+}
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = when mean[over=D](x) > 0 { Count(x) } else { x }
+}
+""",
+        "state k: f32[N] = zeros()",
+    ),
+    Code(
+        "CS0443",
+        "`next` gives a state another type",
+        "A state has one type in all calls.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    state k: f32[N] = zeros()
+    next k = x
+    y = x + k
+}
+""",
+        "next k = mean[over=D](x)",
+    ),
+    Code(
         "CS0450",
         "a part of a gate is not compiled yet",
         "The language has it; this version of the compiler does not lower it.",
@@ -364,7 +430,7 @@ export seed Net {
     Code(
         "CS0451",
         "a construct is not compiled yet",
-        "`repeat`, `scan` and `state` are part of the language; this version of the compiler does not lower them.",
+        "`repeat` and `scan` are part of the language; this version of the compiler does not lower them.",
         """\
 export seed Net {
     in  x: f32[N, D=4]

@@ -241,7 +241,7 @@ _OF_SIZES = frozenset(
     f"CS0{number}"
     for number in (
         *(205, 206, 209, 230, 234, 235, 239, 240, 242, 247, 304, 310, 314, 315, 316, 317, 318, 322, 323, 355),
-        *(408, 411, 605),
+        *(408, 411, 443, 605),
     )
 )
 """What may be wrong with a seed only for the sizes that it is checked alone with."""

@@ -19,6 +19,7 @@ from cogseedc.frontend.build.model import (
     Frame,
     GateRef,
     Item,
+    Kept,
     Requirement,
     Tensor,
     Top,
@@ -86,6 +87,12 @@ class Builder:
     """Gates of integers of unknown range, by the integer and the number of classes."""
     coupled: set[NodeId] = field(default_factory=set)
     """Nodes whose values may depend on other samples of the batch."""
+    states: list[Kept] = field(default_factory=list)
+    """All states, in order of declaration."""
+    stepping: list[ast.Repeat | ast.Scan] = field(default_factory=list)
+    """The run-time loops whose bodies are being elaborated, outermost first; no state may be declared there."""
+    placing: Span | None = None
+    """The `exits` whose block is being elaborated for a value that the compiler chose."""
     expansion: Expansion = field(default_factory=Expansion)
     built: set[int] = field(default_factory=set)
     """Ids of the seed declarations that were instantiated."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cogseedc.frontend import ast
+from cogseedc.frontend.build import states
 from cogseedc.frontend.build.arguments import module_scope
 from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.model import (
@@ -22,8 +23,8 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
-from cogseedc.frontend.build.ports import Binding, count_of, dtype_of, size_of
-from cogseedc.frontend.build.seeds import geometry_of, level_of, out_axes, run_body, seed_origin
+from cogseedc.frontend.build.ports import Binding, count_of, dtype_of, geometry_of, size_of
+from cogseedc.frontend.build.seeds import level_of, out_axes, run_body, seed_origin
 from cogseedc.frontend.build.statics import integer, number
 from cogseedc.ir import (
     BATCH,
@@ -59,6 +60,7 @@ def export(b: Builder, ref: SeedRef, statics: dict[str, Item], top: Origin) -> t
     results = run_body(b, frame, declaration, Binding())
     for name, item in zip(outs, results, strict=False):
         _program_output(b, frame, name, item)
+    states.outputs(b, frame)
     b.stack.pop()
     return instance, tuple(_budgets(b, frame, declaration))
 

@@ -39,6 +39,7 @@ from cogseedc.ir import (
     RuleError,
     Site,
     Size,
+    State,
     TensorType,
     Value,
     Weight,
@@ -233,6 +234,25 @@ def _param(reader: _Reader, statement: ast.ParamDeclaration) -> None:
         node = Weight(path, type_, _init(statement.value), "buffer" not in marks, Origin(path, span=statement.span))
         id = reader.graph.add(node)
     reader.values[statement.name.text] = Value(id)
+
+
+def _state(reader: _Reader, statement: ast.StateDeclaration) -> None:
+    name, value, type_ = statement.name.text, statement.value, _type(statement.type)
+    path = _text(_marks(statement.marks), "path") or name
+    arguments = value.arguments if isinstance(value, ast.Apply) else ()
+    if len(arguments) != 1 or not isinstance(arguments[0], ast.Positional):
+        raise mistake("CS0440", "a state of IR text starts as `full(value)`", value.span)
+    state = State(path, _attr(arguments[0].value))
+    node = Input(state.input, type_, Origin(path, span=statement.span), state)
+    reader.values[name] = Value(reader.graph.add(node))
+
+
+def _next(reader: _Reader, statement: ast.Next) -> None:
+    before = reader.graph[reader.operand(ast.Reference(statement.names[0].text, statement.names[0].span)).node]
+    if not isinstance(before, Input) or before.state is None:
+        raise mistake("CS0425", "`next` sets a state", statement.span)
+    node = Output(before.state.output, before.type, Origin(before.state.path, span=statement.span), before.state)
+    reader.graph.add(node, (reader.operand(statement.value),))
 
 
 def _init(expr: ast.Expr) -> Init:
@@ -469,6 +489,8 @@ READERS: dict[type, Callable[[_Reader, Any], None]] = {
     ast.Port: _port,
     ast.KnobDeclaration: _knob,
     ast.ParamDeclaration: _param,
+    ast.StateDeclaration: _state,
+    ast.Next: _next,
     ast.Bind: _bind,
     ast.GateDeclaration: _gate,
     ast.ExitDeclaration: _exit,

@@ -19,6 +19,7 @@ from cogseedc.ir import (
     OpSpec,
     Origin,
     Size,
+    State,
     TensorType,
     Value,
 )
@@ -182,6 +183,8 @@ class Scope:
     axes: dict[str, Size] = field(default_factory=dict)
     regions: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Node-id range [first, last) that computes a bound name; for `cost`."""
+    states: dict[str, Kept] = field(default_factory=dict)
+    """The states that this block declares, which its `next` may set."""
 
     def find(self, name: str) -> Item | None:
         scope: Scope | None = self
@@ -264,6 +267,22 @@ class Instance:
     """The level that its declaration says."""
     arms: int = 0
     """How many arms stand around its call. Its exits do not ask them: they return from this seed alone."""
+    caller: Instance | None = None
+
+
+@dataclass(eq=False)
+class Kept:
+    """A state while its program is elaborated."""
+
+    state: State
+    before: Tensor
+    """What it is before the call; after it too, where `next` was not reached."""
+    after: Tensor
+    """What it is after the call, as far as the elaborated part of the program says."""
+    span: Span
+    set_at: Span | None = None
+    exits: dict[Instance, int] = field(default_factory=dict)
+    """For each seed instance around `next`: how many of its exits stand before it."""
 
 
 @dataclass(frozen=True)
@@ -284,6 +303,8 @@ class Frame:
     """Turns of the `for`s around, inside the seed."""
     carries: dict[str, Item] | None = None
     """Set inside a loop body: what `next` has set so far."""
+    leaving: bool = False
+    """Whether it is in the block of an exit."""
 
 
 @dataclass(frozen=True)

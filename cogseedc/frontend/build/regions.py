@@ -7,15 +7,18 @@ from dataclasses import replace
 
 from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
+from cogseedc.frontend.build import states
 from cogseedc.frontend.build.align import aligned
 from cogseedc.frontend.build.core import Builder, described, join
 from cogseedc.frontend.build.decisions import bounded, condition, taken
 from cogseedc.frontend.build.model import (
     ArmOf,
     BrokenUse,
+    BuildError,
     Frame,
     GateRef,
     Item,
+    Kept,
     Scope,
     Tensor,
     Top,
@@ -76,7 +79,25 @@ def _arm(
 ) -> tuple[Item, ...]:
     scope = Scope(frame.scope, dict(names))
     around = (*frame.arms, ArmOf(gate, arm, taken(b, frame, gate, arm, span)))
-    return block(b, replace(inner(frame, name, scope), arms=around), body)
+    before = len(b.states)
+    values = block(b, replace(inner(frame, name, scope), arms=around), body)
+    for kept in states.changed(b, before):
+        _hold(b, frame, gate, (arm,), kept, (kept.after, kept.before), body.span)
+    return values
+
+
+def _hold(
+    b: Builder, frame: Frame, gate: GateRef, arms: tuple[int, ...], kept: Kept, values: Sequence[Tensor], span: Span
+) -> None:
+    """A state that a seed called in an arm sets keeps its value where the arm is not taken."""
+    try:
+        columns = [(value,) for value in values]
+        gates, spans = (gate,) * len(arms), (span,) * len(values)
+        after = _joined(b, frame, MergeMode.SELECT, gates, arms, columns, spans, None, span)
+    except BuildError as error:
+        raise states.lacking(kept, error) if error.diagnostic.code == "CS0414" else error from None
+    assert isinstance(after, Tensor)
+    kept.after = after
 
 
 def _unwrap(items: tuple[Item, ...]) -> Item:
@@ -102,19 +123,24 @@ def route(b: Builder, frame: Frame, expr: ast.Route) -> Item:
     mode = _mode(gate, expr, otherwise)
     gate = _covered(b, frame, gate, expr, cases, otherwise)
     arms = [_arm(b, frame, gate, i, str(i), body, expr.selector.span, **names) for i, body, names in cases]
-    rest = (
-        block(
-            b, replace(inner(frame, "else"), arms=_else_arms(b, frame, gate, [i for i, _, _ in cases], expr)), otherwise
-        )
-        if otherwise
-        else None
-    )
+    rest = _else(b, frame, gate, [i for i, _, _ in cases], expr, otherwise) if otherwise else None
     values = (*arms, rest) if rest is not None else tuple(arms)
     spans = (*(body.span for _, body, _ in cases), *([otherwise.span] if otherwise else []))
     weights = gate.top.weights if mode is MergeMode.WEIGHTED_SUM and gate.top else None
     return _joined(
         b, frame, mode, (gate,) * len(cases), tuple(i for i, _, _ in cases), values, spans, weights, expr.span
     )
+
+
+def _else(
+    b: Builder, frame: Frame, gate: GateRef, cases: Sequence[int], expr: ast.Route, body: ast.Block
+) -> tuple[Item, ...]:
+    before = len(b.states)
+    values = block(b, replace(inner(frame, "else"), arms=_else_arms(b, frame, gate, cases, expr)), body)
+    for kept in states.changed(b, before):
+        if cases:
+            _hold(b, frame, gate, tuple(cases), kept, (*[kept.before] * len(cases), kept.after), body.span)
+    return values
 
 
 def _else_arms(b: Builder, frame: Frame, gate: GateRef, cases: Sequence[int], expr: ast.Route) -> tuple[ArmOf, ...]:

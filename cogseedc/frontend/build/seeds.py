@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
+from cogseedc.frontend.build import states
 from cogseedc.frontend.build.arguments import module_scope, static_arguments
 from cogseedc.frontend.build.calls import Given
 from cogseedc.frontend.build.core import Builder, join
@@ -25,7 +26,7 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
-from cogseedc.frontend.build.ports import Binding, bind_input, bind_output, declared_axes, size_of
+from cogseedc.frontend.build.ports import Binding, bind_input, bind_output, declared_axes, geometry_of, size_of
 from cogseedc.frontend.build.statics import integer, number
 from cogseedc.ir import (
     Dtype,
@@ -72,7 +73,8 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     origin = seed_origin(b, frame.origin, declaration, weights)
     outs = tuple(m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out")
     declared = level_of(declaration)
-    instance = Instance(declaration, calls, outs, origin.level, declared=declared, arms=len(frame.arms))
+    arms = len(frame.arms)
+    instance = Instance(declaration, calls, outs, origin.level, declared=declared, arms=arms, caller=frame.instance)
     body = Frame(scope, instance, weights, calls, frame.counts, origin, frame.arms)
     b.stack.append((declaration, tuple(statics.values())))
     b.built.add(id(declaration))
@@ -134,13 +136,6 @@ def level_of(declaration: ast.SeedDeclaration) -> int | None:
     for member in declaration.members:
         if isinstance(member, ast.Meta) and member.kind == "level" and member.values[0].text in LEVELS:
             return LEVELS.index(member.values[0].text)
-    return None
-
-
-def geometry_of(declaration: ast.SeedDeclaration) -> str | None:
-    for member in declaration.members:
-        if isinstance(member, ast.Meta) and member.kind == "geometry" and len(member.values) == 1:
-            return member.values[0].text
     return None
 
 
@@ -231,6 +226,7 @@ def out_axes(b: Builder, frame: Frame, declaration: ast.SeedDeclaration) -> None
 def run_body(b: Builder, body: Frame, declaration: ast.SeedDeclaration, binding: Binding) -> tuple[Item, ...]:
     """Knobs, statements, then the outputs, joined with those of the exits."""
     check_meta(b, declaration)
+    states_before = len(b.states)
     for member in declaration.members:
         if isinstance(member, ast.KnobDeclaration):
             _knob(b, body, member)
@@ -249,7 +245,7 @@ def run_body(b: Builder, body: Frame, declaration: ast.SeedDeclaration, binding:
             )
         )
         return (BROKEN,)
-    return _returned(b, body, results)
+    return _returned(b, body, results, states_before)
 
 
 def _output(b: Builder, body: Frame, port: ast.Port, binding: Binding) -> Item:
@@ -271,7 +267,8 @@ def _output(b: Builder, body: Frame, port: ast.Port, binding: Binding) -> Item:
         return BROKEN
 
 
-def _returned(b: Builder, body: Frame, results: list[Item]) -> tuple[Item, ...]:
+def _returned(b: Builder, body: Frame, results: list[Item], states_before: int) -> tuple[Item, ...]:
+    """The results as callers see them: behind the exits; so are the states declared since there were that many."""
     instance = body.instance
     if not instance.exits and not instance.exit_scopes:
         return tuple(results)
@@ -284,8 +281,12 @@ def _returned(b: Builder, body: Frame, results: list[Item]) -> tuple[Item, ...]:
         return tuple(BROKEN for _ in results)
     for id in instance.exits:
         _exit_types(b, id, flat, instance)
-    node = Return(instance.path, tuple(t.type for t in flat), instance.outputs, body.origin)
-    id = b.add(node, [t.value for t in flat], replace(body, arms=()))
+    states.placed_exits(b, instance, states_before)
+    held = states.returned(b, instance, states_before)
+    names = (*instance.outputs, *(f"next_{i}" for i in range(len(held))))
+    node = Return(instance.path, tuple(t.type for t in (*flat, *held)), names, body.origin)
+    id = b.add(node, [t.value for t in (*flat, *held)], replace(body, arms=()))
+    states.left(b, instance, states_before, [Value(id, len(flat) + i) for i in range(len(held))])
     return tuple(replace(t, value=Value(id, port)) for port, t in enumerate(flat))
 
 

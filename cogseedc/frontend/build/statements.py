@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
-from cogseedc.frontend.build import decisions
+from cogseedc.frontend.build import decisions, states
 from cogseedc.frontend.build.core import Builder, described, fan_in, join
 from cogseedc.frontend.build.model import (
     BROKEN,
@@ -186,7 +186,7 @@ def initial(b: Builder, frame: Frame, expr: ast.Expr, type_: TensorType) -> Init
 
 @recovering(lambda s: (s.name,))
 def state(b: Builder, frame: Frame, statement: ast.StateDeclaration) -> None:
-    raise mistake("CS0451", "`state` is not compiled yet", statement.span)
+    states.declare(b, frame, statement)
 
 
 @recovering(lambda s: (s.name,))
@@ -203,22 +203,25 @@ def gate(b: Builder, frame: Frame, statement: ast.GateDeclaration) -> None:
 def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
     if all(frame.scope.names.get(name.text) is BROKEN for name in statement.names):
         raise BrokenUse
-    if frame.carries is None:
+    if frame.carries is None and not frame.scope.states:
         raise mistake(
             "CS0416",
-            "`next` stands outside a loop",
+            "`next` stands outside a loop, and this block has no state",
             statement.span,
-            help="it sets a carry of `for`, `repeat` or `scan`, directly in its body",
+            help="it sets a carry of `for`, `repeat` or `scan` directly in its body, and a state where it is declared",
         )
     prefix = statement.names[0].text
     loop = frame.weights.rsplit(".", 2)
     name = "" if len(loop) >= 2 and loop[-2] == prefix else prefix
     value = b.evaluate(replace(inner(frame, name), scope=frame.scope), statement.value)
     for target, item in _spread(statement.names, value, statement.span):
-        if target.text not in frame.scope.names:
+        if target.text in frame.scope.states:
+            states.set_next(b, frame, frame.scope.states[target.text], item, target.span)
+            continue
+        if frame.carries is None or target.text not in frame.scope.names:
             raise mistake(
                 "CS0416",
-                f"`{target.text}` is no carry of this loop",
+                f"`{target.text}` is no carry and no state of this block",
                 target.span,
                 help=suggestion(target.text, frame.scope.names) or f"declare it: `with {target.text} = ...`",
             )
@@ -259,9 +262,11 @@ def make_exit(
     """Builds the block and the condition of an exit; its node."""
     instance = frame.instance
     scope = Scope(frame.scope)
+    placing = b.placing
     if isinstance(statement, ast.ExitsDeclaration):
         assert at is not None
         scope.names[statement.at.text] = at
+        b.placing = statement.span
     root = _instance_prefix(frame)
     body = replace(
         frame,
@@ -269,9 +274,11 @@ def make_exit(
         weights=join(join(root[0], "exits"), name),
         calls=join(join(root[1], "exits"), name),
         carries=None,
+        leaving=True,
     )
     for inside in statement.body:
         b.run(body, inside)
+    b.placing = placing
     values = [_exit_value(b, body, out, statement) for out in instance.outputs]
     condition = b.boolean(body, b.evaluate(body, statement.condition), statement.condition.span)
     condition = decisions.without_ones(b, body, condition, statement.condition.span)
@@ -369,14 +376,14 @@ def exits(b: Builder, frame: Frame, statement: ast.ExitsDeclaration) -> None:
             dict(b.gates),
             dict(b.taken),
         )
-        quiet, b.diagnostics = b.diagnostics, type(b.diagnostics)(b.diagnostics.limit)
+        loud, b.diagnostics = b.diagnostics, type(b.diagnostics)(b.diagnostics.limit)
         try:
             insert(value, 0)
             return not b.diagnostics.failed
         except (BuildError, BrokenUse):
-            return False
+            return any(d.code == "CS0441" for d in b.diagnostics)  # wrong at every value: `insert` says so
         finally:
-            b.diagnostics = quiet
+            b.diagnostics = loud
             b.graph.remove([NodeId(i) for i in range(start, b.graph.next_id)])
             b.weights, b.call_names, b.gates, b.taken = kept[1], kept[3], kept[5], kept[6]
             here.counts.clear()
