@@ -45,6 +45,7 @@ from cogseedc.ops.rules import (
     Flows,
     Types,
     axis_positions,
+    flag,
     number,
     quotient,
     require,
@@ -105,7 +106,11 @@ def _resize_rule(site: Site) -> Resolution:
         site.fail(
             "CS0349", f"resize: bilinear over {len(over)} axes", "give one or two axes with `over=`", static="mode"
         )
-    attrs = Attrs.of(size=tuple(size_attr(s) for s in sizes), over=over, mode=mode)
+    corners = flag(site, "align_corners")
+    if corners and mode != "bilinear":
+        help = "corners are aligned in bilinear resizing only"
+        site.fail("CS0349", "resize: `align_corners` without bilinear", help, static="align_corners")
+    attrs = Attrs.of(size=tuple(size_attr(s) for s in sizes), over=over, mode=mode, align_corners=corners)
     return Resolution(attrs, (replaced(x, over, sizes),))
 
 
@@ -138,7 +143,10 @@ def _resize_reference(c: ReferenceCall) -> Array:
         if c.attrs.text("mode") == "nearest":
             x = np.take(x, np.arange(near) * length // near, axis=axis)
             continue
-        place = np.clip((np.arange(near) + 0.5) * length / near - 0.5, 0, length - 1)
+        if c.attrs.flag("align_corners"):
+            place = np.arange(near) * (length - 1) / max(near - 1, 1)
+        else:
+            place = np.clip((np.arange(near) + 0.5) * length / near - 0.5, 0, length - 1)
         low = np.floor(place).astype(np.int64)
         part = (place - low).reshape(-1, *(1,) * (x.ndim - axis - 1))
         x = np.take(x, low, axis=axis) * (1 - part) + np.take(x, np.minimum(low + 1, length - 1), axis=axis) * part
@@ -153,7 +161,7 @@ def _resize_torch(c: TorchCall) -> str:
     mode = "nearest" if not linear else "bilinear" if len(over) == 2 else "linear"
     end = moved(kind, over)
     x, lead = torch_permute(str(c.args[0]), end), kind.rank - len(over)
-    options = f'size={size}, mode="{mode}"' + (", align_corners=False" if linear else "")
+    options = f'size={size}, mode="{mode}"' + (f", align_corners={c.attrs.flag('align_corners')}" if linear else "")
     if lead == 2:
         return torch_permute(f"F.interpolate({x}, {options})", inverse(end))
     if lead < 2:
@@ -177,7 +185,7 @@ def _resize_onnx(c: OnnxCall) -> str:
     inner = [kind.axes[i].size for i in over]
     x = onnx_reshape(c, x, [Size.of(-1), 1, *[1] * (2 - len(over)), *inner], 0)
     mode = {"mode": "linear"} if linear else {"mode": "nearest", "nearest_mode": "floor"}
-    coordinates = "half_pixel" if linear else "asymmetric"
+    coordinates = "asymmetric" if not linear else "align_corners" if c.attrs.flag("align_corners") else "half_pixel"
     if factors is not None:
         scales = c.constant(np.array([*[1] * (4 - len(over)), *factors], dtype=np.float32))
         y = c.node("Resize", [x, "", scales], coordinate_transformation_mode=coordinates, **mode)
@@ -265,13 +273,14 @@ OPS: tuple[OpSpec, ...] = (
     OpSpec(
         name="resize",
         summary="resizes axes (all after the second) to a size or by a scale: index i reads i * input / output, "
-        "rounded down, or (bilinear) between the two nearest centres",
+        "rounded down, or (bilinear) between the two nearest centres; `align_corners` puts those of the corners together",
         operands=_X,
         parameters=(
             Parameter("size", Kind.SIZES, None),
             Parameter("scale", Kind.FLOAT, None),
             Parameter("mode", Kind.STR, "nearest"),
             _OVER,
+            Parameter("align_corners", Kind.BOOL, False),
         ),
         rule=_resize_rule,
         flow=_mixed_flow,
@@ -286,6 +295,8 @@ OPS: tuple[OpSpec, ...] = (
             Example("x: f32[N, C=3, H=4, W=5]", 'resize[size=(7, 3), mode="bilinear"](x)'),
             Example("x: f32[N, C=3, H, W]", 'resize[scale=1.5, mode="bilinear"](x)'),
             Example("x: f32[N, C=3, T]", 'resize[scale=2, mode="bilinear"](x)'),
+            Example("x: f32[N, C=3, H=4, W=5]", 'resize[size=(7, 1), mode="bilinear", align_corners=true](x)'),
+            Example("x: f32[N, C=3, H, W]", 'resize[scale=2, mode="bilinear", align_corners=true](x)'),
             Example("x: f32[N, T, D=4]", 'resize[size=6, mode="bilinear", over=T](x)'),
             Example("x: f32[N, T=2, C=3, H=4, W=4]", 'resize[scale=2, mode="bilinear", over=(H, W)](x)'),
         ),

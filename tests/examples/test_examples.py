@@ -20,8 +20,13 @@ SMALL = {
     "04_one_shot_policy": Small({"blocks": 3}),
     "06_multi_scale": Small({"blocks": 2, "base": 1, "step": 1, "channels": 4, "growth": 4}, replace=(("128", "16"),)),
     "13_slimmable": Small({"widths": (4, 8, 12, 16), "full": 16}),
+    "14_channel_gating": Small(replace=(("H=32, W=32", "H=12, W=12"),)),
     "16_spatial_act": Small({"units": 3}),
     "17_placed_exits": Small(replace=(("width=32, depth=18", "width=8, depth=9"),)),
+    "21_resolution_adaptive": Small(
+        {"channels": 4, "growth": 4, "step": 2, "blocks": 1, "block_step": 1, "classes": 5},
+        replace=(("(1, 2, 3, 3)", "(1, 2)"), ("(4, 2, 1, 1)", "(2, 1)"), ('"cifar" => 128', '"cifar" => 8')),
+    ),
     "41_msdnet": Small({**MSDNET, "growth_factors": (1, 2, 4), "bottleneck_factors": (1, 2, 4)}),
     "42_resnet": Small({"depth": (2, 1), "widths": (4, 8), "skip": "skipnet", "size": 12}),
     "43_slimmable_mobilenet": Small(

@@ -3,9 +3,7 @@ decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,56 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import cogseedc
-from cogseedc.interp.weights import initial_weights
-
-FOLDER = Path(__file__).parents[2] / "examples"
-SEED = 11
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-class Net:
-    """Weights by path, the decisions of the sample that runs (by gate; what is absent was not reached)."""
-
-    def __init__(self, weights: dict[str, Array]) -> None:
-        self.w = {path: torch.from_numpy(value).double() for path, value in weights.items()}
-        self.decisions: dict[str, Array | int] = {}
-
-    def decide(self, name: str, value: bool | int | Tensor) -> bool | int | Tensor:
-        self.decisions[name] = value.numpy() if isinstance(value, Tensor) else int(value)
-        return value
-
-    def linear(self, path: str, x: Tensor) -> Tensor:
-        return F.linear(x, self.w[f"{path}.weight"], self.w.get(f"{path}.bias"))
-
-    def conv(self, path: str, x: Tensor, stride: int = 1, padding: int = 1) -> Tensor:
-        return F.conv2d(x, self.w[f"{path}.weight"], self.w.get(f"{path}.bias"), stride, padding)
-
-    def norm(self, path: str, x: Tensor) -> Tensor:
-        mean, var = self.w[f"{path}.running_mean"], self.w[f"{path}.running_var"]
-        return F.batch_norm(x, mean, var, self.w.get(f"{path}.weight"), self.w.get(f"{path}.bias"))
-
-    def layer_norm(self, path: str, x: Tensor) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], self.w[f"{path}.weight"], self.w[f"{path}.bias"])
-
-    def rms_norm(self, path: str, x: Tensor) -> Tensor:
-        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6) * self.w[f"{path}.weight"]
-
-    def expert(self, path: str, x: Tensor) -> Tensor:
-        gated = F.silu(self.linear(f"{path}.linear", x)) * self.linear(f"{path}.linear_2", x)
-        return self.linear(f"{path}.linear_3", gated)
-
-    def attend(self, path: str, x: Tensor, heads: int, allowed: Tensor) -> Tensor:
-        """x: [1, T, D], allowed: bool [T, T]."""
-        q, k, v = F.linear(x, self.w[f"{path}.in_proj_weight"], self.w.get(f"{path}.in_proj_bias")).chunk(3, -1)
-        q, k, v = (t.reshape(*t.shape[:-1], heads, -1).transpose(1, 2) for t in (q, k, v))
-        scores = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).masked_fill(~allowed, -torch.inf)
-        y = (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2)
-        return F.linear(y, self.w[f"{path}.out_proj_weight"], self.w.get(f"{path}.out_proj_bias"))
-
-
-Outputs = dict[str, Tensor]
-Sample = dict[str, Tensor]
+from tests.examples.families import FAMILIES
+from tests.examples.plain import FOLDER, Net, Outputs, Paper, Sample, inputs_of, weights_of
 
 
 def patience(net: Net, sample: Sample) -> Outputs:
@@ -339,75 +289,46 @@ def conditional_convolution(net: Net, sample: Sample) -> Outputs:
     return {"y": F.conv2d(x, w, padding=1)}
 
 
-Reference = Callable[[Net, Sample], Outputs]
-REFERENCES: dict[str, tuple[Reference, dict[str, object], dict[str, tuple[int, ...]]]] = {
-    "08_switch": (switch, {}, {"x": (9, 32)}),
-    "09_group_limited_router": (group_limited_router, {}, {"x": (3, 64)}),
-    "10_neural_tree": (neural_tree, {}, {"image": (1, 8, 8)}),
-    "11_conditional_convolution": (conditional_convolution, {}, {"x": (8, 5, 6)}),
-    "20_patience": (patience, {}, {"x": (20,)}),
-    "22_adaptive_graph": (adaptive_graph, {}, {"image": (3, 16, 16)}),
-    "23_recurrent_gate": (recurrent_gate, {}, {"image": (3, 16, 16)}),
-    "24_branches": (branches, {}, {"image": (3, 16, 16)}),
-    "25_attention_maps": (attention_maps, {}, {"image": (3, 16, 16)}),
-    "26_dynamic_relu": (dynamic_relu, {}, {"image": (3, 16, 16)}),
-    "27_deformable": (deformable, {}, {"image": (3, 8, 8)}),
-    "28_point_refinement": (point_refinement, {}, {"image": (3, 16, 16)}),
-    "31_partial_sums": (partial_sums, {}, {"image": (3, 12, 12)}),
-    "32_mixtral": (mixtral, {}, {"tokens": (5,)}),
-    "33_weight_on_input": (weight_on_input, {}, {"x": (6, 16)}),
-    "34_encoder_exits": (encoder_exits, {"most": np.full(3, 0.9, np.float32)}, {"tokens": (12,)}),
-    "35_frame_exit": (frame_exit, {"sure": 0.4}, {"video": (4, 3, 16, 16)}),
-    "36_dynamic_convolution": (dynamic_convolution, {}, {"image": (3, 12, 12)}),
+REFERENCES = {
+    "08_switch": Paper(switch, {}, {"x": (9, 32)}),
+    "09_group_limited_router": Paper(group_limited_router, {}, {"x": (3, 64)}),
+    "10_neural_tree": Paper(neural_tree, {}, {"image": (1, 8, 8)}),
+    "11_conditional_convolution": Paper(conditional_convolution, {}, {"x": (8, 5, 6)}),
+    "20_patience": Paper(patience, {}, {"x": (20,)}),
+    "22_adaptive_graph": Paper(adaptive_graph, {}, {"image": (3, 16, 16)}),
+    "23_recurrent_gate": Paper(recurrent_gate, {}, {"image": (3, 16, 16)}),
+    "24_branches": Paper(branches, {}, {"image": (3, 16, 16)}),
+    "25_attention_maps": Paper(attention_maps, {}, {"image": (3, 16, 16)}),
+    "26_dynamic_relu": Paper(dynamic_relu, {}, {"image": (3, 16, 16)}),
+    "27_deformable": Paper(deformable, {}, {"image": (3, 8, 8)}),
+    "28_point_refinement": Paper(point_refinement, {}, {"image": (3, 16, 16)}),
+    "31_partial_sums": Paper(partial_sums, {}, {"image": (3, 12, 12)}),
+    "32_mixtral": Paper(mixtral, {}, {"tokens": (5,)}),
+    "33_weight_on_input": Paper(weight_on_input, {}, {"x": (6, 16)}),
+    "34_encoder_exits": Paper(encoder_exits, {"most": np.full(3, 0.9, np.float32)}, {"tokens": (12,)}),
+    "35_frame_exit": Paper(frame_exit, {"sure": 0.4}, {"video": (4, 3, 16, 16)}),
+    "36_dynamic_convolution": Paper(
+        dynamic_convolution,
+        {"x.DynamicConv.temperature": 30.0, "x.DynamicConv_2.temperature": 30.0},
+        {"image": (3, 12, 12)},
+    ),
 }
 
 
-def _weights(source: Path) -> dict[str, Array]:
-    """Weights with which decisions differ from sample to sample."""
-    random = np.random.default_rng(SEED)
-    found: dict[str, Array] = {}
-    initial: dict[str, Array] = initial_weights(cogseedc.load(source).elaborated.graph, SEED)
-    for path, value in initial.items():
-        if path.endswith("running_var"):
-            found[path] = np.asarray(random.uniform(0.5, 1.5, value.shape), np.float32)
-        elif value.ndim < 2:
-            one = 1.0 if path.endswith("norm.weight") else 0.0
-            found[path] = np.asarray(one + 0.2 * random.standard_normal(value.shape), np.float32)
-        else:
-            found[path] = (1.5 * value).astype(np.float32)
-    return found
-
-
-def _inputs(shapes: dict[str, tuple[int, ...]], batch: int) -> dict[str, Array]:
-    random = np.random.default_rng(SEED + batch)
-    found: dict[str, Array] = {}
-    for name, shape in shapes.items():
-        if name == "tokens":
-            found[name] = random.integers(0, 9, (batch, *shape))
-            found[name][:, 0] = 1
-        else:
-            ones = (1,) * len(shape)
-            scale, mean = random.uniform(0.2, 2.5, (batch, *ones)), random.standard_normal((batch, *ones))
-            found[name] = (scale * random.standard_normal((batch, *shape)) + mean).astype(np.float32)
-    return found
-
-
-@pytest.mark.parametrize("target", ["torch-cpu", "onnx-cpu"])
-@pytest.mark.parametrize("name", REFERENCES)
-def test_is_what_the_paper_computes(name: str, target: str, tmp_path: Path) -> None:
-    reference, knobs, shapes = REFERENCES[name]
+def check(name: str, paper: Paper, target: str, folder: Path) -> None:
+    """Values and decisions of every sample; some gate has to decide both ways."""
     source = FOLDER / f"{name}.seed"
-    weights = _weights(source)
-    session = cogseedc.open(cogseedc.compile(source, target, tmp_path / "net", weights=weights))
+    weights = weights_of(source, paper.set)
+    session = cogseedc.open(cogseedc.compile(source, target, folder / "net", weights=weights, set=paper.set))
     taken: dict[str, set[bytes]] = {}
     for batch in (1, 5, 16):
-        inputs = _inputs(shapes, batch)
-        result = session.run(inputs, knobs, True)
+        inputs = inputs_of(paper.shapes, batch)
+        result = session.run(inputs, paper.knobs, True)
         for n in range(batch):
             net = Net(weights)
             rows = {k: torch.from_numpy(v[n : n + 1]) for k, v in inputs.items()}
             with torch.no_grad():
-                expected = reference(net, {k: v if k == "tokens" else v.double() for k, v in rows.items()})
+                expected = paper.reference(net, {k: v if k == "tokens" else v.double() for k, v in rows.items()})
             for output, value in expected.items():
                 np.testing.assert_allclose(result[output][n], value.numpy()[0], atol=1e-5, rtol=1e-5)
             for gate, trace in result.trace.items():
@@ -415,3 +336,15 @@ def test_is_what_the_paper_computes(name: str, target: str, tmp_path: Path) -> N
                 np.testing.assert_array_equal(trace[n], own, err_msg=f"{gate} of sample {n} of {batch}")
                 taken.setdefault(gate, set()).add(np.asarray(own).tobytes())
     assert not taken or any(len(kinds) > 1 for kinds in taken.values()), "every sample decided alike"
+
+
+@pytest.mark.parametrize("target", ["torch-cpu", "onnx-cpu"])
+@pytest.mark.parametrize("name", REFERENCES)
+def test_is_what_the_paper_computes(name: str, target: str, tmp_path: Path) -> None:
+    check(name, REFERENCES[name], target, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "paper"), FAMILIES, ids=[name for name, _ in FAMILIES])
+def test_is_what_the_family_computes(name: str, paper: Paper, tmp_path: Path) -> None:
+    """On one target: `test_examples` compares the targets."""
+    check(name, paper, "torch-cpu", tmp_path)
