@@ -273,7 +273,7 @@ OPS: tuple[OpSpec, ...] = (
     OpSpec(
         name="resize",
         summary="resizes axes (all after the second) to a size or by a scale: index i reads i * input / output, "
-        "rounded down, or (bilinear) between the two nearest centres; `align_corners` puts those of the corners together",
+        "rounded down, or (bilinear) between the two nearest centres, `align_corners`: those of corners together",
         operands=_X,
         parameters=(
             Parameter("size", Kind.SIZES, None),
