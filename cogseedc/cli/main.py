@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Learn": {
         "train": ("learn", "train a program on data; weights as safetensors"),
+        "calibrate": ("calibrate", "choose an artifact's thresholds by budgets, on validation data"),
     },
     "Look inside": {
         "cost": ("inside", "MACs, parameters and bytes: least, expected, most, per exit"),

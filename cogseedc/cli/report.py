@@ -12,7 +12,7 @@ from cogseedc.cli.state import BUDGET, FINDINGS, OK, State
 from cogseedc.diagnostics import Diagnostic, Severity, render, to_json
 from cogseedc.publish import canonical_json
 
-_BUDGETS = {"CS0704", "CS0705"}
+_BUDGETS = {"CS0704", "CS0705", "CS1009"}
 
 
 def show(diagnostics: Iterable[Diagnostic], state: State) -> None:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import cogseedc
 from cogseedc.analysis.widths import Widths
 from cogseedc.driver.card import model_card
-from cogseedc.driver.costs import measured, rows
+from cogseedc.driver.costs import measured, rows, work
 from cogseedc.driver.emit import EMITTERS
 from cogseedc.driver.manifest import MARGIN, SCHEMA, Json, interface, tolerance
 from cogseedc.driver.picture import draw
 from cogseedc.driver.precisions import PAYLOAD, last_step, record_of, rounded_graph
 from cogseedc.driver.program import Program
 from cogseedc.driver.weights import Weights, weight_bytes
-from cogseedc.ir import Size
+from cogseedc.ir import Gate, Graph, Size
 from cogseedc.publish import canonical_json
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def artifact(program: Program, weights: Weights, lowering: Lowering) -> Artifact
     manifest = _manifest(program, weights, lowering, files, described)
     model, model_record = EMITTERS[lowering.target.backend](lowering, program, weights)
     manifest["model"] = model_record
-    costs = measured(program.structure, dict(program.settings.sizes))
+    sizes = dict(program.settings.sizes)
+    costs = measured(program.structure, sizes)
+    costs["work"] = work(program.structure, sizes, _traced(lowering.plan.graph))
     table = [(what, _spread(least, expected, most)) for what, least, expected, most in rows(costs)]
     payloads |= {
         str(model_record["payload"]): model,
@@ -91,6 +93,7 @@ def _manifest(
             "seed": program.name,
             "set": dict(settings.statics),
             "size": dict(settings.sizes),
+            **_settled(program),
         },
         "weights": {"payload": WEIGHTS, "from": "file" if weights.rng is None else "rng", "rng": weights.rng},
         "interface": described,
@@ -104,6 +107,21 @@ def _manifest(
             "gates": lowering.gates,
             "bits": lowering.bits,
         },
+    }
+
+
+def _traced(graph: Graph) -> dict[str, str]:
+    """Every gate whose decisions the trace has, under its own name or that of a gate that decides alike."""
+    gates = [node for _, node in graph.nodes() if isinstance(node, Gate)]
+    return {name: gate.name for gate in gates for name in (gate.name, *gate.aliases)}
+
+
+def _settled(program: Program) -> dict[str, Json]:
+    """What was settled before the build; nothing for most artifacts."""
+    knobs, arms = program.settings.knobs, program.settings.arms
+    return {
+        **({"knobs": {name: [*values] for name, values in knobs}} if knobs else {}),
+        **({"arms": {name: [*kept] for name, kept in arms}} if arms else {}),
     }
 
 

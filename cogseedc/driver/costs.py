@@ -12,7 +12,7 @@ from cogseedc.analysis.passed import Passed, passed
 from cogseedc.diagnostics import Diagnostic, Diagnostics, UserError
 from cogseedc.driver.manifest import Json
 from cogseedc.frontend.build.model import BudgetBound
-from cogseedc.ir import GateKind, Graph
+from cogseedc.ir import GateKind, Graph, Literals
 from cogseedc.ops import OPS
 
 
@@ -65,6 +65,21 @@ def _exit(exit: ExitCost | Passed) -> dict[str, Json]:
     return {"name": exit.path, "macs": range["worst"], "params": exit.params, **range}
 
 
+def work(graph: Graph, sizes: Mapping[str, int], traced: Mapping[str, str]) -> list[Json]:
+    """MACs by the decisions that ask for them, so that a trace tells what a sample has cost.
+
+    `traced` gives, by gate, the name under which the trace has its decisions. Of any other gate nothing is asked,
+    which can only count too much.
+    """
+    found = costs(graph, OPS, sizes)
+    pieces = sorted(found.macs_by_guard.items(), key=lambda item: item[0].terms)
+    return [
+        {"macs": macs, "any": [[*_literals(found.literals, term, traced)] for term in guard.terms]}
+        for guard, macs in pieces
+        if macs
+    ]
+
+
 def hold_budgets(graph: Graph, bounds: Sequence[BudgetBound], sizes: Mapping[str, int]) -> None:
     """Raises UserError CS0704 when the worst path exceeds a budget of the program."""
     if not bounds:
@@ -114,6 +129,22 @@ def count(value: float) -> str:
         if abs(value) >= scale:
             return f"{value / scale:.3g}{suffix}"
     return f"{value:.0f}"
+
+
+def _literals(literals: Literals, term: int, traced: Mapping[str, str]) -> Iterator[Json]:
+    """A conjunction as data: which arms each gate may have taken, or (k-of-n) must not have."""
+    for id in literals.owners_of(term):
+        gate, first = literals.gates[id], literals.first[id]
+        name = traced.get(gate.name)
+        if name is None:
+            continue
+        if gate.kind is not GateKind.MANY:
+            yield {"gate": name, "arms": [a for a in range(gate.arms) if not term >> (first + a) & 1]}
+            continue
+        for arm in range(gate.arms):
+            excluded = term >> (first + 2 * arm) & 3
+            if excluded:
+                yield {"gate": name, "without" if excluded == 1 else "arms": [arm]}
 
 
 def _range(range: Range) -> dict[str, Json]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -72,8 +73,18 @@ def source_program(artifact: Artifact) -> Program:
         tuple((name, text(statics, name)) for name in statics),
         tuple((name, integer(sizes, name)) for name in sizes),
         weight_shapes=tuple((name, tuple(array.shape)) for name, array in sorted(stored_weights(artifact).items())),
+        knobs=tuple((name, tuple(map(float, values))) for name, values in _lists(source, "knobs")),
+        arms=tuple((name, tuple(map(int, values))) for name, values in _lists(source, "arms")),
     )
     return load_texts(files, settings)
+
+
+def _lists(source: Mapping[str, Json], key: str) -> Iterator[tuple[str, list[float]]]:
+    """Lists of numbers by name; none where the artifact settled nothing."""
+    for name, values in record(source, key).items() if key in source else ():
+        if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
+            raise damaged(f"{key!r} of the source holds something else than numbers")
+        yield name, cast(list[float], values)
 
 
 def stored_weights(artifact: Artifact) -> dict[str, Array]:

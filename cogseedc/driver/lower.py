@@ -60,8 +60,11 @@ def lower(
     verify_each: bool = False,
     clock: Timing | None = None,
     widths: Widths | None = None,
+    further: Pass | None = None,
 ) -> Lowering:
     """Runs the passes for a target and plans the result. `widths` are precisions that were chosen before.
+
+    `further` runs as soon as all values are what they will be.
 
     Raises UserError: CS0704 when the worst path exceeds a budget of the program, and what the passes report.
     """
@@ -71,6 +74,9 @@ def lower(
         with clock.step("precisions"):
             widths = chosen_widths(program, target, chosen, weights.arrays, calibration)
     pipeline = with_widths(PIPELINES[_PIPELINE[target.backend]], widths)
+    if further is not None:
+        last = max(i for i, step in enumerate(pipeline) if isinstance(step, AssignBitwidths))
+        pipeline = (*pipeline[: last + 1], further, *pipeline[last + 1 :])
     graph = passed(program, pipeline, target, verify_each, clock)
     with clock.step("budgets"):
         hold_budgets(graph, program.elaborated.budgets, dict(program.settings.sizes))

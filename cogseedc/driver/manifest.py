@@ -4,7 +4,8 @@ The layout (`SCHEMA` counts its breaking changes):
 
     schema, tool {name, version}, name, doc
     target     {name, backend, device, providers, batch_one}
-    source     {files [{path, payload}], seed, set {name: text}, size {symbol: int}}; files[0] is the program
+    source     {files [{path, payload}], seed, set {name: text}, size {symbol: int}, knobs? {name: [number]},
+               arms? {gate: [int]}}; files[0] is the program; knobs and arms are what was settled before the build
     weights    {payload, from: rng | file, rng}
     model      {payload, class?, opset?, ir_version?}
     interface  {inputs, outputs, states, knobs, gates, exits}, see `interface`

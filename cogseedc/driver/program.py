@@ -39,6 +39,10 @@ class Settings:
     limits: Limits = Limits()
     weight_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Shapes in the weights file, which say sizes that nothing else does."""
+    knobs: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    """Defaults of knobs instead of those in the source; one value stands for all elements."""
+    arms: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """The arms that are left of a gate or an exit (0: goes on, 1: leaves); the others are folded away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +185,10 @@ def elaborate(
         from cogseedc.driver.exits import place_all
 
         place_all(result, found)
+    if result is not None and (settings.knobs or settings.arms) and not found.failed:
+        from cogseedc.driver.choices import settle
+
+        settle(result.graph, settings.knobs, settings.arms)
     return None if found.failed else result
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cogseedc import target as targets
 from cogseedc.analysis.widths import Widths
 from cogseedc.driver.compile import Request, lowered
 from cogseedc.driver.inspect import source_program, stored_weights
-from cogseedc.driver.precisions import PAYLOAD, rounded_graph, widths_of
+from cogseedc.driver.precisions import rounded_graph
 from cogseedc.driver.program import Program
+from cogseedc.driver.reopened import kept_widths, target_of
 from cogseedc.driver.timing import Timing
 from cogseedc.driver.weights import Weights
 from cogseedc.interp import Schedule, schedule
@@ -21,7 +20,6 @@ from cogseedc.lazy import lazy
 from cogseedc.runtime import Artifact, Session, read
 from cogseedc.runtime import session as open_session
 from cogseedc.runtime.artifact import Json, damaged, record, text
-from cogseedc.target import Target
 from cogseedc.verify.census import RowSpace, row_spaces
 from cogseedc.verify.compare import Tolerance
 from cogseedc.verify.report import Report
@@ -61,22 +59,6 @@ def verify_artifact(path: str | os.PathLike[str], settings: Settings | None = No
     subject = f"{program.name} for {session.target}"
     spaces = planned_rows(found, program, weights, widths)
     return verify(graph, weights.arrays, runner, chosen, subject=subject, spaces=spaces, rounded=rounded)
-
-
-def target_of(artifact: Artifact) -> Target:
-    """The target that an artifact was compiled for."""
-    return targets.load(text(record(artifact.manifest, "target"), "name"))
-
-
-def kept_widths(artifact: Artifact, program: Program) -> Widths:
-    """The precisions that an artifact was built with; of one in fp32, none."""
-    if PAYLOAD not in record(artifact.manifest, "payloads"):
-        return Widths()
-    try:
-        data = json.loads(artifact.payload(PAYLOAD))
-    except (ValueError, RecursionError):
-        raise damaged(f"{PAYLOAD} is not JSON") from None
-    return widths_of(data, rounded_graph(program, target_of(artifact), Widths()))
 
 
 def planned_rows(

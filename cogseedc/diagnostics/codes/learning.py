@@ -51,4 +51,26 @@ TABLE: tuple[Code, ...] = (
         "cogseedc train net.seed --data x.npz -o net.safetensors --rate 1e6",
         "cogseedc train net.seed --data x.npz -o net.safetensors --rate 3e-3",
     ),
+    Code(
+        "CS1007",
+        "not a budget",
+        "A budget bounds MACs or milliseconds from above (`worst` for every sample, else their mean; `x` times the "
+        "full network's), or accuracy from below (`pt` are percent points beside the full network's).",
+        "cogseedc calibrate build/net --data x.npz --budget macs=30%",
+        'cogseedc calibrate build/net --data x.npz --budget "macs<=0.3x"',
+    ),
+    Code(
+        "CS1008",
+        "there is nothing to calibrate",
+        "Calibrating chooses values of knobs on which decisions hang. Without such a knob nothing can be chosen.",
+        "exit easy { y = linear[K](a) } when confidence(y) >= 0.9",
+        "exit easy { y = linear[K](a) } when confidence(y) >= tau",
+    ),
+    Code(
+        "CS1009",
+        "no choice meets the budgets",
+        "On these data no values of the knobs keep within all budgets; the message says what comes nearest. Status 4.",
+        'cogseedc calibrate build/net --data x.npz --budget "macs<=0.01x" --budget "accuracy>=-0.1pt"',
+        'cogseedc calibrate build/net --data x.npz --budget "macs<=0.3x" --budget "accuracy>=-0.5pt"',
+    ),
 )
