@@ -40,7 +40,7 @@ OWN = frozenset(
 )
 """What a generated class defines for itself."""
 
-_OWN_PREFIXES = ("_block_", "__")
+_OWN_PREFIXES = ("_block_", "_loop_", "_turn_", "__")
 
 LONGEST = 48
 """Length at which the name of a variable is cut."""

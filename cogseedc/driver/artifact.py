@@ -38,7 +38,9 @@ class Artifact:
 def artifact(program: Program, weights: Weights, lowering: Lowering) -> Artifact:
     """Everything of an artifact, the same bytes for the same input."""
     payloads, files = source_payloads(program.files)
-    described = interface(lowering.plan.graph, [(g.name, g.strategy) for g in lowering.plan.gates])
+    described = interface(
+        lowering.plan.graph, [(g.name, g.strategy) for plan in lowering.plan.nested() for g in plan.gates]
+    )
     manifest = _manifest(program, weights, lowering, files, described)
     model, model_record = EMITTERS[lowering.target.backend](lowering, program, weights)
     manifest["model"] = model_record

@@ -17,9 +17,9 @@ The layout (`SCHEMA` counts its breaking changes):
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from cogseedc.ir import Gate, Graph, Input, Knob, Output, State, TensorType
+from cogseedc.ir import Gate, Graph, Input, Knob, Loop, Output, State, TensorType
 
 SCHEMA = 1
 
@@ -54,14 +54,19 @@ def interface(graph: Graph, strategies: Iterable[tuple[str, str]] | None = None)
     """
     chosen = dict(strategies or ())
     nodes = [node for _, node in graph.nodes()]
-    gates = [node for node in nodes if isinstance(node, Gate) and (strategies is None or node.name in chosen)]
+    gates = [
+        (node, loops)
+        for inner, loops in graph.nested()
+        for _, node in inner.nodes()
+        if isinstance(node, Gate) and (strategies is None or node.name in chosen)
+    ]
     return {
         "inputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Input) and n.state is None],
         "outputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Output) and n.state is None],
         "states": [_state(n, n.state) for n in nodes if isinstance(n, Input) and n.state is not None],
         "knobs": [_knob(n) for n in nodes if isinstance(n, Knob)],
-        "gates": [_gate(n, chosen.get(n.name)) for n in gates],
-        "exits": [{"name": n.exit, "gate": n.name} for n in gates if n.exit is not None],
+        "gates": [_gate(n, loops, chosen.get(n.name)) for n, loops in gates],
+        "exits": [{"name": n.exit, "gate": n.name} for n, _ in gates if n.exit is not None],
     }
 
 
@@ -91,7 +96,11 @@ def _knob(knob: Knob) -> dict[str, Json]:
     }
 
 
-def _gate(gate: Gate, strategy: str | None) -> dict[str, Json]:
+def _gate(gate: Gate, loops: Sequence[Loop], strategy: str | None) -> dict[str, Json]:
+    """A gate with the type of its trace: in loops it has an axis of turns for each, behind the batch axis."""
+    type = gate.type
+    for loop in reversed(loops):
+        type = type.with_turns(loop.steps)
     return {
         "name": gate.name,
         "kind": gate.kind.value,
@@ -99,5 +108,6 @@ def _gate(gate: Gate, strategy: str | None) -> dict[str, Json]:
         "over": [*gate.over],
         "exit": gate.exit,
         "strategy": strategy,
-        **tensor(gate.type),
+        "loops": [loop.name for loop in loops],
+        **tensor(type),
     }

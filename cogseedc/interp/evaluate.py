@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics import InternalError
 from cogseedc.interp.arrays import literal, reference_dtype, rounded, shape_of, to_reference
-from cogseedc.interp.merge import leave, merge
+from cogseedc.interp.merge import hold, leave, merge
 from cogseedc.interp.schedule import Schedule, Step, gate_name
-from cogseedc.interp.trace import override
+from cogseedc.interp.trace import override, type_of
 from cogseedc.ir import (
     Attrs,
     Call,
@@ -19,6 +19,8 @@ from cogseedc.ir import (
     Gate,
     Input,
     Knob,
+    Loop,
+    LoopKind,
     Loss,
     Merge,
     NodeId,
@@ -46,9 +48,19 @@ class State:
     values: dict[NodeId, tuple[Array, ...]] = field(default_factory=dict)
     own: dict[NodeId, Array] = field(default_factory=dict)
     """Per gate and exit its own decision, before one that was given replaced it."""
+    turns: dict[NodeId, Turns] = field(default_factory=dict)
+    """Per loop what was computed in each of its turns."""
 
     def copy(self) -> State:
-        return State(dict(self.values), dict(self.own))
+        return State(dict(self.values), dict(self.own), dict(self.turns))
+
+
+@dataclass(frozen=True)
+class Turns:
+    """One loop, run: the state of each turn that was run, and which indices ran in it (axes as what stops it)."""
+
+    states: tuple[State, ...]
+    running: tuple[Array, ...]
 
 
 @dataclass(slots=True)
@@ -80,6 +92,7 @@ class Evaluator:
     rounding: bool = False
     """Whether results in f16 and bf16 are rounded to these; otherwise all real numbers are float64."""
     shapes: dict[NodeId, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    _bodies: dict[NodeId, Evaluator] = field(default_factory=dict)
 
     def evaluate(
         self,
@@ -93,7 +106,7 @@ class Evaluator:
         with np.errstate(all="ignore"):
             for step in self.schedule.steps:
                 old = state.values.get(step.id)
-                fed = isinstance(step.node, (Input, Knob, Gate, Exit))
+                fed = isinstance(step.node, (Input, Knob, Gate, Exit, Loop))
                 if old is not None and not fed and not any(d in changed for d in step.dependencies):
                     continue
                 new = self._step(step, state, inputs, knobs, decisions)
@@ -130,6 +143,65 @@ class Evaluator:
                 return self._return(step, node, state, args)
             case Output() | Loss():
                 return _all(node.name, args)
+            case Loop():
+                return self._loop(step, node, state, _all(node.name, args), decisions)
+
+    def _loop(
+        self, step: Step, node: Loop, state: State, args: Sequence[Array], decisions: Mapping[str, Array]
+    ) -> tuple[Array, ...]:
+        """Turns until all indices have stopped; a stopped index holds its carries and yields."""
+        if step.id not in self._bodies:
+            self._bodies[step.id] = replace(self, schedule=step.body, shapes={}, _bodies={})
+        body = self._bodies[step.id]
+        names = [n.name for _, n in node.body.nodes() if isinstance(n, Input)]
+        carries, sequences = list(args[: node.carries]), args[node.carries : node.carries + len(node.scanned)]
+        captures = args[node.carries + len(node.scanned) :]
+        columns: list[list[Array]] = [[] for _ in range(node.yields)]
+        states: list[State] = []
+        ran: list[Array] = []
+        running: Array = np.asarray(True)
+        for turn in range(node.steps.evaluate(self.sizes)):
+            elements = [np.take(s, turn, axis) for s, axis in zip(sequences, node.scanned, strict=True)]
+            inner = State()
+            given = dict(zip(names, (*carries, *elements, *captures), strict=True))
+            body.evaluate(inner, given, {}, {name: self._at(step, name, d, turn) for name, d in decisions.items()})
+            results = [inner.values[id][0] for id, _, _ in step.body.outputs]
+            if not turn and node.halts:
+                running = np.ones(results[-1].shape, "bool")
+            before = carries if not turn else [*carries, *(column[-1] for column in columns)]
+            values = [hold(running, new, old, axes) for new, old, axes in zip(results, before, node.held, strict=False)]
+            values += results[len(before) : node.carries + node.yields]
+            carries = values[: node.carries]
+            for column, value in zip(columns, values[node.carries :], strict=True):
+                column.append(value)
+            states.append(inner)
+            ran.append(running)
+            if node.halts:
+                running = running & ~results[-1]
+                if not running.any():
+                    break
+        state.turns[step.id] = Turns(tuple(states), tuple(ran))
+        return (*self._stacked(step, node, columns), *carries)
+
+    def _stacked(self, step: Step, node: Loop, columns: Sequence[Sequence[Array]]) -> tuple[Array, ...]:
+        """The yields as outputs: those of the last turn, or all; what would follow the last turn is like it."""
+        if node.kind is LoopKind.REPEAT:
+            return tuple(column[-1] for column in columns)
+        results: list[Array] = []
+        count = node.steps.evaluate(self.sizes)
+        for port, (column, axis) in enumerate(zip(columns, node.stacked, strict=True)):
+            if not column:
+                results.append(np.zeros(self._shapes(step)[port], reference_dtype(node.types[port].dtype)))
+                continue
+            results.append(np.stack([*column, *[column[-1]] * (count - len(column))], axis))
+        return tuple(results)
+
+    def _at(self, step: Step, name: str, given: Array, turn: int) -> Array:
+        """A decision that is given for all turns of a loop, or for each of them, as one turn needs it."""
+        found = step.body.deciders.get(name)
+        if found is None or given.ndim < type_of(found.node).rank + len(found.loops) + 1:
+            return given
+        return np.asarray(np.take(given, turn, type_of(found.node).turn))
 
     def _call(self, step: Step, node: Call, args: Sequence[Array | None]) -> tuple[Array, ...]:
         result = OPS[node.op].reference(Site(node.attrs, args, step.inputs, node.types, self.sizes))

@@ -61,6 +61,11 @@ def leave(exits: Sequence[tuple[Exit, Array, Array]], own: Array, type: TensorTy
     return result
 
 
+def hold(running: Array, new: Array, old: Array, axes: tuple[int, ...]) -> Array:
+    """What an index of a loop has after a turn: the new value where it ran, else the one that it had."""
+    return np.where(_place(running, axes, new.ndim), new, old)
+
+
 def exit_axes(node: Exit, type: TensorType) -> tuple[int, ...]:
     """Positions in an output of the axes of an exit's condition: the batch axis by its size, others by name or size."""
     found: list[int] = []

@@ -99,14 +99,15 @@ class Reference:
         return [state.values[value.node][value.port] for state in self._states]
 
     def _check_names(self, given: Mapping[str, Array]) -> None:
-        unknown = sorted(name for name in given if name not in self.plan.gates)
+        unknown = sorted(name for name in given if name not in self.plan.deciders)
         if unknown:
-            known = list(self.plan.gates)
+            known = list(self.plan.deciders)
             raise UserError(Diagnostic("CS0847", f"decisions for unknown gates {unknown}", help=f"gates: {known}"))
 
     def _sample_of(self, name: str, array: Array, index: int, rows: int) -> Array:
-        type = type_of(self.plan.decider(name))
-        if array.ndim != type.rank or type.batch is None:
+        decider = self.plan.deciders[name]
+        type = type_of(decider.node)
+        if array.ndim != type.rank + len(decider.loops) or type.batch is None:
             return array
         if array.shape[type.batch] != rows:
             message = f"the decisions given for {name!r} are for {array.shape[type.batch]} samples, the inputs {rows}"

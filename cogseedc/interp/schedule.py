@@ -13,6 +13,7 @@ from cogseedc.ir import (
     Gate,
     Graph,
     Input,
+    Loop,
     Node,
     NodeId,
     Output,
@@ -44,13 +45,34 @@ class Step:
     def dependencies(self) -> tuple[NodeId, ...]:
         return (*(v.node for v in self.operands if v is not None), *self.exits)
 
+    @cached_property
+    def body(self) -> Schedule:
+        """The body of a loop."""
+        assert isinstance(self.node, Loop)
+        return schedule(self.node.body)
+
     def rowwise(self, port: int) -> bool:
         """Whether a row of the results reads only the same row of this operand (or it has no rows)."""
         type = self.inputs[port]
+        if isinstance(self.node, Loop):
+            return not self.body.batch_coupled
         if not isinstance(self.node, Call) or type is None or type.batch is None:
             return True
         flow = OPS[self.node.op].flow(self.node.attrs, self.inputs, self.outputs)[port][type.batch]
         return isinstance(flow, Pointwise) and all(t.batch == flow.to for t in self.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """A gate, or an exit that is no gate yet, with the loops around it, outermost first.
+
+    Its trace has an axis of turns per loop, in that order, behind the batch axis (without one: before all others).
+    """
+
+    node: Gate | Exit
+    traced: TensorType
+    """What the trace has in one turn: the decision's axes; of k-of-n those of its indices."""
+    loops: tuple[Loop, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,11 +97,29 @@ class Schedule:
         found = [(s.id, s.node, s.operands[0]) for s in self.steps if isinstance(s.node, Output)]
         return tuple((id, node, value) for id, node, value in sorted(found, key=lambda f: f[0]) if value is not None)
 
+    @cached_property
+    def loops(self) -> tuple[Step, ...]:
+        """The loops, in order."""
+        return tuple(step for step in self.steps if isinstance(step.node, Loop))
+
+    @cached_property
+    def deciders(self) -> dict[str, Decider]:
+        """Gates by name, and exits that are not gates yet; those in bodies of loops behind the others."""
+        found: dict[str, Decider] = {}
+        for name, step in self.gates.items():
+            assert isinstance(step.node, (Gate, Exit))
+            traced = step.inputs[-1 if isinstance(step.node, Gate) else 0]
+            assert traced is not None, "the verifier found every port of a gate fed"
+            found[name] = Decider(step.node, traced)
+        for step in self.loops:
+            assert isinstance(step.node, Loop)
+            for name, inner in step.body.deciders.items():
+                found[name] = Decider(inner.node, inner.traced, (step.node, *inner.loops))
+        return found
+
     def decider(self, name: str) -> Gate | Exit:
         """The gate, or exit that is no gate yet, of a name."""
-        node = self.gates[name].node
-        assert isinstance(node, (Gate, Exit))
-        return node
+        return self.deciders[name].node
 
     def exit_path(self, name: str) -> str | None:
         """Path of the exit that a gate decides, if it does."""
@@ -92,7 +132,7 @@ class Schedule:
     @cached_property
     def batch_coupled(self) -> bool:
         """Whether a sample's outputs may depend on the others of its batch."""
-        return any(_couples(step) for step in self.steps if isinstance(step.node, Call))
+        return any(_couples(step) for step in self.steps if isinstance(step.node, (Call, Loop)))
 
     @cached_property
     def guarded(self) -> bool:
@@ -147,6 +187,8 @@ def _step(graph: Graph, id: NodeId, exits: Mapping[str, tuple[NodeId, ...]]) -> 
 
 
 def _couples(step: Step) -> bool:
+    if isinstance(step.node, Loop):
+        return step.body.batch_coupled
     if any(not step.rowwise(port) for port in range(len(step.operands))):
         return True
     assert isinstance(step.node, Call)

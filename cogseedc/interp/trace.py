@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.interp.merge import choice
 from cogseedc.interp.schedule import Schedule, Step, gate_name
-from cogseedc.ir import Call, Exit, Gate, GateKind, Merge, MergeMode, NodeId, Output, Return, TensorType, Value
+from cogseedc.ir import Call, Exit, Gate, GateKind, Loop, Merge, MergeMode, NodeId, Output, Return, TensorType, Value
 from cogseedc.lazy import lazy
 
 if TYPE_CHECKING:
@@ -101,11 +101,11 @@ def rows_taking(node: Gate | Exit, decision: Array, arm: int, rows: int) -> Arra
 
 
 def reached(plan: Schedule, decisions: Mapping[NodeId, Array], rows: int) -> dict[NodeId, Array]:
-    """Per gate the rows [rows] that its control edges, and those of the gates behind them, let through."""
+    """Per gate, exit and loop the rows [rows] that its control edges, and those of gates behind them, let through."""
     controls = plan.graph.wiring().controls
     result: dict[NodeId, Array] = {}
     for step in plan.steps:
-        if not isinstance(step.node, (Gate, Exit)):
+        if not isinstance(step.node, (Gate, Exit, Loop)):
             continue
         terms: dict[int, Array] = {}
         for edge in controls[step.id]:
@@ -126,17 +126,17 @@ def _literal(node: Gate, decision: Array, arm: int, rows: int) -> Array | None:
     return None if taken is None else ~taken
 
 
-def demanded(plan: Schedule, decisions: Mapping[NodeId, Array], rows: int) -> dict[NodeId, Array]:
-    """Per gate and exit the rows [rows] whose outputs depend on its decision, by the meaning alone.
+def demanded(plan: Schedule, decisions: Mapping[NodeId, Array], asked: Array) -> dict[NodeId, Array]:
+    """Per gate, exit and loop the rows whose outputs depend on it, by the meaning alone; outputs are `asked` for.
 
     Joins ask for the arm that is taken, exits for those before which none held. A decision over axes other than
     the batch's may take any arm. Everything else asks for all its operands.
     """
-    need = _Need(rows)
+    need = _Need(len(asked))
     for step in reversed(plan.steps):
         match step.node:
             case Output():
-                need.add(step.operands[0], np.ones(rows, "bool"))
+                need.add(step.operands[0], asked)
             case Merge():
                 _demand_merge(plan, step, step.node, decisions, need)
             case Return():
@@ -145,7 +145,7 @@ def demanded(plan: Schedule, decisions: Mapping[NodeId, Array], rows: int) -> di
                 need.add(step.operands[0], need.of(step))
             case _:
                 _demand_all(step, need)
-    return {s.id: need.of(s) for s in plan.steps if isinstance(s.node, (Gate, Exit))}
+    return {s.id: need.of(s) for s in plan.steps if isinstance(s.node, (Gate, Exit, Loop))}
 
 
 class _Need:
@@ -173,7 +173,7 @@ class _Need:
 def _demand_all(step: Step, need: _Need) -> None:
     rows = need.of(step)
     for port, value in enumerate(step.operands):
-        mixes = need.rows > 1 and isinstance(step.node, Call) and not step.rowwise(port)
+        mixes = need.rows > 1 and isinstance(step.node, (Call, Loop)) and not step.rowwise(port)
         need.add(value, np.full(need.rows, rows.any()) if mixes else rows)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import networkx
 
-from cogseedc.ir.nodes import ControlEdge, DataEdge, Edge, Node, NodeId, Value, output_types
+from cogseedc.ir.nodes import ControlEdge, DataEdge, Edge, Loop, Node, NodeId, Value, output_types
 from cogseedc.ir.types import TensorType
 
 
@@ -145,13 +145,25 @@ class Graph:
             self._wiring = _snapshot(self._graph)
         return self._wiring
 
+    def loops(self) -> Iterator[tuple[NodeId, Loop]]:
+        """The loops of this graph, by id; those in their bodies are not among them."""
+        return ((id, node) for id, node in self.nodes() if isinstance(node, Loop))
+
+    def nested(self, around: tuple[Loop, ...] = ()) -> Iterator[tuple[Graph, tuple[Loop, ...]]]:
+        """This graph and the bodies of all its loops, each with the loops around it, outermost first."""
+        yield self, around
+        for _, loop in self.loops():
+            yield from loop.body.nested((*around, loop))
+
     def copy(self) -> Graph:
-        """An independent graph with the same ids; payloads are shared."""
+        """An independent graph with the same ids; payloads are shared, but for bodies of loops, which are copied."""
         other = Graph()
         other._graph = self._graph.copy()
         other._payloads = dict(self._payloads)
         other._next = self._next
         other._wiring = self._wiring
+        for id, loop in self.loops():
+            other.update(id, replace(loop, body=loop.body.copy()))
         return other
 
     def as_networkx(self) -> networkx.MultiDiGraph[NodeId]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 from cogseedc.ir.size import Size
 from cogseedc.ir.types import Dtype, TensorType
 from cogseedc.source import Span
+
+if TYPE_CHECKING:
+    from cogseedc.ir.graph import Graph
 
 NodeId = NewType("NodeId", int)
 
@@ -293,7 +296,52 @@ class Loss:
     origin: Origin = field(default=Origin(), compare=False)
 
 
-Node = Input | Weight | Knob | Constant | Call | Gate | Merge | Exit | Return | Output | Loss
+class LoopKind(Enum):
+    """What a loop goes over."""
+
+    REPEAT = "repeat"  # turns, until its indices have stopped
+    SCAN = "scan"  # positions of an axis, in order
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loop:
+    """A run-time loop. Its body is a program graph of its own, evaluated once per turn; no edge crosses.
+
+    Ports: initial carries, sequences, captures. The body's `Input`s, by id, are the carries before the turn, the
+    elements of the sequences at it, and the captures. Its `Output`s, by id, are the carries after the turn, the yields
+    and, if it `halts`, one boolean: which indices stop after this turn. Weights and constants are the body's own nodes.
+
+    Outputs: the yields (SCAN: stacked; REPEAT: those of the last turn), then the last carries. An index that stopped
+    holds its carries and yields; when all have, no turn follows.
+    """
+
+    name: str
+    """Call path, unique in the program; traces of the gates inside have an axis of its turns."""
+    kind: LoopKind
+    steps: Size
+    """REPEAT: the most turns, at least one. SCAN: the length of the axis."""
+    body: Graph
+    carries: int
+    scanned: tuple[int, ...]
+    """For each sequence the position of the axis that is scanned."""
+    stacked: tuple[int, ...]
+    """For each yield the position that the scanned axis has in the output (REPEAT: none has one)."""
+    halts: bool
+    held: tuple[tuple[int, ...], ...]
+    """For each carry, then each yield: positions, in the body's value, of the axes of the boolean that stops."""
+    types: tuple[TensorType, ...]
+    origin: Origin = field(default=Origin())
+
+    @property
+    def yields(self) -> int:
+        return len(self.types) - self.carries
+
+    @property
+    def type(self) -> TensorType:
+        return self.types[0]
+
+
+Node = Input | Weight | Knob | Constant | Call | Gate | Merge | Exit | Return | Output | Loss | Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +383,7 @@ class Value:
 def output_types(node: Node) -> tuple[TensorType, ...]:
     """Types of a node's outputs."""
     match node:
-        case Call(types=types) | Return(types=types):
+        case Call(types=types) | Return(types=types) | Loop(types=types):
             return types
         case Input() | Weight() | Knob() | Constant() | Gate() | Merge():
             return (node.type,)

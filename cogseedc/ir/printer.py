@@ -40,6 +40,9 @@ are ints, elementwise operands are aligned as numpy does, values are numbered in
 * `@path`, `@bits(int8)` (forced), `@tolerates(int8, fp16)` and `@level(1)` are origins.
 * `@name("a.tau") @range(0.0, 1.0) param k1: f32[] = (0.9,)` is a knob whose name is a path, and
   `@name("a.balance") loss l1 = v1` a loss.
+* The body of a loop is a seed of its own before the one that is exported, also `category ir`; its ports are the body's, in
+  order. `@name("h.repeat") v1, v2 = looped[kind="repeat", body="Name_1", steps=12, carries=1, halts=true, ...](ports)`,
+  with the other fields of `Loop`; `held` and `stacked` where they are not empty.
 * Before `insert-exit-points`: `@scope("a") @order(0) @name("a.exits.easy") @over(N) exit e1 { y = v3 } when v4` and
   `v5, v6 = returned[scope="a", names=("y", "z")](v3, v4)`.
 """
@@ -62,6 +65,7 @@ from cogseedc.ir.nodes import (
     Init,
     Input,
     Knob,
+    Loop,
     Loss,
     Merge,
     MergeMode,
@@ -91,8 +95,20 @@ def print_graph(graph: Graph, name: str = "Program", ops: Ops | None = None) -> 
 
     Raises InternalError for what no text can say (a string with a quote in it).
     """
+    bodies: list[str] = []
+    text = _seed(graph, name, ops, bodies, name)
+    return "\n".join([*bodies, f"export {text}"])
+
+
+def _seed(graph: Graph, name: str, ops: Ops | None, bodies: list[str], program: str) -> str:
+    """The text of one graph. Those of the bodies of its loops are added to `bodies`, inner ones first."""
     wiring = graph.wiring()
-    spell = _Spelling(graph, wiring, ops)
+    names: dict[NodeId, str] = {}
+    for id, loop in graph.loops():
+        body = _seed(loop.body, "", ops, bodies, program)
+        names[id] = f"{program}_{len(bodies) + 1}"
+        bodies.append(body.replace("seed ", f"seed {names[id]}", 1))
+    spell = _Spelling(graph, wiring, ops, names)
     order = [(id, graph[id]) for id in wiring.order]
     lines = ["category ir"]
     for group in (Input, Output, Knob, Weight, Constant):
@@ -111,14 +127,14 @@ def print_graph(graph: Graph, name: str = "Program", ops: Ops | None = None) -> 
         name = node.name if _IDENTIFIER.fullmatch(node.name) else f"l{place}"
         lines.append(f"loss {name} = {spell.operand(id, 0)}")
     body = "\n".join("    " + line for line in lines)
-    return f"export seed {name} {{\n{body}\n}}\n"
+    return f"seed {name} {{\n{body}\n}}\n"
 
 
 class _Spelling:
     """Names of all values of one graph, and the text of each node."""
 
-    def __init__(self, graph: Graph, wiring: Wiring, ops: Ops | None) -> None:
-        self.graph, self.wiring, self.ops = graph, wiring, ops
+    def __init__(self, graph: Graph, wiring: Wiring, ops: Ops | None, bodies: dict[NodeId, str]) -> None:
+        self.graph, self.wiring, self.ops, self.bodies = graph, wiring, ops, bodies
         self.names: dict[Value, str] = {}
         self.rank = {id: place for place, id in enumerate(wiring.order)}
         self._number()
@@ -193,6 +209,8 @@ class _Spelling:
                 text = f"{self.results(id, node)} = returned{attrs}({', '.join(self.operands(id))})"
             case Exit():
                 text = self._exit(id, node)
+            case Loop():
+                text = f"{self.results(id, node)} = looped{self._loop(id, node)}({', '.join(self.operands(id))})"
             case _:
                 raise InternalError(f"node {id} is no statement")
         return ([" ".join(marks)] if marks else []) + [text]
@@ -208,8 +226,16 @@ class _Spelling:
                 yield from (f"@alias({_attr(alias)})" for alias in aliases)
             case Exit(name=name, scope=scope, order=order, over=over):
                 yield f"@scope({_attr(scope)}) @order({order}) @name({_attr(name)}) @over({_over(over)})"
+            case Loop(name=name):
+                yield f"@name({_attr(name)})"
             case Merge(axes=axes) if axes != tuple(self._placed(id, node)):
                 yield f"@axes({', '.join(map(_attr, axes))})"
+
+    def _loop(self, id: NodeId, loop: Loop) -> str:
+        attrs: list[tuple[str, Attr]] = [("kind", loop.kind.value), ("body", self.bodies[id]), ("steps", loop.steps)]
+        attrs += [("carries", loop.carries), ("scanned", loop.scanned or None), ("stacked", loop.stacked or None)]
+        attrs += [("halts", loop.halts), ("held", loop.held if any(loop.held) else None)]
+        return _attrs(attrs)
 
     def _placed(self, id: NodeId, merge: Merge) -> Iterator[tuple[int, ...]]:
         """Where the gates' axes lie when nothing says it: they are the value's first ones."""

@@ -108,6 +108,15 @@ class TensorType:
     def with_axes(self, axes: tuple[Axis, ...]) -> TensorType:
         return replace(self, axes=axes)
 
+    @property
+    def turn(self) -> int:
+        """Where the trace of a gate in a loop has its axis of turns: behind the batch axis, else first."""
+        return 0 if self.batch is None else self.batch + 1
+
+    def with_turns(self, steps: Size) -> TensorType:
+        """The type of a value of each of `steps` turns, as a trace has it."""
+        return self.with_axes((*self.axes[: self.turn], Axis(None, steps), *self.axes[self.turn :]))
+
     def __str__(self) -> str:
         return f"{self.dtype.value}[{', '.join(map(str, self.axes))}]"
 

@@ -22,6 +22,7 @@ from cogseedc.ir.nodes import (
     GateKind,
     Input,
     Knob,
+    Loop,
     Loss,
     Merge,
     MergeMode,
@@ -52,6 +53,8 @@ def verify(graph: Graph, ops: Ops | None = None) -> None:
     for name, rule in RULES.items():
         for finding in rule(graph, wiring):
             _refuse(graph, name, finding)
+    for _, loop in graph.loops():
+        verify(loop.body, ops)
     if ops is not None:
         for finding in _calls(graph, wiring, ops):
             _refuse(graph, "operands", finding)
@@ -131,6 +134,8 @@ def _ports(node: Node) -> int | None:
             return 1
         case Input() | Weight() | Knob() | Constant():
             return 0
+        case Loop():
+            return sum(isinstance(inner, Input) for _, inner in node.body.nodes())
         case Call() | Exit():
             return None
 
@@ -275,8 +280,40 @@ def _states(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
             yield id, f"the state is {before.type} before a call, {after.type} after it"
 
 
+def _loops(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
+    """A body has the ports that its loop says, and its carries keep their types."""
+    for id, loop in graph.loops():
+        inputs = [node.type for _, node in loop.body.nodes() if isinstance(node, Input)]
+        outputs = [node.type for _, node in loop.body.nodes() if isinstance(node, Output)]
+        given = [graph.type(_operand(wiring, id, port)) for port in range(len(inputs))]
+        if len(inputs) < loop.carries + len(loop.scanned):
+            yield (
+                id,
+                f"its body takes {len(inputs)} values, it has {loop.carries} carries and {len(loop.scanned)} sequences",
+            )
+            return
+        if len(outputs) != len(loop.types) + loop.halts or len(loop.held) != len(loop.types):
+            yield id, f"its body gives {len(outputs)} values for {len(loop.types)} results"
+            return
+        for port in range(loop.carries):
+            result = loop.types[loop.yields + port]
+            if not _same(given[port], inputs[port]) or not _same(outputs[port], inputs[port]):
+                yield id, f"carry {port} starts as {given[port]}, is {inputs[port]}, becomes {outputs[port]}"
+            if not _same(result, inputs[port]):
+                yield id, f"carry {port} is {inputs[port]}, but the loop gives {result}"
+        for port, axis in enumerate(loop.scanned, loop.carries):
+            if given[port].rank != inputs[port].rank + 1 or not 0 <= axis < given[port].rank:
+                yield id, f"sequence {port} is {given[port]}, its elements {inputs[port]}"
+        for port in range(loop.carries + len(loop.scanned), len(inputs)):
+            if not _same(given[port], inputs[port]):
+                yield id, f"capture {port} is {given[port]} outside, {inputs[port]} inside"
+        if loop.halts and outputs[-1].dtype is not Dtype.BOOL:
+            yield id, f"it is stopped by {outputs[-1]}, which is no boolean"
+
+
 RULES: dict[str, Rule] = {
     "fed": _fed,
+    "loops": _loops,
     "types": _types,
     "gates": _gates,
     "merges": _merges,

@@ -78,24 +78,32 @@ def run_pipeline(
         verify(graph, context.ops)
     done = list[Ran]()
     for step in passes:
-        form = phase(graph)
-        if form < step.requires and step.requires is not Phase.SUNK:
-            context.diagnostics.error(
-                "CS0702",
-                f"the pass {step.name} cannot read a graph that still has exit markers",
-                help="put insert-exit-points before it",
-            )
-            context.diagnostics.check()
-        if form is Phase.SUNK and not step.keeps_guards:
-            remove_guards(graph)
-        changed = step.run(graph, context)
-        context.diagnostics.check()
+        changed = _everywhere(step, graph, context)
         if verify_each:
             verify(graph, context.ops)
         if observer is not None:
             observer(step, graph, changed)
         done.append(Ran(step.name, changed, len(graph)))
     return done
+
+
+def _everywhere(step: Pass, graph: Graph, context: Context) -> bool:
+    """Runs a pass on a graph, then on the bodies of the loops that are left in it: each is a graph of its own."""
+    form = phase(graph)
+    if form < step.requires and step.requires is not Phase.SUNK:
+        context.diagnostics.error(
+            "CS0702",
+            f"the pass {step.name} cannot read a graph that still has exit markers",
+            help="put insert-exit-points before it",
+        )
+        context.diagnostics.check()
+    if form is Phase.SUNK and not step.keeps_guards:
+        remove_guards(graph)
+    changed = step.run(graph, context)
+    context.diagnostics.check()
+    for _, loop in graph.loops():
+        changed |= _everywhere(step, loop.body, context)
+    return changed
 
 
 def remove_guards(graph: Graph) -> None:

@@ -49,7 +49,7 @@ class Census:
         that are `demanded`."""
         table = self.natural if natural else self.forced
         for name, decisions in trace.items():
-            if name not in plan.gates:
+            if name not in plan.deciders:
                 continue
             self.traced[name] = None
             node = plan.decider(name)
@@ -68,14 +68,14 @@ class Census:
         """One entry per arm of every gate that an artifact traced, in order of the gates."""
         return tuple(
             ArmCount(name, arm, self.natural.get((name, arm), 0), self.forced.get((name, arm), 0))
-            for name in plan.gates
+            for name in plan.deciders
             if name in self.traced
             for arm in range(arms_of(plan.decider(name)))
         )
 
     def untraced(self, plan: Schedule) -> tuple[str, ...]:
         """Gates of the program that the artifact does not have: folded away, or lost."""
-        return tuple(name for name in plan.gates if name not in self.traced)
+        return tuple(name for name in plan.deciders if name not in self.traced)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,14 @@ def compare_values(found: Array, reference: Array, tolerance: Tolerance, margin:
     return Distance(float(gap.max()), text)
 
 
-def compare_decisions(node: Gate | Exit, trace: Array, own: Array, margin: Array, near: float) -> str | None:
-    """What is wrong with an artifact's decisions: they must be the reference's where its margin exceeds `near`."""
-    expected = type_of(node).rank
+def compare_decisions(
+    node: Gate | Exit, trace: Array, own: Array, margin: Array, near: float, loops: int = 0
+) -> str | None:
+    """What is wrong with an artifact's decisions: they must be the reference's where its margin exceeds `near`.
+
+    `loops` is how many loops are around the gate: so many axes of turns its trace has.
+    """
+    expected = type_of(node).rank + loops
     if trace.ndim != expected:
         return f"the trace has rank {trace.ndim}, expected {expected}"
     many = kind_of(node) is GateKind.MANY
@@ -96,21 +101,26 @@ def compare_decisions(node: Gate | Exit, trace: Array, own: Array, margin: Array
     )
 
 
-def compare_reach(node: Gate | Exit, trace: Array, own: Array, demanded: Array) -> str | None:
-    """What is wrong with an artifact's reach: a decision on which an output depends must have been made."""
+def compare_reach(node: Gate | Exit, trace: Array, own: Array, demanded: Array, loops: int = 0) -> str | None:
+    """What is wrong with an artifact's reach: a decision on which an output depends must have been made.
+
+    `demanded` has the rows, then the turns of the `loops` around the gate.
+    """
     missing = np.asarray(trace < 0)
     if kind_of(node) is GateKind.MANY:
         missing = np.asarray(missing.all(axis=-1) & (own >= 0).any(axis=-1))
-    axis = type_of(node).batch
+    axis, first = type_of(node).batch, type_of(node).turn
+    kept = tuple(range(first - (axis is not None), first + loops))
+    lost = np.asarray(missing.any(axis=tuple(i for i in range(missing.ndim) if i not in kept)))
     if axis is None:
-        return "not reached, yet an output depends on it" if missing.any() and demanded.any() else None
-    others = tuple(i for i in range(missing.ndim) if i != axis)
-    lost = np.asarray(missing.any(axis=others)) & demanded
+        lost = lost & demanded.any(axis=0)
+        return "not reached, yet an output depends on it" if lost.any() else None
+    lost = lost & demanded
     if not lost.any():
         return None
-    return (
-        f"not reached at row {int(np.argmax(lost))}, yet an output depends on it; {int(lost.sum())} of {lost.size} rows"
-    )
+    row, *turns = (int(i) for i in np.argwhere(lost)[0])
+    where = f"row {row}" + (f", turn {', '.join(map(str, turns))}" if turns else "")
+    return f"not reached at {where}, yet an output depends on it; {int(lost.sum())} of {lost.size} places"
 
 
 def compare_rows(found: Mapping[str, int], predicted: Mapping[str, int]) -> Iterator[tuple[str, str]]:
@@ -130,13 +140,13 @@ def compare_run(
 ) -> Iterator[Mismatch]:
     """Mismatches of all decisions of one run. A forced gate must have taken the arm wherever it was reached."""
     for name, decisions in trace.items():
-        if name not in plan.gates:
+        if name not in plan.deciders:
             yield Mismatch("decision", scenario, name, "the program has no such gate")
             continue
-        node = plan.decider(name)
+        node, loops = plan.decider(name), len(plan.deciders[name].loops)
         own, margin = reference.own[name], reference.margins[name]
         if name not in forced:
-            wrong = compare_decisions(node, decisions, own, margin, near)
+            wrong = compare_decisions(node, decisions, own, margin, near, loops)
             if wrong is not None:
                 yield Mismatch("decision", scenario, name, wrong)
                 continue
@@ -144,7 +154,7 @@ def compare_run(
             continue  # its trace lists what the scores choose, so a forced mask shows in values only
         elif not _obeyed(decisions, forced[name]):
             yield Mismatch("force", scenario, name, f"was forced to {forced[name]} and did not take it")
-        lost = compare_reach(node, decisions, own, reference.demanded[name])
+        lost = compare_reach(node, decisions, own, reference.demanded[name], loops)
         if lost is not None:
             yield Mismatch("reach", scenario, name, lost)
 

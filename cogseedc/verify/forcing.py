@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cogseedc.interp import Schedule, Step, arms_of, kind_of
-from cogseedc.ir import Call, Constant, Exit, Gate, GateKind, Input, Knob, Merge, MergeMode, NodeId, Return, Value
+from cogseedc.ir import Call, Constant, Exit, Gate, GateKind, Input, Knob, Loop, Merge, MergeMode, NodeId, Return, Value
 
 Force = int | None
 """An arm that a gate takes everywhere; None: a MANY gate selects nothing; ROTATE (not for MANY)."""
@@ -31,9 +31,11 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Groups:
-    """Gates that decide alike, under the name of the first of them."""
+    """Gates that decide alike, under the name of the first of them. Gates in a loop are alike within its body only."""
 
     plan: Schedule
+    levels: Mapping[str, Schedule]
+    """The schedule that each gate is in: the program's, or that of a body."""
     first: Mapping[str, str]
     members: Mapping[str, tuple[str, ...]]
 
@@ -51,10 +53,25 @@ class Groups:
 
 def groups(plan: Schedule) -> Groups:
     """Groups by value numbering: equal operations on equal operands are equal; a gate equals its operand."""
-    numbers: dict[Value, int] = {}
-    known: dict[object, int] = {}
+    levels: dict[str, Schedule] = {}
     first: dict[str, str] = {}
     members: dict[str, list[str]] = {}
+    for level in _levels(plan):
+        levels |= dict.fromkeys(level.gates, level)
+        _number(level, first, members)
+    return Groups(plan, levels, first, {name: tuple(found) for name, found in members.items()})
+
+
+def _levels(plan: Schedule) -> Iterator[Schedule]:
+    """A schedule, then those of the bodies of its loops."""
+    yield plan
+    for step in plan.loops:
+        yield from _levels(step.body)
+
+
+def _number(plan: Schedule, first: dict[str, str], members: dict[str, list[str]]) -> None:
+    numbers: dict[Value, int] = {}
+    known: dict[object, int] = {}
     leaders: dict[object, str] = {}
     by_id = {step.id: name for name, step in plan.gates.items()}
     for step in plan.steps:
@@ -70,7 +87,6 @@ def groups(plan: Schedule) -> Groups:
         base = known.setdefault(key, len(known))
         for port in range(len(step.outputs)):
             numbers[Value(step.id, port)] = known.setdefault((base, port), len(known))
-    return Groups(plan, first, {name: tuple(found) for name, found in members.items()})
 
 
 def _number_of(step: Step, fed: tuple[int | None, ...]) -> object:
@@ -88,7 +104,7 @@ def _number_of(step: Step, fed: tuple[int | None, ...]) -> object:
 def scenarios(plan: Schedule, rotate: bool) -> tuple[Scenario, ...]:
     """Every gate each way, with what lets it be reached; then all gates taken, none, and in turn (`rotate`)."""
     found = groups(plan)
-    ways = _ways(plan, found)
+    ways = _ways(plan, found, {})
     result = list(_each_way(found, ways))
     taken = {name: _last(plan, name) for name in found.members}
     none: dict[str, Force] = {name: None if _many(plan, name) else 0 for name in found.members}
@@ -103,17 +119,21 @@ def scenarios(plan: Schedule, rotate: bool) -> tuple[Scenario, ...]:
         if len(turning) > 1:
             result.append(Scenario("all gates in turn", found.expand(dict.fromkeys(turning, ROTATE))))
     varying = _varying(plan)
-    kept = [Scenario(s.name, tuple((n, f) for n, f in s.forces if plan.gates[n].id in varying)) for s in result]
+    kept = [Scenario(s.name, tuple((n, f) for n, f in s.forces if n in varying)) for s in result]
     return tuple({s.forces: s for s in reversed(kept) if s.forces}.values())[::-1]
 
 
-def _varying(plan: Schedule) -> set[NodeId]:
-    """What depends on an input or a knob. A decision that does not may be folded, and cannot be forced then."""
-    found: set[NodeId] = set()
-    for step in plan.steps:
-        if isinstance(step.node, (Input, Knob)) or any(d in found for d in step.dependencies):
-            found.add(step.id)
-    return found
+def _varying(plan: Schedule) -> set[str]:
+    """Gates that depend on an input or a knob, or on what goes from turn to turn. Others may be folded, and cannot be
+    forced then."""
+    names: set[str] = set()
+    for level in _levels(plan):
+        found: set[NodeId] = set()
+        for step in level.steps:
+            if isinstance(step.node, (Input, Knob)) or any(d in found for d in step.dependencies):
+                found.add(step.id)
+        names.update(name for name, step in level.gates.items() if step.id in found)
+    return names
 
 
 def _last(plan: Schedule, name: str) -> Force:
@@ -150,7 +170,7 @@ def _both(a: Allowed, b: Allowed) -> Allowed | None:
 
 def _implied(found: Groups, name: str, bit: int) -> Allowed:
     """What a bool decision says of the gates that it is made of: both sides of a true `and`, of a false `or`."""
-    plan = found.plan
+    plan = found.levels[name]
     by_id = {step.id: other for other, step in plan.gates.items()}
     result: Allowed = {}
     stack = [(plan.gates[name].operands[0], bool(bit))] if kind_of(plan.decider(name)) is GateKind.BOOL else []
@@ -169,8 +189,9 @@ def _implied(found: Groups, name: str, bit: int) -> Allowed:
     return result
 
 
-def _ways(plan: Schedule, found: Groups) -> dict[str, Allowed]:
-    """Per group what the other gates must take so that an output depends on one of its gates."""
+def _ways(plan: Schedule, found: Groups, around: Allowed) -> dict[str, Allowed]:
+    """Per group what the other gates must take so that an output depends on one of its gates; `around`: so that the
+    loop is run whose body this is."""
     by_id = {step.id: found.first[name] for name, step in plan.gates.items()}
     way: dict[Value, Allowed] = {}
     result: dict[str, Allowed] = {}
@@ -197,9 +218,13 @@ def _ways(plan: Schedule, found: Groups) -> dict[str, Allowed]:
                     add(value, allowed)
             case Exit():
                 add(step.operands[0], here)
+            case Loop() if here is not None:
+                result |= _ways(step.body, found, here)
+                for operand in step.operands:
+                    add(operand, here)
             case _:
                 for operand in step.operands:
-                    add(operand, here if step.outputs else {})
+                    add(operand, here if step.outputs else around)
     return result
 
 

@@ -119,7 +119,7 @@ class OnnxRunner:
             from cogseedc.runtime.onnx_session import OnnxBackend
 
             traced = {gate.name for gate in self.session.gates}
-            wanted = gates | (traced & self.plan.gates.keys())
+            wanted = gates | (traced & self.plan.deciders.keys())
             backend = OnnxBackend(with_forced_decisions(self.model, sorted(wanted)))
             self._forced = wanted, _with_backend(self.session, backend)
         return self._forced[1]

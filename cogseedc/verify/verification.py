@@ -256,7 +256,7 @@ class _Verification:
         """What a gate took, wherever it is asked. Artifacts trace the indices that a k-of-n gate found and its mask
         kept, which say nothing of a mask that was forced: where it was reached, the spaces around it say."""
         force = forces.get(name, ROTATE)
-        many = name in self.plan.gates and kind_of(self.plan.decider(name)) is GateKind.MANY
+        many = name in self.plan.deciders and kind_of(self.plan.decider(name)) is GateKind.MANY
         return np.full_like(trace, -1 if force is None else force) if many and force != ROTATE else trace
 
     def _batch(self, inputs: Mapping[str, Array]) -> int:

@@ -11,12 +11,9 @@ from tests.whole import Small
 
 FOLDER = Path(__file__).parent
 LATER = {
-    "glimpse": ["CS0451"],
-    "ponder": ["CS0451"],
-    "skip_rnn": ["CS0451"],
     "seeds": ["CS0506", "CS0506"],
 }
-"""Programs with `repeat` or `scan`, and one whose packages do not exist."""
+"""Programs that do not compile: one whose packages do not exist."""
 PROGRAMS = sorted(p for p in FOLDER.glob("*.seed") if p.stem not in LATER)
 SMALL = {
     "auto_exits": Small(replace=(("width=32, depth=18", "width=8, depth=9"),)),

@@ -15,16 +15,14 @@ from cogseedc.backends.names import Names
 from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Place, Region, Shared
 from cogseedc.backends.onnx.calls import Folding
-from cogseedc.backends.onnx.fusion import fuse
-from cogseedc.backends.onnx.rows import Rows
-from cogseedc.backends.onnx.sizes import Sizes
+from cogseedc.backends.onnx.loops import emit_loop
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import NUMPY, info
-from cogseedc.backends.onnx.trace import TRACED, emit_trace, slots
+from cogseedc.backends.onnx.trace import TRACED, emit_trace
 from cogseedc.backends.onnx.weights import Weights
 from cogseedc.backends.plan.model import ROOT, Plan
 from cogseedc.diagnostics.model import Diagnostic, UserError
-from cogseedc.ir import BATCH, Input, Knob, NodeId, OpSpec, Output
+from cogseedc.ir import Input, Knob, NodeId, OpSpec, Output
 from cogseedc.ops import OPS
 from cogseedc.target import Target
 
@@ -56,15 +54,28 @@ def emit(
     """
     folding = Folding(plan.graph, ops, weights)
     store = Weights(plan, weights, names.keys, folding)
-    _check_size(store.bytes())
-    steps = _steps(plan, store, target, ops, trace)
+    _check_size(sum(Weights(p, weights, names.keys, Folding(p.graph, ops, weights)).bytes() for p in plan.nested()))
+    traces = trace and (len(plan.spaces) > 1 or bool(plan.loops) or bool(plan.gates))
+    sources = [(id, plan.graph[id]) for id in (*plan.inputs, *plan.knobs)]
+    inputs_by_id = {id: node.name for id, node in sources if isinstance(node, Input | Knob)}
+    steps = Steps(
+        plan,
+        ops,
+        store,
+        emit_loop,
+        batch_one=target.batch_one,
+        waits=target.device == "cuda",
+        traces=traces,
+        inputs=inputs_by_id,
+        root="N",
+    )
     root = Region(Shared())
     inputs = _inputs(steps, root, target)
     for id, _ in plan.outputs:
         root.shared.names.unique(_output(plan, id).name)
     emit_blocks(steps, root)
     outputs = _outputs(steps, root)
-    if trace and (plan.gates or len(plan.spaces) > 1):
+    if traces:
         switch, traced, held = emit_trace(steps, root)
         inputs.append(switch)
         outputs.append(traced)
@@ -79,14 +90,6 @@ def emit(
     _check_size(model.ByteSize())
     content: bytes = model.SerializeToString(deterministic=True)
     return content
-
-
-def _steps(plan: Plan, store: Weights, target: Target, ops: Mapping[str, OpSpec], trace: bool) -> Steps:
-    rows = Rows(plan, lambda region, slot: steps.value(region, slot), target.batch_one, target.device == "cuda")
-    read_last = [slot for _, slot in plan.outputs] + (list(slots(plan)) if trace else [])
-    sizes = Sizes(_symbols(plan), rows.count)
-    steps = Steps(plan, ops, store, sizes, rows, fuse(plan, read_last), target.batch_one)
-    return steps
 
 
 def _inputs(steps: Steps, root: Region, target: Target) -> list[ValueInfoProto]:
@@ -117,19 +120,6 @@ def _output(plan: Plan, id: NodeId) -> Output:
     node = plan.graph[id]
     assert isinstance(node, Output)
     return node
-
-
-def _symbols(plan: Plan) -> dict[str, tuple[str, int]]:
-    """For each symbol but N, an input and the axis that gives it."""
-    found: dict[str, tuple[str, int]] = {}
-    for id in plan.inputs:
-        node = plan.graph[id]
-        assert isinstance(node, Input)
-        for axis, size in enumerate(node.type.shape):
-            for symbol in size.symbols():
-                if str(size) == symbol and symbol != BATCH:
-                    found.setdefault(symbol, (node.name, axis))
-    return found
 
 
 def _check_size(size: int) -> None:

@@ -11,8 +11,8 @@ from cogseedc.backends.onnx.builder import Place, Region, branch
 from cogseedc.backends.onnx.fusion import FusedWrite, outputs_of
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import Dimension
-from cogseedc.backends.plan.model import ROOT, Block, Enter, Slot, SpaceId, Strategy, Wrap
-from cogseedc.ir import Dtype
+from cogseedc.backends.plan.model import ROOT, Block, Enter, Run, Slot, SpaceId, Strategy, Wrap
+from cogseedc.ir import Dtype, NodeId
 
 FALSE = np.array(False)
 NO_ROWS = np.zeros([0], np.bool_)
@@ -60,6 +60,7 @@ def _wrapped(steps: Steps, root: Region, block: Block, writes: Sequence[FusedWri
     entered = [
         (s.space, _enter(steps, other, results, s.space, block.space)) for s in block.steps if isinstance(s, Enter)
     ]
+    recorded = [(id, _record(steps, other, results, id)) for id in _loops(steps, block)]
     for slot in (s for step in block.steps for s in outputs_of(step)):
         if steps.values.get(slot) in then.own:
             del steps.values[slot]
@@ -68,6 +69,8 @@ def _wrapped(steps: Steps, root: Region, block: Block, writes: Sequence[FusedWri
     names = branch(root, condition, (then, other), (results.then, results.other), results.types)
     steps.values.update((slot, names[i]) for slot, i in given)
     steps.rows.entry.update((id, names[i]) for id, i in entered)
+    for id, first in recorded:
+        steps.turns[id] = steps.turns[id].named(names[first:])
     steps.running.update((fused.join.output, names[i]) for fused, i in zip(writes, written, strict=True))
 
 
@@ -99,6 +102,21 @@ def _give(steps: Steps, then: Region, other: Region, results: _Results, slot: Sl
     type = steps.type(slot)
     empty = steps.joins.empty(other, type, slot.space)
     return results.add(steps.value(then, slot), empty, type.dtype, steps.dims(type, slot.space, open=True))
+
+
+def _loops(steps: Steps, block: Block) -> list[NodeId]:
+    """The loops of a block that recorded something."""
+    return [s.node for s in block.steps if isinstance(s, Run) and s.node in steps.turns]
+
+
+def _record(steps: Steps, other: Region, results: _Results, id: NodeId) -> int:
+    """What the turns of a loop recorded; where its block is not run, there was no turn. The place of the first."""
+    first = len(results.then)
+    turns = steps.turns[id]
+    for value, rank in [*((v, t.rank) for _, v, t in turns.gates), *((v, 0) for _, v in turns.rows)]:
+        absent = other.constant(np.zeros([0] * (rank + 1), np.int64))
+        results.add(value, absent, Dtype.I64, [None] * (rank + 1))
+    return first
 
 
 def _enter(steps: Steps, other: Region, results: _Results, id: SpaceId, block: SpaceId) -> int:

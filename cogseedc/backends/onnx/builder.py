@@ -156,6 +156,12 @@ class Region:
         self.initializers.append(proto)
         self.own.add(name)
 
+    def declare(self, base: str) -> str:
+        """A new name for a value that this region is given."""
+        name = self.shared.names.unique(f"{self.shared.place.prefix}/{base}")
+        self.own.add(name)
+        return name
+
     def describe(self, name: str, dtype: Dtype, dims: Sequence[Dimension]) -> None:
         """States type and dimensions of a value of this region."""
         if name not in self._described:

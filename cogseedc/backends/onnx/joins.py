@@ -51,8 +51,16 @@ class Joins:
     ) -> str:
         """`previous` at the rows of `target`, overwritten at those of `source`, whose BRANCH spaces are run."""
         index = self._rows.places(region, source, target)
-        if index is None or type.batch is None:
-            return value
+        return value if index is None or type.batch is None else self.put(region, previous, index, value, type)
+
+    def all_turns(self, region: Region, turns: str, type: TensorType, space: SpaceId) -> str:
+        """What all turns of a loop gave, a value of `type` each, with its full shape also when there was no turn."""
+        count = region.node("Shape", [turns], start=0, end=1)
+        shape = region.node("Concat", [count, self._sizes.vector(region, type.shape, space)], axis=0)
+        return region.node("Reshape", [turns, shape], allowzero=1)
+
+    def put(self, region: Region, previous: str, index: str, value: str, type: TensorType) -> str:
+        """`previous` with the rows of an index, whose last axis is of one, overwritten."""
         front = _to_front(type)
         if front is None:
             return region.node("ScatterND", [previous, index, value])

@@ -74,12 +74,16 @@ def aligned_choice(region: Region, type: TensorType, mask: str) -> str:
 
 def aligned(region: Region, node: Merge, arm: int, mask: str) -> str:
     """A decision over the gate's axes, laid along the value's axes `node.axes[arm]` for right-aligned broadcasting."""
-    axes = node.axes[arm]
+    return laid(region, mask, node.axes[arm], node.type.rank)
+
+
+def laid(region: Region, mask: str, axes: Sequence[int], rank: int) -> str:
+    """A value over some axes of another, of that `rank`, laid along them: its own axis i is axis `axes[i]` there."""
     order = sorted(range(len(axes)), key=lambda i: axes[i])
     if order != list(range(len(axes))):
         mask = region.node("Transpose", [mask], perm=order)
-    first = min(axes, default=node.type.rank)
-    missing = [p - first for p in range(first, node.type.rank) if p not in axes]
+    first = min(axes, default=rank)
+    missing = [p - first for p in range(first, rank) if p not in axes]
     if not missing:
         return mask
     return region.node("Unsqueeze", [mask, region.constant(np.array(missing, np.int64))])

@@ -12,7 +12,7 @@ import numpy as np
 
 from cogseedc.backends.onnx.builder import Place, Region
 from cogseedc.backends.plan.model import ROOT, Choice, Plan, Slot, Space, SpaceId, Strategy
-from cogseedc.ir import Gate, GateKind, Input
+from cogseedc.ir import Gate, GateKind
 
 
 class Rows:
@@ -20,12 +20,19 @@ class Rows:
     GPU, where each Compress waits for the count) values are gathered by places that are counted once."""
 
     def __init__(
-        self, plan: Plan, value: Callable[[Region, Slot], str], batch_one: bool = False, waits: bool = False
+        self,
+        plan: Plan,
+        value: Callable[[Region, Slot], str],
+        batch: tuple[str, int] | None,
+        batch_one: bool = False,
+        waits: bool = False,
+        around: Callable[[Region], str] | None = None,
     ) -> None:
+        """`batch` is a value with a batch axis, and where it is; `around` counts the rows of the root without one."""
         self._plan, self._value, self._batch_one, self._waits = plan, value, batch_one, waits
+        self._batch, self._around = batch, around
         self.entry: dict[SpaceId, str] = {}
         """COMPACT: bool over the rows of the parent. BRANCH: scalar bool."""
-        self._batch = _batch_source(plan)
 
     def space(self, id: SpaceId) -> Space:
         return self._plan.spaces[id]
@@ -55,7 +62,7 @@ class Rows:
 
     def choice(self, region: Region, choice: Choice) -> str:
         """The bool tensor, over the gate's axes, that is true where the choice holds."""
-        key = ("choice", choice)
+        key = ("choice", id(self), choice)
         return region.find(key) or region.keep(key, self._choice(region, choice))
 
     def _choice(self, region: Region, choice: Choice) -> str:
@@ -148,18 +155,21 @@ class Rows:
             assert parent is not None
             id = parent
         if id == ROOT:
-            return self._root_count(region.home())
+            return self._root_count(region)
         places = self._places(region, None, self.entry[id])
         home = region.home(places)
         key = ("count", places)
         return home.find(key) or home.keep(key, home.node("Shape", [places], start=0, end=1))
 
-    def _root_count(self, root: Region) -> str:
+    def _root_count(self, region: Region) -> str:
+        if self._batch is None and self._around is not None:
+            return self._around(region)
         if self._batch_one or self._batch is None:
-            return root.constant(np.array([1], np.int64))
+            return region.home().constant(np.array([1], np.int64))
         name, axis = self._batch
-        key = ("count", ROOT)
-        return root.find(key) or root.keep(key, root.node("Shape", [name], start=axis, end=axis + 1))
+        home = region.home(name)
+        key = ("count", name)
+        return home.find(key) or home.keep(key, home.node("Shape", [name], start=axis, end=axis + 1))
 
 
 def arm_mask(region: Region, gate: Gate, decision: str, arm: int) -> str:
@@ -194,11 +204,3 @@ def _reduce(region: Region, op_type: str, parts: list[str]) -> str:
         return region.find(key) or region.keep(key, region.node(op_type, [a, b]))
 
     return reduce(both, parts)
-
-
-def _batch_source(plan: Plan) -> tuple[str, int] | None:
-    for id in plan.inputs:
-        node = plan.graph[id]
-        if isinstance(node, Input) and node.type.batch is not None:
-            return node.name, node.type.batch
-    return None

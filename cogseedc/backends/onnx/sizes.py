@@ -12,10 +12,15 @@ from cogseedc.ir import BATCH, Floor, Size
 
 
 class Sizes:
-    """Spells sizes. `symbols` names the input and the axis that gives each symbol but N."""
+    """Spells sizes. `symbols` names the value and the axis that gives each symbol but N; the rest is found `around`."""
 
-    def __init__(self, symbols: Mapping[str, tuple[str, int]], rows: Callable[[Region, SpaceId], str]) -> None:
-        self._symbols, self._rows = symbols, rows
+    def __init__(
+        self,
+        symbols: Mapping[str, tuple[str, int]],
+        rows: Callable[[Region, SpaceId], str],
+        around: Sizes | None = None,
+    ) -> None:
+        self._symbols, self._rows, self._around = symbols, rows, around
 
     def vector(self, region: Region, sizes: Sequence[Size], space: SpaceId) -> str:
         """A 1-D i64 of all sizes, N being the number of rows of `space`."""
@@ -68,10 +73,12 @@ class Sizes:
         return self._rows(region, space) if atom == BATCH else self._symbol(region, atom)
 
     def _symbol(self, region: Region, name: str) -> str:
+        if name not in self._symbols and self._around is not None:
+            return self._around._symbol(region, name)
         source, axis = self._symbols[name]
-        root = region.home()
-        found = root.find(("symbol", name))
-        return found or root.keep(("symbol", name), root.node("Shape", [source], start=axis, end=axis + 1))
+        home = region.home(source)
+        key = ("symbol", source, axis)
+        return home.find(key) or home.keep(key, home.node("Shape", [source], start=axis, end=axis + 1))
 
 
 def _binary(region: Region, op_type: str, left: str, right: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 from cogseedc.backends.onnx.builder import Place, Region
-from cogseedc.backends.onnx.calls import CallSite, literal
-from cogseedc.backends.onnx.fusion import Fusion
+from cogseedc.backends.onnx.calls import CallSite, Folding, literal
+from cogseedc.backends.onnx.fusion import fuse
 from cogseedc.backends.onnx.joins import Joins, runs_whole
 from cogseedc.backends.onnx.merges import aligned_choice, any_of, merge, weighted, where
 from cogseedc.backends.onnx.rows import Rows
@@ -31,12 +33,14 @@ from cogseedc.backends.plan.model import (
 )
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import (
+    BATCH,
     BATCH_SIZE,
     Call,
     Constant,
     Gate,
     Input,
     Knob,
+    Loop,
     Merge,
     MergeMode,
     Node,
@@ -47,6 +51,27 @@ from cogseedc.ir import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """What the turns of a loop recorded, seen from the region that holds it; empty where no trace was asked for."""
+
+    gates: tuple[tuple[str, str, TensorType], ...]
+    """Name of the gate, value [turns that were run, ...], type of one turn."""
+    rows: tuple[tuple[str, str], ...]
+    """Name of the row space, value [turns that were run]."""
+
+    def named(self, values: Sequence[str]) -> Turns:
+        """The same record under other names, in order."""
+        count = len(self.gates)
+        gates = tuple((name, value, type) for (name, _, type), value in zip(self.gates, values, strict=False))
+        rows = tuple((name, value) for (name, _), value in zip(self.rows, values[count:], strict=False))
+        return Turns(gates, rows)
+
+
+Loops = Callable[["Steps", Region, NodeId, Sequence[str], SpaceId], tuple[str, ...]]
+"""Spells a loop: the steps and the region that hold it, its node, operands, the space that it stands in."""
+
+
 class Steps:
     """The steps of one plan, and the names of the slots that have been computed."""
 
@@ -55,17 +80,54 @@ class Steps:
         plan: Plan,
         ops: Mapping[str, OpSpec],
         weights: Weights,
-        sizes: Sizes,
-        rows: Rows,
-        fusion: Fusion,
+        loops: Loops,
+        *,
         batch_one: bool,
+        waits: bool,
+        traces: bool,
+        inputs: Mapping[NodeId, str],
+        around: tuple[Steps, SpaceId] | None = None,
+        root: Dimension = None,
     ) -> None:
-        self.plan, self.ops, self.weights, self.sizes, self.rows = plan, ops, weights, sizes, rows
-        self.fusion, self.batch_one = fusion, batch_one
+        """`inputs` are the names of the inputs and knobs. Of a loop's body: the steps and the space `around` it, and
+        the name that the number of rows of its `root` has in types."""
+        self.plan, self.ops, self.weights, self.loops = plan, ops, weights, loops
+        self.batch_one, self.waits, self.traces, self.inputs = batch_one, waits, traces, inputs
+        self.root = root
+        outer = None if around is None else around[0]
+        count = None if around is None else partial(_rows_around, *around)
+        self.rows = Rows(plan, self.value, _batch(plan, inputs), batch_one, waits, count)
+        self.sizes: Sizes = Sizes(_symbols(plan, inputs), self.rows.count, outer.sizes if outer else None)
+        read_last = [slot for _, slot in plan.outputs] + (list(slots(plan)) if traces else [])
+        self.fusion = fuse(plan, read_last)
         self.values: dict[Slot, str] = {}
-        self.joins = Joins(rows, sizes)
+        self.joins = Joins(self.rows, self.sizes)
+        self.turns: dict[NodeId, Turns] = {}
+        """What loops recorded."""
+        self._bodies: list[Steps] = []
         self.running: dict[Slot, str] = {}
         """Joins that are being written, by their output."""
+
+    def nested(self, id: NodeId, inputs: Mapping[NodeId, str], root: Dimension, space: SpaceId) -> Steps:
+        """The steps of a loop's body; the loop stands in `space`."""
+        body = self.plan.loops[id].body
+        weights = Weights(
+            body, self.weights.arrays, self.weights.names, Folding(body.graph, self.ops, self.weights.arrays)
+        )
+        found = Steps(
+            body,
+            self.ops,
+            weights,
+            self.loops,
+            batch_one=self.batch_one,
+            waits=self.waits,
+            traces=self.traces,
+            inputs=inputs,
+            around=(self, space),
+            root=root,
+        )
+        self._bodies.append(found)  # what regions remember is known by their identity
+        return found
 
     def type(self, slot: Slot) -> TensorType:
         return self.plan.graph.type(Value(slot.node, slot.port))
@@ -76,7 +138,7 @@ class Steps:
             parent = self.rows.space(space).parent
             assert parent is not None
             space = parent
-        rows: Dimension = f"N.{self.rows.space(space).name}" if space != ROOT else 1 if self.batch_one else "N"
+        rows: Dimension = f"N.{self.rows.space(space).name}" if space != ROOT else 1 if self.batch_one else self.root
         return [rows if s == BATCH_SIZE else s.value if s.value is not None else str(s) for s in type.shape]
 
     def value(self, region: Region, slot: Slot) -> str:
@@ -92,7 +154,7 @@ class Steps:
         if isinstance(node, Constant):
             return region.constant(literal(node))
         if isinstance(node, Input | Knob) and (slot.space == ROOT or self.type(slot).batch is None):
-            return node.name
+            return self.inputs[slot.node]
         return self._inherited(slot)
 
     def _late(self, region: Region, slot: Slot) -> str:
@@ -172,6 +234,8 @@ class Steps:
                 names = (self._gate(region, step, node),)
             case Merge():
                 names = (self._merge(region, step, node, space),)
+            case Loop():
+                names = self.loops(self, region, step.node, [self.value(region, s) for s in step.inputs if s], space)
             case _:
                 raise InternalError(f"the plan runs {type(node).__name__} {step.node}, which computes nothing")
         for slot, name in zip(step.outputs, names, strict=False):
@@ -263,6 +327,40 @@ class Steps:
             return total
         taken = [aligned_choice(region, type, self.rows.choice(region, c)) for c in step.taken]
         return where(region, any_of(region, taken), total, self.value(region, step.otherwise), type.dtype)
+
+
+def slots(plan: Plan) -> Iterator[Slot]:
+    """What the trace reads."""
+    for report in plan.gates:
+        yield report.decision
+        if report.indices:
+            yield report.indices
+
+
+def _rows_around(steps: Steps, space: SpaceId, region: Region) -> str:
+    return steps.rows.count(region, space)
+
+
+def _batch(plan: Plan, names: Mapping[NodeId, str]) -> tuple[str, int] | None:
+    """An input with a batch axis, and where that is."""
+    for id in plan.inputs:
+        node = plan.graph[id]
+        if isinstance(node, Input) and node.type.batch is not None:
+            return names[id], node.type.batch
+    return None
+
+
+def _symbols(plan: Plan, names: Mapping[NodeId, str]) -> dict[str, tuple[str, int]]:
+    """For each symbol but N, an input and the axis that gives it."""
+    found: dict[str, tuple[str, int]] = {}
+    for id in plan.inputs:
+        node = plan.graph[id]
+        assert isinstance(node, Input)
+        for axis, size in enumerate(node.type.shape):
+            for symbol in size.symbols():
+                if str(size) == symbol and symbol != BATCH:
+                    found.setdefault(symbol, (names[id], axis))
+    return found
 
 
 def place_of(node: Node, id: NodeId) -> Place:

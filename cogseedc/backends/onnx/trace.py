@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,8 @@ from onnx import TensorProto, ValueInfoProto
 
 from cogseedc.backends.onnx.builder import Place, Region, branch_of_sequence
 from cogseedc.backends.onnx.tensors import info
-from cogseedc.backends.plan.model import ROOT, GateReport, Plan, Slot, Space, Strategy
-from cogseedc.ir import Dtype, Gate, GateKind, NodeId
+from cogseedc.backends.plan.model import ROOT, GateReport, Run, Space, Strategy
+from cogseedc.ir import Dtype, Gate, GateKind, Loop, NodeId, TensorType
 
 if TYPE_CHECKING:
     from cogseedc.backends.onnx.steps import Steps
@@ -23,14 +22,6 @@ SWITCH = "cogseed.trace"
 
 TRACED = "cogseed.traced"
 """Name of the output that holds it, a sequence of i64 tensors, and of the metadata that names them, apart by spaces."""
-
-
-def slots(plan: Plan) -> Iterator[Slot]:
-    """What the trace reads."""
-    for report in plan.gates:
-        yield report.decision
-        if report.indices:
-            yield report.indices
 
 
 def emit_trace(steps: Steps, root: Region) -> tuple[ValueInfoProto, ValueInfoProto, str]:
@@ -43,38 +34,52 @@ def emit_trace(steps: Steps, root: Region) -> tuple[ValueInfoProto, ValueInfoPro
     switch = info(root.shared.names.unique(SWITCH), Dtype.BOOL, [])
     root.initializer(switch.name, np.array(False))
     then, other = Region(root.shared, root, alone=True), Region(root.shared, root)
-    traced = [*_gates(steps, then), *(_rows(steps, then, s) for s in _spaces(steps.plan))]
-    filled = then.node("SequenceConstruct", [value.inside for value in traced])
+    gates = [(f"trace.{name}", value) for name, value, _ in traced_gates(steps, then)]
+    traced = [*gates, *((f"rows.{name}", value) for name, value in traced_rows(steps, then))]
+    filled = then.node("SequenceConstruct", [value for _, value in traced])
     empty = other.node("SequenceEmpty", [], dtype=TensorProto.INT64)
     output = branch_of_sequence(root, switch.name, (then, other), (filled, empty), TRACED)
-    return switch, output, " ".join(value.name for value in traced)
-
-
-@dataclass(frozen=True, slots=True)
-class _Traced:
-    """A traced value: its name for readers, and its name in the body."""
-
-    name: str
-    inside: str
-
-
-def _spaces(plan: Plan) -> Sequence[Space]:
-    return [space for space in plan.spaces if space.id != ROOT]
+    return switch, output, " ".join(name for name, _ in traced)
 
 
 _UNREACHED = -2
 """Where a k-of-n gate was not reached, while the trace is made: to tell it from a dropped slot, -1."""
 
 
-def _gates(steps: Steps, region: Region) -> Iterator[_Traced]:
-    """Every gate's decisions; gates come before those whose reach they decide."""
+def traced_gates(steps: Steps, region: Region) -> Iterator[tuple[str, str, TensorType]]:
+    """Every gate's name, decisions at the root rows and their type; gates come before those whose reach they decide,
+    and those in bodies of loops, which have an axis of turns, last."""
     earlier: dict[NodeId, str] = {}
     for report in steps.plan.gates:
         region.shared.place = Place(f"/trace/{report.name}", "trace")
         value = earlier[report.gate] = _laid_out(steps, region, report, earlier)
         if report.indices:
             value = region.node("Max", [value, _integer(region, -1)])
-        yield _Traced(region.shared.names.unique(f"trace.{report.name}"), value)
+        yield report.name, value, steps.type(report.indices or report.decision).with_dtype(Dtype.I64)
+    for id, turns in steps.turns.items():
+        for name, recorded, type in turns.gates:
+            region.shared.place = Place(f"/trace/{name}", "trace")
+            yield name, *_of_turns(steps, region, id, recorded, type)
+
+
+def _of_turns(steps: Steps, region: Region, id: NodeId, recorded: str, type: TensorType) -> tuple[str, TensorType]:
+    """The decisions of a gate in a loop, [turns that were run, ...], as a trace at the root rows."""
+    loop = steps.plan.graph[id]
+    assert isinstance(loop, Loop)
+    space = next(b.space for b in steps.plan.blocks for s in b.steps if isinstance(s, Run) and s.node == id)
+    found = steps.joins.all_turns(region, recorded, type, space)
+    count = steps.sizes.vector(region, [loop.steps], space)
+    missing = region.node("Sub", [count, region.node("Shape", [found], start=0, end=1)])
+    shape = region.node("Concat", [missing, steps.sizes.vector(region, type.shape, space)], axis=0)
+    rest = region.node("ConstantOfShape", [shape], value=np.array([-1], np.int64))
+    found = region.node("Concat", [found, rest], axis=0)
+    if at := type.turn:
+        found = region.node("Transpose", [found], perm=[*range(1, at + 1), 0, *range(at + 1, type.rank + 1)])
+    laid = type.with_turns(loop.steps)
+    if space == ROOT:
+        return found, laid
+    unreached = steps.joins.full(region, laid, ROOT, -1)
+    return steps.joins.write(region, unreached, found, laid, [None] * laid.rank, space, ROOT), laid
 
 
 def _laid_out(steps: Steps, region: Region, report: GateReport, earlier: Mapping[NodeId, str]) -> str:
@@ -117,21 +122,21 @@ def _held(
     found = _all(region, "Or", [region.node("Equal", [trace, _integer(region, arm)]) for arm in arms])
     if asked.kind is GateKind.MANY:
         last = asked.type.rank - 1
-        found = _any(region, found, last)
+        found = any_true(region, found, last)
         if negated:
-            lost = _any(region, region.node("Equal", [trace, _integer(region, _UNREACHED)]), last)
+            lost = any_true(region, region.node("Equal", [trace, _integer(region, _UNREACHED)]), last)
             found = region.node("Not", [region.node("Or", [found, lost])])
     batch = of.type.batch
     if asked.type.batch is None:
         return found
     if batch is None:
-        return _any(region, found)
+        return any_true(region, found)
     later = of.type.rank - 1 - batch
     axes = region.constant(np.arange(1, 1 + later, dtype=np.int64)) if later else ""
     return region.node("Unsqueeze", [found, axes]) if later else found
 
 
-def _any(region: Region, value: str, axis: int | None = None) -> str:
+def any_true(region: Region, value: str, axis: int | None = None) -> str:
     """Whether an element along an axis, or of all, is true. A sum is right for no element too, though not over a
     negative axis: of an empty tensor ONNX Runtime 1.31 then reduces nothing."""
     axes = [] if axis is None else [region.constant(np.array([axis], np.int64))]
@@ -153,10 +158,20 @@ def _gate_of(steps: Steps, id: NodeId) -> Gate:
     return gate
 
 
-def _rows(steps: Steps, region: Region, space: Space) -> _Traced:
-    region.shared.place = Place(f"/trace/{space.name}", "trace")
-    name = region.shared.names.unique(f"rows.{space.name}")
+def traced_rows(steps: Steps, region: Region) -> Iterator[tuple[str, str]]:
+    """For each space its name and how many rows it held; with those of the turns of loops."""
+    for space in steps.plan.spaces:
+        if space.id != ROOT:
+            region.shared.place = Place(f"/trace/{space.name}", "trace")
+            yield space.name, _rows(steps, region, space)
+    for turns in steps.turns.values():
+        for name, recorded in turns.rows:
+            region.shared.place = Place(f"/trace/{name}", "trace")
+            yield name, region.node("ReduceSum", [recorded], keepdims=0)
+
+
+def _rows(steps: Steps, region: Region, space: Space) -> str:
     count = region.node("Squeeze", [steps.rows.count(region, space.id), region.constant(np.array([0], np.int64))])
     if space.strategy is Strategy.BRANCH:
         count = region.node("Mul", [count, region.node("Cast", [steps.rows.entry[space.id]], to=TensorProto.INT64)])
-    return _Traced(name, count)
+    return count

@@ -26,7 +26,8 @@ class Weights:
     """Hands out initialisers for weights and for values that are computed from them."""
 
     def __init__(self, plan: Plan, arrays: Mapping[str, Array], names: Mapping[str, str], folding: Folding) -> None:
-        self._graph, self._arrays, self._names, self._folding = plan.graph, arrays, names, folding
+        self._graph, self._folding = plan.graph, folding
+        self.arrays, self.names = arrays, names
         self._readers = _readers(plan, folding)
 
     def fixed(self, node: NodeId) -> bool:
@@ -41,7 +42,7 @@ class Weights:
         """Name of the initialiser, made where it is first asked for."""
         readers, convolution = self._readers.get((node, port), (2, False))
         place = region if readers == 1 or convolution else region.home()
-        key = ("weight", node, port)
+        key = self._key(node, port)
         found = place.local(key) if convolution else place.find(key)
         if found is None:
             path, array = self._array(node, port)
@@ -49,6 +50,11 @@ class Weights:
             place.initializer(name, array, path)
             found = place.keep(key, name)
         return found
+
+    def _key(self, node: NodeId, port: int) -> tuple[object, ...]:
+        """A weight is one and the same in all plans of a model, what is computed from some is a plan's own."""
+        payload = self._graph[node]
+        return ("weight", payload.path) if isinstance(payload, Weight) else ("folded", id(self), node, port)
 
     def bytes(self) -> int:
         """Size of all weights that the plan reads, copies counted."""
@@ -61,12 +67,12 @@ class Weights:
     def _array(self, node: NodeId, port: int) -> tuple[str, Array]:
         payload = self._graph[node]
         if isinstance(payload, Weight):
-            if payload.path not in self._arrays:
+            if payload.path not in self.arrays:
                 raise InternalError(f"no weight was given for {payload.path}")
-            array = np.asarray(self._arrays[payload.path])
-            return self._names.get(payload.path, payload.path), array.astype(NUMPY[payload.type.dtype])
+            array = np.asarray(self.arrays[payload.path])
+            return self.names.get(payload.path, payload.path), array.astype(NUMPY[payload.type.dtype])
         path = self._folding.path(node)
-        base = f"{self._names.get(path, path)}.folded" if path else "constant"
+        base = f"{self.names.get(path, path)}.folded" if path else "constant"
         return base, self._folding.value(node, port)
 
 

@@ -17,6 +17,7 @@ from cogseedc.backends.plan.model import (
     Enter,
     GateReport,
     Join,
+    LoopPlan,
     Plan,
     Run,
     Slot,
@@ -43,6 +44,7 @@ from cogseedc.ir import (
     Input,
     Knob,
     Literals,
+    Loop,
     Loss,
     Merge,
     NodeId,
@@ -66,6 +68,7 @@ __all__ = [
     "GateReport",
     "Gates",
     "Join",
+    "LoopPlan",
     "Plan",
     "Run",
     "Slot",
@@ -96,7 +99,20 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     items = Items(graph, spaces, order)
     for id in order:
         _add(items, literals, id, literals.drop(read.get(id, TRUE), dense))
-    return _assemble(items, order, chosen, read, target, training)
+    loops = {id: _loop(node, target, gates, training) for id in order if isinstance(node := graph[id], Loop)}
+    return _assemble(items, order, chosen, read, loops, target, training)
+
+
+def _loop(loop: Loop, target: Target, gates: Gates, training: bool) -> LoopPlan:
+    """Rows leave the batch where each decides when it stops; where one decision stops all, they stop together."""
+    body = plan(loop.body, target, gates, training)
+    if not loop.halts:
+        return LoopPlan(body, compact=False, holds=False)
+    _, slot = body.outputs[-1]
+    stop = loop.body.type(Value(slot.node, slot.port))
+    compact = stop.batch is not None and not target.batch_one and gates != "dense" and not training
+    alone = stop.rank == (stop.batch is not None) and (compact or target.batch_one or stop.batch is None)
+    return LoopPlan(body, compact, holds=not alone)
 
 
 def _live(graph: Graph, training: bool) -> list[NodeId]:
@@ -134,6 +150,7 @@ def _assemble(
     order: Sequence[NodeId],
     chosen: Mapping[NodeId, Chosen],
     read: Mapping[NodeId, Guard],
+    loops: Mapping[NodeId, LoopPlan],
     target: Target,
     training: bool,
 ) -> Plan:
@@ -147,7 +164,7 @@ def _assemble(
     found = exits(graph, order) if training else ()
     kept = [slot for _, slot in outputs] + [r.decision for r in reports] + [r.indices for r in reports if r.indices]
     kept += [slot for _, values in found for _, slot in values]
-    unsafe = _unsafe(items, steps)
+    unsafe = _unsafe(items, steps, loops)
     return Plan(
         graph=graph,
         spaces=spaces,
@@ -156,13 +173,14 @@ def _assemble(
             graph,
             lambda space: [choice.decision for term in spaces[space].terms for choice in term],
             kept,
-            lambda space, body: _wrap(spaces[space], body, target, graph, space in unsafe),
+            lambda space, body: _wrap(spaces[space], body, target, graph, loops, space in unsafe),
         ),
         inputs=tuple(id for id, node in graph.nodes() if isinstance(node, Input)),
         knobs=tuple(id for id, node in graph.nodes() if isinstance(node, Knob)),
         weights=tuple(id for id, node in graph.nodes() if isinstance(node, Weight)),
         outputs=outputs,
         gates=reports,
+        loops=loops,
         exits=found,
     )
 
@@ -206,24 +224,43 @@ def _asked(graph: Graph, id: NodeId) -> tuple[tuple[Condition, ...], ...]:
     return tuple(tuple(term) for _, term in sorted(terms.items()))
 
 
-def _unsafe(items: Items, steps: Sequence[tuple[SpaceId, Sequence[Step]]]) -> set[SpaceId]:
+def _unsafe(
+    items: Items, steps: Sequence[tuple[SpaceId, Sequence[Step]]], loops: Mapping[NodeId, LoopPlan]
+) -> set[SpaceId]:
     """COMPACT spaces that may not be run without rows, since an operation in a BRANCH below them may not."""
     found: set[SpaceId] = set()
     for space, body in steps:
-        if _empty_is_wrong(items.graph, body):
+        if _empty_is_wrong(items.graph, body, loops):
             above = (s for s in items.spaces.up(space) if items.spaces.drafts[s].strategy is Strategy.COMPACT)
             found.add(next(above))
     return found - {ROOT}
 
 
-def _empty_is_wrong(graph: Graph, body: Sequence[Step]) -> bool:
-    calls = (graph[step.node] for step in body if isinstance(step, Run))
-    return any(isinstance(node, Call) and not OPS[node.op].zero_rows for node in calls)
+def _empty_is_wrong(graph: Graph, body: Sequence[Step], loops: Mapping[NodeId, LoopPlan]) -> bool:
+    """Whether a step may not be run without rows. What a loop runs for some rows only is wrapped in its body."""
+    for step in body:
+        node = graph[step.node] if isinstance(step, Run) else None
+        if isinstance(node, Call) and not OPS[node.op].zero_rows:
+            return True
+        if isinstance(node, Loop):
+            assert isinstance(step, Run)
+            inner = loops[step.node].body
+            blocks = (block for block in inner.blocks if block.wrap is Wrap.NONE)
+            if any(_empty_is_wrong(inner.graph, block.steps, inner.loops) for block in blocks):
+                return True
+    return False
 
 
-def _wrap(space: Space, body: Sequence[Step], target: Target, graph: Graph, unsafe: bool) -> Wrap:
+def _wrap(
+    space: Space,
+    body: Sequence[Step],
+    target: Target,
+    graph: Graph,
+    loops: Mapping[NodeId, LoopPlan],
+    unsafe: bool,
+) -> Wrap:
     if space.parent is None:
         return Wrap.NONE
     if space.strategy is Strategy.BRANCH:
         return Wrap.CONDITION
-    return Wrap.ANY if unsafe or target.wrap_regions or _empty_is_wrong(graph, body) else Wrap.NONE
+    return Wrap.ANY if unsafe or target.wrap_regions or _empty_is_wrong(graph, body, loops) else Wrap.NONE

@@ -6,6 +6,7 @@ tree; the root has all rows. Nothing here computes; see `schedule`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
@@ -181,6 +182,17 @@ class GateReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopPlan:
+    """How the turns of one loop are run: `body` once per turn, its root space being the rows that run it."""
+
+    body: Plan
+    compact: bool
+    """Whether rows that have stopped leave the batch. If not, all rows run until all have stopped."""
+    holds: bool
+    """Whether an index that has stopped may be computed on, so that its carries must be kept by a select."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One program, scheduled for one target. `graph` is sealed: no pass runs after planning."""
 
@@ -195,5 +207,13 @@ class Plan:
     outputs: tuple[tuple[NodeId, Slot], ...]
     """Output nodes with the root slots that they give."""
     gates: tuple[GateReport, ...]
+    loops: Mapping[NodeId, LoopPlan] = field(default_factory=dict)
+    """For each loop that is run, a plan of its body."""
     exits: tuple[tuple[str, tuple[tuple[str, Slot], ...]], ...] = field(default=())
     """For training: each exit's path with its outputs (name, slot); only in a dense plan."""
+
+    def nested(self) -> Iterator[Plan]:
+        """This plan, and those of the bodies of its loops, at any depth."""
+        yield self
+        for loop in self.loops.values():
+            yield from loop.body.nested()

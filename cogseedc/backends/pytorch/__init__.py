@@ -24,6 +24,7 @@ from cogseedc.backends.pytorch.flow import (
     train_methods,
 )
 from cogseedc.backends.pytorch.literal import DTYPES, items, listed, literal, typed
+from cogseedc.backends.pytorch.loops import loop_methods
 from cogseedc.backends.pytorch.program import Program, Shared
 from cogseedc.backends.support import sources
 from cogseedc.diagnostics import InternalError
@@ -36,9 +37,9 @@ __all__ = ["emit", "names_of", "weights_of"]
 def weights_of(*plans: Plan) -> tuple[Weight, ...]:
     """All weights that one of the plans reads, by path."""
     found: dict[str, Weight] = {}
-    for plan in plans:
-        for id in plan.weights:
-            node = plan.graph[id]
+    for inner in (inner for plan in plans for inner in plan.nested()):
+        for id in inner.weights:
+            node = inner.graph[id]
             assert isinstance(node, Weight)
             found.setdefault(node.path, node)
     return tuple(found[path] for path in sorted(found))
@@ -81,7 +82,9 @@ def _methods(plan: Plan, training: Plan, shared: Shared) -> list[Method]:
     while True:
         known = set(shared.support)
         taken = sorted({*known, "Scope", "Outputs", "Result"})
-        methods = plan_methods(Program(plan, shared), taken) + train_methods(Program(training, shared), taken)
+        evaluated, trained = Program(plan, shared), Program(training, shared, "train_")
+        loops = loop_methods(evaluated, taken) + loop_methods(trained, taken)
+        methods = plan_methods(evaluated, taken) + train_methods(trained, taken) + loops
         if shared.support == known:
             return methods
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cogseedc.backends.names import Scope
 from cogseedc.backends.plan.model import Slot, SpaceId
-from cogseedc.ir import Origin
+from cogseedc.ir import NodeId, Origin
 
 WIDTH = 110
 """Length from which a call or signature is broken into lines."""
@@ -44,11 +44,18 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """What the turns of a loop decided: a list, or None where no trace is wanted."""
+
+    loop: NodeId
+
+
+@dataclass(frozen=True, slots=True)
 class Nothing:
     """A row index of no rows."""
 
 
-Key = Slot | Rows | Taken | Symbol | Device | Nothing
+Key = Slot | Rows | Taken | Symbol | Device | Record | Nothing
 
 
 class Body:
@@ -100,6 +107,8 @@ def _spelled(key: Key) -> str:
             return name.lower()
         case Device():
             return "device"
+        case Record():
+            return "turns"
         case Nothing():
             return "nothing"
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cogseedc.backends.names import field_name
 from cogseedc.backends.plan.model import ROOT, Block, Enter, GateReport, Run, Slot, Space, SpaceId, Strategy, Wrap
-from cogseedc.backends.pytorch.body import Body, Device, Key, Nothing, Rows, Symbol, Taken, spread_out
+from cogseedc.backends.pytorch.body import Body, Device, Key, Nothing, Record, Rows, Symbol, Taken, spread_out
 from cogseedc.backends.pytorch.literal import DTYPES, literal, typed
-from cogseedc.backends.pytorch.program import Program
+from cogseedc.backends.pytorch.program import Program, traced_types
 from cogseedc.backends.pytorch.steps import emit_step
 from cogseedc.diagnostics import InternalError
-from cogseedc.ir import BATCH, Constant, Dtype, Gate, GateKind, Input, Knob, Loss, NodeId, Output, Size
+from cogseedc.ir import BATCH, Constant, Dtype, Gate, GateKind, Input, Knob, Loop, Loss, NodeId, Output, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,10 @@ class Main(Body):
         text = self._made(key)
         self.say(f"{self.define(key)} = {text}")
 
+    def tells(self, symbol: str) -> bool:
+        """Whether an input has an axis of that size."""
+        return any(size == Size.symbol(symbol) for _, node in self._inputs for size in node.type.shape)
+
     def _made(self, key: Key) -> str:
         match key:
             case Device():
@@ -66,6 +70,8 @@ class Main(Body):
                 return f"torch.empty(0, dtype=torch.int64, device={self.read(Device())})"
             case Symbol(name=name):
                 return self.size(name)
+            case Record():
+                return "[] if trace else None"
             case Slot(node=node):
                 constant = self._program.graph[node]
                 if isinstance(constant, Constant) and len(set(constant.values)) == 1:
@@ -100,7 +106,7 @@ def block_method(program: Program, block: Block) -> Method:
         if isinstance(step, Enter):
             results += entries(program, step.space)
     returned = [body.read(key) for key in results]
-    name = f"_block_{block.id}_{program.space(block.space).name}"
+    name = f"_block_{program.prefix}{block.id}_{program.space(block.space).name}"
     start = spread_out(f"def {name}(", ["self", *(body.read(k) for k in body.parameters)], "):")
     end = spread_out("return ", returned, "") if len(returned) < 8 else spread_out("return (", returned, ")")
     return Method(name, (*start, *_indented([*body.lines, *end])), tuple(body.parameters), tuple(results))
@@ -122,11 +128,10 @@ def plan_methods(program: Program, taken: Sequence[str]) -> list[Method]:
         main.say(f"if {main.read(Symbol(BATCH))} != 1:")
         main.say('    raise ValueError("this plan takes one sample at a time")')
     for block, method in zip(program.plan.blocks, blocks, strict=True):
-        _call(program, main, block, method)
+        call_block(program, main, block, method)
     tracing = trace_method(program, "_plan_trace")
     results = _results(program, main)
-    spaces = [space for space in program.plan.spaces if space.id != ROOT]
-    counts = [f"{literal(space.name)}: {_count(program, main, space)}" for space in spaces]
+    counts = row_counts(program, main)
     traced = [main.read(k) for k in tracing.parameters]
     main.lines += spread_out("result = Result(", results, ")")
     main.say("if trace:")
@@ -234,7 +239,17 @@ def _exit(program: Program, main: Main, index: int) -> str:
     return f"{literal(name)}: {exit_class(fields, program)}({', '.join(given)})"
 
 
-def _call(program: Program, main: Main, block: Block, method: Method) -> None:
+def row_counts(program: Program, main: Main, prefix: str = "") -> list[str]:
+    """For each space its name and how many rows it held; with those of the turns of loops."""
+    spaces = [space for space in program.plan.spaces if space.id != ROOT]
+    counts = [f"{literal(prefix + space.name)}: {_count(program, main, space)}" for space in spaces]
+    for loop in program.loops:
+        program.shared.support.add("sum_turns")
+        counts.append(f"**sum_turns({main.read(Record(loop))})")
+    return counts
+
+
+def call_block(program: Program, main: Main, block: Block, method: Method) -> None:
     """The statement that runs a block, under its condition."""
     if not method.results:
         return
@@ -316,9 +331,28 @@ def trace_method(program: Program, name: str) -> Method:
     for report in program.plan.gates:
         found[report.gate] = _laid_out(program, body, report, found)
     parts = [f"{literal(report.name)}: {_shown(program, report, found)}" for report in program.plan.gates]
+    parts += [part for id in program.loops for part in _turns(program, body, id)]
     end = spread_out("return {", parts, "}")
     start = spread_out(f"def {name}(", ["self", *(body.read(k) for k in body.parameters)], "):")
     return Method(name, (*start, *_indented([*body.lines, *end])), tuple(body.parameters))
+
+
+def _turns(program: Program, body: Body, id: NodeId) -> Iterator[str]:
+    """The gates of a loop, at the rows of the batch and in all turns."""
+    node, method = program.graph[id], program.loops[id]
+    assert isinstance(node, Loop)
+    space = next(b.space for b in program.plan.blocks for s in b.steps if isinstance(s, Run) and s.node == id)
+    record = body.read(Record(id))
+    for name, type in traced_types(method.body):
+        laid = type.with_turns(node.steps)
+        program.shared.support.add("lay_turns")
+        text = f"lay_turns({program.filled(body, laid, space, '-1')}, {record}, {literal(name)}, {type.turn})"
+        rows = None if type.batch is None else program.rows(space, ROOT)
+        if space != ROOT:
+            whole = program.filled(body, laid, ROOT, "-1")
+            put = f"{whole}.index_copy({type.batch}, {body.read(rows)}, {text})" if rows is not None else text
+            text = f"{put} if {program.runs(body, space, ROOT)} else {whole}"
+        yield f"{literal(name)}: {text}"
 
 
 _UNREACHED = "-2"

@@ -24,11 +24,13 @@ from cogseedc.ir import (
     BATCH,
     Call,
     Constant,
+    Dtype,
     Gate,
     GateKind,
     Graph,
     Input,
     Knob,
+    Loop,
     Merge,
     NodeId,
     OpSpec,
@@ -56,12 +58,25 @@ class Shared:
         return f"self.constants.{name}"
 
 
+@dataclass(frozen=True)
+class LoopMethod:
+    """How a loop is run."""
+
+    name: str
+    parameters: tuple[Key, ...]
+    """What the method takes beside the operands; the last argument is the record of its turns."""
+    body: Program
+
+
 class Program:
     """One plan that is being spelled."""
 
-    def __init__(self, plan: Plan, shared: Shared) -> None:
+    def __init__(self, plan: Plan, shared: Shared, prefix: str = "") -> None:
         self.plan, self.shared = plan, shared
+        self.prefix = prefix
+        """What the names of its methods begin with."""
         self.graph: Graph = plan.graph
+        self.loops: dict[NodeId, LoopMethod] = {}
         self.wanted: dict[Key, str] = {}
         self.composed = self._composed()
         self.uniform = frozenset(
@@ -225,6 +240,17 @@ class Program:
                     case Join(writes=writes) | Accumulate(writes=writes):
                         found += [(write.value.space, block.space) for write in writes]
         return found
+
+
+def traced_types(program: Program) -> list[tuple[str, TensorType]]:
+    """The gates of a plan, those in loops behind the others, with what their traces are."""
+    found = [(r.name, program.type(r.indices or r.decision).with_dtype(Dtype.I64)) for r in program.plan.gates]
+    for id, method in program.loops.items():
+        node = program.graph[id]
+        assert isinstance(node, Loop)
+        for name, type in traced_types(method.body):
+            found.append((name, type.with_turns(node.steps)))
+    return found
 
 
 def aligned(merge: Merge, arm: int, mask: str) -> str:

@@ -18,12 +18,12 @@ from cogseedc.backends.plan.model import (
     Strategy,
     Take,
 )
-from cogseedc.backends.pytorch.body import Body, Device, Rows, Taken
+from cogseedc.backends.pytorch.body import Body, Device, Record, Rows, Symbol, Taken, spread_out
 from cogseedc.backends.pytorch.literal import literal
 from cogseedc.backends.pytorch.merges import accumulate, dense, join
 from cogseedc.backends.pytorch.program import Program
 from cogseedc.diagnostics import InternalError
-from cogseedc.ir import Attrs, Call, Gate, GateKind, Merge, Size, TensorType
+from cogseedc.ir import BATCH, Attrs, Call, Gate, GateKind, Loop, Merge, Size, TensorType
 
 __all__ = ["emit_step"]
 
@@ -86,6 +86,17 @@ def _run(program: Program, body: Body, step: Run, space: SpaceId) -> None:
             body.say(f"{name} = self.decide({literal(node.name)}, {operand})", node.origin)
         case Merge():
             dense(program, body, step, node)
+        case Loop():
+            method = program.loops[step.node]
+            given = [program.value(body, slot) for slot in step.inputs if slot is not None]
+            for key in method.parameters:
+                rows = key == Symbol(BATCH)
+                given.append(program.size(body, Size.symbol(BATCH), space) if rows else body.read(key))
+            given.append(body.read(Record(step.node)))
+            names = [program.define(body, slot) for slot in step.outputs]
+            *lines, last = spread_out(f"{', '.join(names)} = self.{method.name}(", given, ")")
+            body.lines += lines
+            body.say(last, node.origin)
         case _:
             raise InternalError(f"the plan runs a {type(node).__name__}")
 

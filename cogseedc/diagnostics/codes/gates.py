@@ -428,17 +428,62 @@ export seed Net {
         "use the values that the gate is made from",
     ),
     Code(
-        "CS0451",
-        "a construct is not compiled yet",
-        "`repeat` and `scan` are part of the language; this version of the compiler does not lower them.",
+        "CS0426",
+        "a carry changes its type",
+        "A carry of `repeat` or `scan` has one type in all turns: that of its initial value, with the axes of `until`. "
+        "A literal takes the type of what follows it.",
         """\
 export seed Net {
     in  x: f32[N, D=4]
     out y: f32[N, D]
-    y = repeat 4 with h = x { next h = relu(h) }
+    y = repeat 4 with h = x { next h = linear[8](h) }
 }
 """,
-        "y = for i in 0 .. 4 with h = x { next h = relu(h) }",
+        "y = repeat 4 with h = x { next h = linear[4](h) }",
+    ),
+    Code(
+        "CS0427",
+        "this does not stand in a loop that is run",
+        "The turns of `repeat` and `scan` are counted at run time, so `exit`, `exits`, `loss` and `state` have no "
+        "place in their bodies. In a `for`, which is unrolled, they do.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = repeat 4 with h = x {
+        exit early { y = h } when confidence(h) > 0.9
+        next h = linear[4](h)
+    }
+}
+""",
+        "y = repeat 4 with h = x until confidence(h) > 0.9 { next h = linear[4](h) }",
+    ),
+    Code(
+        "CS0428",
+        "a loop has no turn",
+        "`repeat` runs at least once, so its bound is at least 1.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = repeat 0 with h = x { next h = linear[4](h) }
+}
+""",
+        "y = repeat 1 with h = x { next h = linear[4](h) }",
+    ),
+    Code(
+        "CS0429",
+        "a sequence cannot be scanned over this axis",
+        "`scan` goes over an axis that all its sequences have, with the same length. Samples of the batch come in no "
+        "order, so N is not scanned.",
+        """\
+export seed Net {
+    in  xs: f32[N, T, D=4]
+    out y:  f32[N, D]
+    y = scan x in xs over L with h = zeros[N, D]() { next h = h + x }
+}
+""",
+        "y = scan x in xs over T with h = zeros[N, D]() { next h = h + x }",
     ),
     Code(
         "CS0452",

@@ -14,6 +14,7 @@ from cogseedc.frontend.build import (
     decisions,
     exported,
     expressions,
+    loops,
     regions,
     seeds,
     statements,
@@ -64,8 +65,8 @@ EVALUATORS: dict[type, Callable[[Builder, Frame, Any], Item]] = {
     ast.When: regions.when,
     ast.Route: regions.route,
     ast.For: regions.for_,
-    ast.Repeat: regions.not_compiled,
-    ast.Scan: regions.not_compiled,
+    ast.Repeat: loops.repeat,
+    ast.Scan: loops.scan,
     SeedRef: seeds.instantiate,
     GateRef: decisions.indexed,
 }
@@ -129,7 +130,8 @@ def _builder(
 def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
     declaration = ref.declaration
     if is_ir(declaration):
-        graph = read_ir(declaration, b.limits, b.report)
+        seeds = {name: item.declaration for name, item in ref.module.names.items() if isinstance(item, SeedRef)}
+        graph = read_ir(declaration, b.limits, b.report, seeds)
         return Elaborated(graph, declaration.name.text, declaration.doc, None, (), (), (), (), positional=True)
     try:
         statics = _set(b, ref, options)
@@ -204,7 +206,10 @@ def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits
     rest = [
         i
         for i in file.items
-        if isinstance(i, ast.SeedDeclaration) and id(i) not in done and exported.unsized(i.parameters)
+        if isinstance(i, ast.SeedDeclaration)
+        and id(i) not in done
+        and exported.unsized(i.parameters)
+        and not is_ir(i)  # the body of a loop
     ]
     expansion = Expansion()
     steps = {id(item): expansion.of_seed(SeedRef(item, module)) for item in rest}

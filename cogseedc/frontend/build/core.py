@@ -18,6 +18,7 @@ from cogseedc.frontend.build.model import (
     BuildError,
     Frame,
     GateRef,
+    Instance,
     Item,
     Kept,
     Requirement,
@@ -89,11 +90,13 @@ class Builder:
     """Nodes whose values may depend on other samples of the batch."""
     states: list[Kept] = field(default_factory=list)
     """All states, in order of declaration."""
-    stepping: list[ast.Repeat | ast.Scan] = field(default_factory=list)
-    """The run-time loops whose bodies are being elaborated, outermost first; no state may be declared there."""
     placing: Span | None = None
     """The `exits` whose block is being elaborated for a value that the compiler chose."""
     expansion: Expansion = field(default_factory=Expansion)
+    loops: list[tuple[ast.Repeat | ast.Scan, Instance]] = field(default_factory=list)
+    """The run-time loops whose bodies are being elaborated, outermost first, each with the seed that it stands in."""
+    moved: int = 0
+    """How many nodes were moved into bodies of loops."""
     built: set[int] = field(default_factory=set)
     """Ids of the seed declarations that were instantiated."""
 
@@ -123,7 +126,7 @@ class Builder:
 
     def add(self, node: Node, operands: Sequence[Value | None], frame: Frame) -> NodeId:
         """Adds a node made in `frame`. Raises BuildError past the limit of nodes."""
-        if len(self.graph) >= self.limits.nodes:
+        if len(self.graph) + self.moved >= self.limits.nodes:
             raise mistake(
                 Limits.code("nodes"),
                 f"the program expands to more than {self.limits.nodes} nodes",

@@ -5,7 +5,7 @@ Nothing is aligned, inlined or decided here; ill-formed IR text is an error with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,8 @@ from cogseedc.ir import (
     InitKind,
     Input,
     Knob,
+    Loop,
+    LoopKind,
     Loss,
     Merge,
     MergeMode,
@@ -55,11 +57,17 @@ def is_ir(declaration: ast.SeedDeclaration) -> bool:
     return isinstance(first, ast.Meta) and first.kind == "category" and [v.text for v in first.values] == ["ir"]
 
 
-def read_ir(declaration: ast.SeedDeclaration, limits: Limits, report: Callable[[BuildError], None]) -> Graph:
-    """The graph of one IR text. Mistakes go to `report`, one per statement."""
-    reader = _Reader(
-        Graph(), limits, {m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out"}
-    )
+def read_ir(
+    declaration: ast.SeedDeclaration,
+    limits: Limits,
+    report: Callable[[BuildError], None],
+    seeds: Mapping[str, ast.SeedDeclaration],
+) -> Graph:
+    """The graph of one IR text. Mistakes go to `report`, one per statement. `seeds` are those of the file, among them
+    the bodies of loops."""
+    others = {name: seed for name, seed in seeds.items() if seed is not declaration}
+    outs = {m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out"}
+    reader = _Reader(Graph(), limits, outs, lambda body: read_ir(body, limits, report, others), others)
     for member in declaration.members:
         if len(reader.graph) > limits.nodes:
             report(mistake(Limits.code("nodes"), f"the program has more than {limits.nodes} nodes", member.span))
@@ -90,6 +98,9 @@ class _Reader:
     graph: Graph
     limits: Limits
     outs: set[str]
+    read: Callable[[ast.SeedDeclaration], Graph]
+    """Reads the body of a loop."""
+    seeds: Mapping[str, ast.SeedDeclaration]
     values: dict[str, Value] = field(default_factory=dict)
     bound: set[str] = field(default_factory=set)
     out_types: dict[str, TensorType] = field(default_factory=dict)
@@ -318,6 +329,9 @@ def _call(
     if name == "merged":
         operands = [reader.operand(a.value) for a in arguments if isinstance(a, ast.Positional)]
         return _joined(reader, MergeMode(attrs["mode"]), attrs["arms"], attrs["otherwise"], operands, marks, origin)
+    if name == "looped":
+        operands = [reader.operand(a.value) for a in arguments if isinstance(a, ast.Positional)]
+        return _loop(reader, attrs, operands, marks, origin, callee.span)
     spec = OPS.get(name)
     if spec is None:
         raise mistake("CS0201", f"there is no operation `{name}`", callee.span)
@@ -339,6 +353,40 @@ def _call(
     if resolution.weights:
         raise mistake("CS0425", f"`{name}` lacks a weight: IR text gives all of them", callee.span)
     return reader.graph.add(Call(name, resolution.attrs, resolution.types, origin), ports)
+
+
+def _loop(
+    reader: _Reader,
+    attrs: Mapping[str, Any],
+    operands: Sequence[Value],
+    marks: dict[str, tuple[ast.Expr, ...]],
+    origin: Origin,
+    span: Span,
+) -> NodeId:
+    declaration = reader.seeds.get(str(attrs.get("body")))
+    if declaration is None or not is_ir(declaration):
+        raise mistake("CS0425", f"there is no body {attrs.get('body')!r} in IR text", span)
+    body = reader.read(declaration)
+    if attrs.get("kind") not in {kind.value for kind in LoopKind} or not isinstance(attrs.get("carries"), int):
+        raise mistake("CS0425", "a loop has a `kind` and a number of `carries`", span)
+    kind, carries, halts = LoopKind(attrs["kind"]), attrs["carries"], attrs.get("halts") is True
+    steps = Size.of(attrs.get("steps") or 0)
+    outputs = [node.type for _, node in body.nodes() if isinstance(node, Output)]
+    results = outputs[: len(outputs) - halts]
+    stacked = tuple(attrs.get("stacked") or ())
+    yields = results[carries:]
+    if kind is LoopKind.SCAN:
+        if len(stacked) != len(yields):
+            raise mistake("CS0425", f"{len(stacked)} places for {len(yields)} yields", span)
+        along = Axis(None, steps)
+        pairs = zip(yields, stacked, strict=True)
+        yields = [t.with_axes((*t.axes[:at], along, *t.axes[at:])) for t, at in pairs]
+    held = tuple(tuple(axes) for axes in attrs.get("held") or ((),) * len(results))
+    name = str(_attr(marks["name"][0])) if "name" in marks else "loop"
+    scanned = tuple(attrs.get("scanned") or ())
+    types = (*yields, *results[:carries])
+    node = Loop(name, kind, steps, body, carries, scanned, stacked, halts, held, types, origin)
+    return reader.graph.add(node, operands)
 
 
 def _merge(

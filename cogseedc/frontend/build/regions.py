@@ -332,7 +332,7 @@ def _merge(
     type_ = tensors[0].type
     if mode in (MergeMode.WEIGHTED_SUM, MergeMode.MEAN) and not type_.dtype.floating:
         raise mistake("CS0413", f"`{mode.value}` needs floating values, not {type_}", span)
-    axes = tuple(_gate_axes(b, g, type_, span) for g in gates)
+    axes = tuple(gate_axes(b, g, type_, span) for g in gates)
     operands: list[Value | None] = [t.value for t in tensors[: len(arms)]]
     operands += [g.decision.value for g in gates]
     operands += [t.value for t in tensors[len(arms) :]]
@@ -438,7 +438,7 @@ def _same_shape(b: Builder, a: TensorType, other: TensorType, span: Span, first:
     )
 
 
-def _gate_axes(b: Builder, gate: GateRef, type_: TensorType, span: Span) -> tuple[int, ...]:
+def gate_axes(b: Builder, gate: GateRef, type_: TensorType, span: Span) -> tuple[int, ...]:
     """Positions of the gate's axes in the merged value. Raises BuildError when it lacks one."""
     axes = gate.decision.type.axes[:-1] if gate.kind is GateKind.MANY else gate.decision.type.axes
     positions: list[int] = []
@@ -479,7 +479,7 @@ def for_(b: Builder, frame: Frame, expr: ast.For) -> Item:
     for carry in expr.carries:
         if carry.name.text in carries:
             raise mistake("CS0202", f"the carry `{carry.name.text}` stands twice", carry.span)
-        carries[carry.name.text] = b.evaluate(inner(frame, _carry_name(frame, carry.name.text)), carry.value)
+        carries[carry.name.text] = b.evaluate(inner(frame, carry_name(frame, carry.name.text)), carry.value)
     yields: list[tuple[Item, ...]] = []
     for turn in range(start, stop):
         scope = Scope(frame.scope, {expr.variable.text: turn, **carries})
@@ -510,16 +510,5 @@ def _or_broken(b: Builder, frame: Frame, expr: ast.Expr) -> Item:
     return b.evaluate(frame, expr)
 
 
-def _carry_name(frame: Frame, name: str) -> str:
+def carry_name(frame: Frame, name: str) -> str:
     return "" if frame.weights.rsplit(".", 1)[-1] == name else name
-
-
-def not_compiled(b: Builder, frame: Frame, expr: ast.Repeat | ast.Scan) -> Item:
-    """Run-time loops are checked for their names only."""
-    word = "repeat" if isinstance(expr, ast.Repeat) else "scan"
-    raise mistake(
-        "CS0451",
-        f"`{word}` is not compiled yet",
-        expr.span,
-        help="a loop with a static number of turns is written with `for`",
-    )

@@ -30,6 +30,7 @@ from cogseedc.frontend.build.model import (
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.ports import declared_axes, dtype_of
 from cogseedc.frontend.build.regions import Results, inner
+from cogseedc.frontend.build.trial import Trial
 from cogseedc.ir import Exit, Init, InitKind, Loss, NodeId, TensorType, Value, WeightSpec
 from cogseedc.source import Span
 
@@ -99,7 +100,7 @@ def bind(b: Builder, frame: Frame, statement: ast.Bind) -> None:
     first = statement.names[0].text
     name = "" if first in frame.instance.outputs else first
     start = b.graph.next_id
-    value = b.evaluate(replace(inner(frame, name), scope=frame.scope), statement.value)
+    value = b.evaluate(replace(inner(frame, name), scope=frame.scope), _with_sequence(statement))
     carried = (
         {c.name.text for c in statement.value.carries}
         if isinstance(statement.value, (ast.For, ast.Repeat, ast.Scan))
@@ -110,6 +111,17 @@ def bind(b: Builder, frame: Frame, statement: ast.Bind) -> None:
             target.text, item, target.span, again=target.text in carried
         )  # a loop goes on with what it carries
         frame.scope.regions[target.text] = (start, b.graph.next_id)
+
+
+def _with_sequence(statement: ast.Bind) -> ast.Expr:
+    """The value that is bound. A `scan` without `yield` and with a name more than carries yields its first carry."""
+    value = statement.value
+    if not isinstance(value, ast.Scan) or value.body.yields or not value.carries:
+        return value
+    if len(statement.names) != len(value.carries) + 1:
+        return value
+    first = value.carries[0].name
+    return replace(value, body=replace(value.body, yields=(ast.Reference(first.text, first.span),)))
 
 
 def _spread(names: tuple[ast.Name, ...], value: Item, span: Span) -> list[tuple[ast.Name, Item]]:
@@ -211,8 +223,9 @@ def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
             help="it sets a carry of `for`, `repeat` or `scan` directly in its body, and a state where it is declared",
         )
     prefix = statement.names[0].text
-    loop = frame.weights.rsplit(".", 2)
-    name = "" if len(loop) >= 2 and loop[-2] == prefix else prefix
+    *around, last = frame.weights.rsplit(".", 2)
+    loop = around[-1] if around and last.isdigit() else last  # a turn of `for` adds its number
+    name = "" if loop == prefix else prefix
     value = b.evaluate(replace(inner(frame, name), scope=frame.scope), statement.value)
     for target, item in _spread(statement.names, value, statement.span):
         if target.text in frame.scope.states:
@@ -232,6 +245,13 @@ def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
 
 @recovering(lambda s: (s.name,))
 def loss(b: Builder, frame: Frame, statement: ast.LossDeclaration) -> None:
+    if b.loops:
+        raise mistake(
+            "CS0427",
+            "`loss` stands in a loop that is run, not unrolled",
+            statement.span,
+            help="carry its sum out of the loop, and name the loss behind it",
+        )
     name = statement.name.text
     frame = replace(frame, arms=())
     value = b.tensor(frame, b.evaluate(inner(frame, name, frame.scope), statement.value), statement.value.span)
@@ -246,11 +266,23 @@ def loss(b: Builder, frame: Frame, statement: ast.LossDeclaration) -> None:
     b.add(Loss(path, value.type, b.origin(frame, statement.span, name)), (value.value,), frame)
 
 
+def _outside_loops(b: Builder, frame: Frame, word: str, span: Span) -> None:
+    """Refuses what may not stand in the body of a `repeat` or `scan` of this seed."""
+    if any(frame.instance is around for _, around in b.loops):
+        raise mistake(
+            "CS0427",
+            f"`{word}` stands in a loop that is run, not unrolled",
+            span,
+            help="stop the loop with `until`, or carry the value out of it and write this behind the loop",
+        )
+
+
 # Exits
 
 
 @recovering(lambda s: ())
 def exit_(b: Builder, frame: Frame, statement: ast.ExitDeclaration) -> None:
+    _outside_loops(b, frame, "exit", statement.span)
     turn = ".".join(frame.turn)
     name = join(statement.name.text, turn)
     make_exit(b, frame, statement, name)
@@ -352,6 +384,7 @@ def _exit_value(b: Builder, frame: Frame, out: str, statement: ast.ExitDeclarati
 def exits(b: Builder, frame: Frame, statement: ast.ExitsDeclaration) -> None:
     from cogseedc.frontend.build.statics import integer
 
+    _outside_loops(b, frame, "exits", statement.span)
     if frame.turn or frame.arms:
         raise mistake("CS0420", "`exits` stands directly in a seed, not in a loop or an arm", statement.span)
     count = integer(b.evaluate(frame, statement.count), statement.count.span, "the number of exits")
@@ -366,16 +399,7 @@ def exits(b: Builder, frame: Frame, statement: ast.ExitsDeclaration) -> None:
         return make_exit(b, here, statement, str(first + index), Tensor(value, type_))
 
     def fits(value: Value) -> bool:
-        start = b.graph.next_id
-        kept = (
-            len(b.diagnostics),
-            dict(b.weights),
-            dict(here.counts),
-            dict(b.call_names),
-            list(frame.instance.exits),
-            dict(b.gates),
-            dict(b.taken),
-        )
+        trial = Trial.begin(b, here)
         loud, b.diagnostics = b.diagnostics, type(b.diagnostics)(b.diagnostics.limit)
         try:
             insert(value, 0)
@@ -384,10 +408,6 @@ def exits(b: Builder, frame: Frame, statement: ast.ExitsDeclaration) -> None:
             return any(d.code == "CS0441" for d in b.diagnostics)  # wrong at every value: `insert` says so
         finally:
             b.diagnostics = loud
-            b.graph.remove([NodeId(i) for i in range(start, b.graph.next_id)])
-            b.weights, b.call_names, b.gates, b.taken = kept[1], kept[3], kept[5], kept[6]
-            here.counts.clear()
-            here.counts.update(kept[2])
-            frame.instance.exits[:] = kept[4]
+            trial.undo(b, here)
 
     frame.instance.exit_scopes.append(ExitSite(count, frame.instance.path, statement.span, insert, fits))

@@ -41,13 +41,14 @@ def declare(b: Builder, frame: Frame, statement: ast.StateDeclaration) -> None:
 
 def _placed(b: Builder, frame: Frame, span: Span) -> None:
     """Refuses a state where nothing says what its value after the call is."""
-    if b.stepping:
-        word = "repeat" if isinstance(b.stepping[-1], ast.Repeat) else "scan"
+    if b.loops:
+        loop, _ = b.loops[-1]
+        word = "repeat" if isinstance(loop, ast.Repeat) else "scan"
         raise mistake(
             "CS0441",
             f"a state inside `{word}` would have one value for all its steps",
             span,
-            Label(b.stepping[-1].span, "inside this loop"),
+            Label(loop.span, "inside this loop"),
             help="carry the value: `with k = ...`; a state of the seed around may keep it between calls",
         )
     if b.placing is not None:

@@ -1,0 +1,264 @@
+"""Spells loops: one `Loop` of the standard per loop of the program, its body a region with steps of its own.
+
+Carries go from turn to turn at all rows. Where rows leave by themselves, the index of those that still run goes along:
+a turn gathers their values, computes, and writes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import AttributeProto, ValueInfoProto
+
+from cogseedc.backends.onnx.blocks import emit_blocks
+from cogseedc.backends.onnx.builder import Region, branch
+from cogseedc.backends.onnx.merges import laid, where
+from cogseedc.backends.onnx.steps import Steps, Turns
+from cogseedc.backends.onnx.tensors import Dimension, info
+from cogseedc.backends.onnx.trace import SWITCH, any_true, traced_gates, traced_rows
+from cogseedc.backends.plan.model import ROOT, SpaceId
+from cogseedc.ir import BATCH_SIZE, Axis, Dtype, Input, Loop, LoopKind, NodeId, TensorType, Value
+
+_ROWS = TensorType(Dtype.I64, (Axis("N", BATCH_SIZE),))
+
+
+@dataclass
+class _Carried:
+    """A value that goes from turn to turn: what it starts as, its name inside, what follows it."""
+
+    initial: str
+    inside: str
+    dtype: Dtype
+    dims: Sequence[Dimension]
+    following: str = ""
+
+
+def emit_loop(steps: Steps, region: Region, id: NodeId, given: Sequence[str], space: SpaceId) -> tuple[str, ...]:
+    """Adds the loop to `region`, fed by `given`; names of its outputs. Its record goes to `steps.turns`."""
+    node = steps.plan.graph[id]
+    assert isinstance(node, Loop)
+    return _Emission(steps, region, id, node, given, space).run()
+
+
+class _Emission:
+    """One loop, while it is written."""
+
+    def __init__(
+        self, steps: Steps, region: Region, id: NodeId, node: Loop, given: Sequence[str], space: SpaceId
+    ) -> None:
+        self.steps, self.region, self.id, self.node, self.space = steps, region, id, node, space
+        self.given = given
+        self.plan = steps.plan.loops[id]
+        body = self.plan.body
+        self.inputs = [(i, n.type) for i, n in body.graph.nodes() if isinstance(n, Input)]
+        types = [body.graph.type(Value(slot.node, slot.port)) for _, slot in body.outputs]
+        self.types, self.stop_type = types[: len(node.types)], types[-1]
+        """Of the carries, then of the yields, in one turn."""
+        self.body = Region(region.shared, region)
+        self.turn, self.going = self.body.declare("turn"), self.body.declare("going")
+        self.carried: list[_Carried] = []
+        self.scanned: list[tuple[str, Dtype, Sequence[Dimension]]] = []
+        """What each turn gives and all turns together are."""
+
+    def run(self) -> tuple[str, ...]:
+        node, steps = self.node, self.steps
+        place = self.region.shared.place
+        first = self.types[: node.carries]
+        held = [self._carry(name, type) for name, type in zip(self.given, first, strict=False)]
+        if node.halts or node.kind is LoopKind.REPEAT:
+            yields = self.types[node.carries :]
+            held += [self._carry(steps.joins.full(self.region, type, self.space), type) for type in yields]
+        running = self._carry(self._all_running(), self.stop_type) if node.halts and self.plan.holds else None
+        rows = self._rows() if self.plan.compact else None
+        inside = None if rows is None else rows.inside
+        inputs = self._inputs(held, inside)
+        label: Dimension = f"N.{node.name}" if self.plan.compact else steps.dims(_ROWS, self.space)[0]
+        inner = steps.nested(self.id, inputs, label, self.space)
+        emit_blocks(inner, self.body)
+        self.region.shared.place = place
+        results = [inner.value(self.body, slot) for _, slot in self.plan.body.outputs]
+        stop = results[-1] if node.halts else None
+        mask = None if running is None else self._at(running.inside, self.stop_type, inside)
+        for i, (value, type) in enumerate(zip(results, self.types, strict=False)):
+            if i < len(held):
+                held[i].following = self._followed(value, type, i, held[i].inside, mask, inside)
+            if i >= node.carries and node.kind is LoopKind.SCAN:
+                self.scanned.append(
+                    (held[i].following if i < len(held) else value, type.dtype, steps.dims(type, self.space))
+                )
+        go = self._go(stop, mask, running, rows)
+        record = self._record(inner, inside, mask)
+        self.region.shared.place = place
+        return self._finished(self._loop(go), len(held), record)
+
+    # What goes in
+
+    def _carry(self, initial: str, type: TensorType) -> _Carried:
+        dims = self.steps.dims(type, self.space)
+        found = _Carried(initial, self.body.declare("carried"), type.dtype, dims)
+        self.carried.append(found)
+        return found
+
+    def _all_running(self) -> str:
+        return self.steps.joins.full(self.region, self.stop_type, self.space, 1)
+
+    def _rows(self) -> _Carried:
+        """The index of the rows that run: at first all."""
+        region = self.region
+        count = self.steps.rows.count(region, self.space)
+        size = region.node("Squeeze", [count, region.constant(np.array([0], np.int64))])
+        ends = [region.constant(np.array(n, np.int64)) for n in (0, 1)]
+        found = _Carried(region.node("Range", [ends[0], size, ends[1]]), self.body.declare("rows"), Dtype.I64, [None])
+        self.carried.append(found)
+        return found
+
+    def _inputs(self, held: Sequence[_Carried], rows: str | None) -> dict[NodeId, str]:
+        """What the body's inputs are in a turn."""
+        node, found = self.node, dict[NodeId, str]()
+        for place, (id, type) in enumerate(self.inputs):
+            if place < node.carries:
+                value = held[place].inside
+            else:
+                value = self.given[place]
+                if place < node.carries + len(node.scanned):
+                    value = self.body.node("Gather", [value, self.turn], axis=node.scanned[place - node.carries])
+            found[id] = self._at(value, type, rows)
+        return found
+
+    def _at(self, value: str, type: TensorType, rows: str | None) -> str:
+        """A value at the rows that run."""
+        if rows is None or type.batch is None:
+            return value
+        return self.body.node("Gather", [value, rows], axis=type.batch)
+
+    # What comes out of a turn
+
+    def _followed(self, value: str, type: TensorType, port: int, old: str, mask: str | None, rows: str | None) -> str:
+        """What a value is after the turn, at all rows: an index that had stopped has its old one."""
+        if mask is not None:
+            ran = laid(self.body, mask, self.node.held[port], type.rank)
+            value = where(self.body, ran, value, self._at(old, type, rows), type.dtype)
+        if rows is None or type.batch is None:
+            return value
+        return self.steps.joins.put(self.body, old, self._column(rows), value, type)
+
+    def _column(self, rows: str) -> str:
+        key = ("scatter", rows)
+        last = self.body.constant(np.array([-1, 1], np.int64))
+        return self.body.local(key) or self.body.keep(key, self.body.node("Reshape", [rows, last]))
+
+    def _go(self, stop: str | None, mask: str | None, running: _Carried | None, rows: _Carried | None) -> str:
+        """Whether a turn follows; says what the running indices and rows are in it."""
+        body = self.body
+        if stop is None:
+            return body.node("Identity", [self.going])
+        stays = body.node("Not", [stop])
+        if running is not None:
+            assert mask is not None
+            stays = body.node("And", [mask, stays])
+            running.following = stays
+            if rows is not None:
+                column = self._column(rows.inside)
+                running.following = self.steps.joins.put(body, running.inside, column, stays, self.stop_type)
+        if rows is None:
+            return any_true(body, stays) if self.stop_type.rank else stays
+        others = [i for i in range(self.stop_type.rank) if i != self.stop_type.batch]
+        for axis in reversed(others):
+            stays = any_true(body, stays, axis)
+        rows.following = body.node("Compress", [rows.inside, stays], axis=0)
+        zero = body.constant(np.array(0, np.int64))
+        return body.node("Greater", [body.node("Size", [rows.following]), zero])
+
+    def _record(self, inner: Steps, rows: str | None, mask: str | None) -> Turns:
+        """What was decided in a turn, for all rows, where a trace is asked for; names of what all turns give."""
+        if not self.steps.traces:
+            return Turns((), ())
+        then = Region(self.body.shared, self.body, alone=True)
+        other = Region(self.body.shared, self.body)
+        gates = [(name, self._seen(then, v, type, rows, mask), type) for name, v, type in traced_gates(inner, then)]
+        counts = [(f"{self.node.name}.{name}", value) for name, value in traced_rows(inner, then)]
+        if any(type.batch is not None for _, type in self.inputs):
+            one = then.constant(np.array([0], np.int64))
+            turns = then.node("Squeeze", [inner.rows.count(then, ROOT), one])
+            counts.insert(0, (f"{self.node.name}.turns", turns))
+        inside = [*(v for _, v, _ in gates), *(v for _, v in counts)]
+        if not inside:
+            return Turns((), ())
+        ranks = [*(t.rank for _, _, t in gates), *(0 for _ in counts)]
+        absent = [other.constant(np.full([0] * rank, -1, np.int64)) for rank in ranks]
+        dims: list[list[Dimension]] = [[None] * rank for rank in ranks]
+        names = branch(self.body, SWITCH, (then, other), (inside, absent), [(Dtype.I64, d) for d in dims])
+        self.scanned += [(n, Dtype.I64, d) for n, d in zip(names, dims, strict=True)]
+        return Turns(tuple((n, "", t) for n, _, t in gates), tuple((n, "") for n, _ in counts))
+
+    def _seen(self, region: Region, value: str, type: TensorType, rows: str | None, mask: str | None) -> str:
+        """A decision at all rows: -1 where a row did not run the turn."""
+        if type.batch is None or (rows is None and mask is None):
+            return value
+        traced = type.with_dtype(Dtype.I64)
+        if rows is not None:
+            whole = self.steps.joins.full(region, traced, self.space, -1)
+            return self.steps.joins.put(region, whole, self._column(rows), value, traced)
+        assert mask is not None
+        batch = self.stop_type.batch
+        if batch is None:
+            return value
+        for axis in reversed([i for i in range(self.stop_type.rank) if i != batch]):
+            mask = any_true(region, mask, axis)
+        ran = laid(region, mask, (type.batch,), type.rank)
+        return region.node("Where", [ran, value, region.constant(np.array(-1, np.int64))])
+
+    # The node
+
+    def _loop(self, go: str) -> list[str]:
+        """Adds the node; names of what goes on after the last turn, then of what all turns gave."""
+        region, body = self.region, self.body
+        attribute = AttributeProto(name="body", type=AttributeProto.GRAPH)
+        graph = attribute.g
+        graph.name = region.shared.names.unique(f"{region.shared.place.prefix}/body")
+        graph.input.extend([info(self.turn, Dtype.I64, []), info(self.going, Dtype.BOOL, [])])
+        graph.input.extend(info(c.inside, c.dtype, c.dims) for c in self.carried)
+        outputs: list[ValueInfoProto] = [info(body.node("Identity", [go]), Dtype.BOOL, [])]
+        given = [(c.following, c.dtype, c.dims) for c in self.carried] + self.scanned
+        outputs += [info(body.node("Identity", [name]), dtype, dims) for name, dtype, dims in given]
+        body.finish(graph, outputs)
+        most = self.steps.sizes.scalar(region, self.node.steps, self.space)
+        start = region.constant(np.array(True))
+        fed = [most, start, *(c.initial for c in self.carried)]
+        names = region.nodes_of("Loop", fed, len(outputs) - 1)
+        region.nodes[-1].attribute.append(attribute)
+        for name, (_, dtype, dims) in zip(names, given, strict=True):
+            if len(names) - len(self.scanned) > names.index(name):
+                region.describe(name, dtype, dims)
+        return list(names)
+
+    def _finished(self, names: Sequence[str], held: int, record: Turns) -> tuple[str, ...]:
+        node = self.node
+        all_turns = list(names[len(self.carried) :])
+        yields = list(names[node.carries : held])
+        if node.kind is LoopKind.SCAN:
+            last = [*yields, *([""] * node.yields)]
+            types = self.types[node.carries :]
+            yields = [self._stacked(all_turns.pop(0), last[i], type, i) for i, type in enumerate(types)]
+        gates = tuple((name, all_turns.pop(0), type) for name, _, type in record.gates)
+        rows = tuple((name, all_turns.pop(0)) for name, _ in record.rows)
+        assert not all_turns
+        self.steps.turns[self.id] = Turns(gates, rows)
+        return (*yields, *names[: node.carries])
+
+    def _stacked(self, turns: str, last: str, type: TensorType, port: int) -> str:
+        """The yields of all turns: what would follow the last one is like it."""
+        region, steps = self.region, self.steps
+        whole = steps.joins.all_turns(region, turns, type, self.space)
+        if last:
+            zero = region.constant(np.array([0], np.int64))
+            count = steps.sizes.vector(region, [self.node.steps], self.space)
+            missing = region.node("Sub", [count, region.node("Shape", [turns], start=0, end=1)])
+            shape = region.node("Concat", [missing, steps.sizes.vector(region, type.shape, self.space)], axis=0)
+            rest = region.node("Expand", [region.node("Unsqueeze", [last, zero]), shape])
+            whole = region.node("Concat", [whole, rest], axis=0)
+        at = self.node.stacked[port]
+        order = [*range(1, at + 1), 0, *range(at + 1, type.rank + 1)]
+        return region.node("Transpose", [whole], perm=order) if at else whole
