@@ -40,8 +40,8 @@ are ints, elementwise operands are aligned as numpy does, values are numbered in
 * `@path`, `@bits(int8)` (forced), `@tolerates(int8, fp16)` and `@level(1)` are origins.
 * `@name("a.tau") @range(0.0, 1.0) param k1: f32[] = (0.9,)` is a knob whose name is a path, and
   `@name("a.balance") loss l1 = v1` a loss.
-* The body of a loop is a seed of its own before the one that is exported, also `category ir`; its ports are the body's, in
-  order. `@name("h.repeat") v1, v2 = looped[kind="repeat", body="Name_1", steps=12, carries=1, halts=true, ...](ports)`,
+* The body of a loop is a seed of its own before the one that is exported, also `category ir`; its ports are the
+  body's, in order. `@name("h.repeat") v1, v2 = looped[kind="repeat", body="Name_1", steps=12, carries=1](operands)`,
   with the other fields of `Loop`; `held` and `stacked` where they are not empty.
 * Before `insert-exit-points`: `@scope("a") @order(0) @name("a.exits.easy") @over(N) exit e1 { y = v3 } when v4` and
   `v5, v6 = returned[scope="a", names=("y", "z")](v3, v4)`.
