@@ -7,6 +7,8 @@ JOBS   ?= auto
 TESTS  ?= tests
 MINUTES ?= 10
 SEED   ?= 1000
+ONLY   ?=
+ROUNDS ?= 21
 
 # An optional uv looks where pip looks.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
@@ -45,9 +47,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-## bench   prints how long compiling takes, and how it grows
+## bench   measures compiled networks and the compiler, row by row (ONLY=P1, ROUNDS=21)
 bench: setup
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench --only '$(ONLY)' --rounds $(ROUNDS)
 
 ## fuzz    random programs and mutated sources, longer than the tests do (MINUTES=10, SEED=1000)
 fuzz: setup

@@ -34,7 +34,7 @@ def run(
     """Run ARTIFACT on INPUTS.npz, which has one array per input, named as the input is."""
     from cogseedc.driver.execute import run_file
 
-    values = {name: _numbers(name, text) for name, text in knobs}
+    values = {name: numbers(name, text) for name, text in knobs}
     rows = run_file(artifact, inputs, output, values, trace, state, save_state)
     if as_json:
         click.echo(canonical_json(rows), nl=False)
@@ -72,7 +72,7 @@ def verify(artifacts: tuple[str, ...], rng: int, as_json: bool) -> int:
     return OK if all(found.ok for found in reports) else MISMATCH
 
 
-def _numbers(name: str, text: str) -> float | list[float]:
+def numbers(name: str, text: str) -> float | list[float]:
     """A knob's value: a number, or several in parentheses."""
     parts = [part for part in text.strip("()").split(",") if part.strip()]
     try:

@@ -31,6 +31,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "build": ("build", "compile a program into an artifact for a target"),
         "run": ("execute", "run an artifact on arrays: npz in, npz out"),
         "verify": ("execute", "compare an artifact with the meaning of its source"),
+        "bench": ("bench", "measure a program beside its practical limit"),
     },
     "Learn": {
         "train": ("learn", "train a program on data; weights as safetensors"),

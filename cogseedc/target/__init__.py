@@ -35,6 +35,10 @@ class Costs:
     """Putting one element back into its row."""
     select_ns: float
     """Choosing one element between two arms that are both computed."""
+    pass_ns: float
+    """Reading one element in an operation that multiplies nothing: an activation, a pooling."""
+    layout_ns: float
+    """Turning one element of an image out of the layout that convolutions work in, or back; 0 where there is none."""
     branch_us: float
     """One `if` on a decision, in microseconds."""
     wrap_us: float

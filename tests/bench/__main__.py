@@ -1,82 +1,57 @@
-"""Prints how long compiling takes, stage by stage, and how it grows from 1,000 to 10,000 statements.
+"""Measures what the compiler reaches, row by row (P1 .. P13), and prints a table; `make bench`, `make bench ONLY=P1`.
 
-CPU seconds, so that other work on the machine counts little; each row is the best of `--repeat` runs. A bound that does
-not hold is said to be missed: 6 s for 10,000 statements, 12 times the time of 1,000, 1 s for a session of deep or long
-control. It fails nothing: time is measured here, and gated nowhere.
+Candidates run interleaved in this one process; one thread is timed by its CPU time. A cell shows the speed-up over the
+static network, the practical limit, the efficiency (limit / realised), and how many FLOPs are saved, with 90 % intervals.
+A figure that is missed is said to be; time fails nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench.generate import SHAPES, exits, nested
-from tests.bench.measure import Cost, measure
+from cogseedc.bench import Cell, chart, document, table
+from cogseedc.publish import canonical_json, write_file
+from tests.bench.rows import early_exit, scale
+from tests.bench.setting import Setting
 
-STATEMENTS = (1_000, 10_000)
-MOST_SECONDS = 6.0
-MOST_RATIO = 12.0
-MOST_SESSION = 1.0
-CONTROL = {"200 exits in a row": exits(200), "40 nested when": nested(40)}
-STAGES = ("check", "passes", "plan", "emit", "total", "session")
+MODULES = (early_exit, scale)
+ALL = tuple(sorted((name for module in MODULES for name in module.NAMES), key=lambda name: int(name[1:])))
 
 
 def main() -> None:
-    """Measures, prints a table and the bounds that do not hold, and writes the same as JSON."""
+    """Measures the rows that are asked for; prints them, and writes bench.json and bench.svg."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--repeat", type=int, default=2, help="runs of each program; the best counts")
-    parser.add_argument("--limit", action="store_true", help="also a program near the limit of 100,000 nodes")
-    parser.add_argument("--json", default="build/bench.json", help="where the figures go")
+    parser.add_argument("--only", default="", help=f"rows, apart by commas: {', '.join(ALL)}")
+    parser.add_argument("--rounds", type=int, default=21, help="how often each candidate is measured")
+    parser.add_argument("--quick", action="store_true", help="one cell of each row, one round: to see that it works")
+    parser.add_argument("--output", default="build/bench", help="folder for bench.json and bench.svg")
     given = parser.parse_args()
-    measure(SHAPES["mixed"](100), "onnx-cpu", session=True)  # imports, caches
-    rows: list[dict[str, object]] = []
-    wrong: list[str] = []
-    print(f"{'CPU seconds':<34}{'nodes':>8}" + "".join(f"{stage:>9}" for stage in STAGES) + f"{'ratio':>8}")
-    for name, target, cost, ratio, bounds in measured(given.repeat, given.limit):
-        show(f"{name}, {target}", cost, ratio)
-        rows.append({"program": name, "target": target, **asdict(cost), "total": cost.total, "ratio": ratio})
-        wrong += [f"{name}, {target}: {bound}" for bound in bounds]
-    for line in wrong:
-        print(f"missed: {line}")
-    Path(given.json).parent.mkdir(parents=True, exist_ok=True)
-    Path(given.json).write_text(json.dumps({"rows": rows, "missed": wrong}, indent=1) + "\n", encoding="utf-8")
+    asked = frozenset(given.only.replace(",", " ").upper().split()) or frozenset(ALL)
+    if unknown := asked - set(ALL):
+        parser.error(f"there is no row {', '.join(sorted(unknown))}; rows: {', '.join(ALL)}")
+    cells = list(measured(Setting(given.rounds, given.quick), asked))
+    for name in ALL:
+        if own := [cell for cell in cells if cell.row == name]:
+            print(f"\n{name}")
+            print("\n".join(table(own)), flush=True)
+    folder = Path(given.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / "bench.json", canonical_json(document(cells, {"rounds": given.rounds}), indent=1))
+    write_file(folder / "bench.svg", chart(cells, "Measured speed-up").encode())
+    print(f"\n{folder}/bench.json, {folder}/bench.svg")
 
 
-def measured(repeat: int, limit: bool) -> Iterator[tuple[str, str, Cost, float | None, list[str]]]:
-    """Program, target, best cost, ratio to the size before, and the bounds that it exceeds."""
-    for shape, generate in SHAPES.items():
-        before: Cost | None = None
-        for count in STATEMENTS:
-            cost = best(generate(count), "onnx-cpu", repeat, session=False)
-            ratio = cost.total / before.total if before is not None else None
-            bounds = []
-            if count >= 10_000 and shape in ("chain", "mixed") and cost.total > MOST_SECONDS:
-                bounds.append(f"{cost.total:.2f} s for {count} statements, {MOST_SECONDS:.0f} allowed")
-            if ratio is not None and ratio > MOST_RATIO:
-                bounds.append(f"{ratio:.1f} times the time of {STATEMENTS[0]} statements, {MOST_RATIO:.0f} allowed")
-            yield f"{shape} {count}", "onnx-cpu", cost, ratio, bounds
-            before = cost
-    for name, text in CONTROL.items():
-        for target in ("onnx-cpu", "onnx-edge", "torch-cpu"):
-            cost = best(text, target, repeat, session=target != "torch-cpu")
-            slow = cost.session > MOST_SESSION
-            yield name, target, cost, None, [f"the session takes {cost.session:.2f} s"] if slow else []
-    if limit:
-        yield "seeds 17000", "onnx-cpu", best(SHAPES["seeds"](17_000), "onnx-cpu", 1, session=False), None, []
+def measured(setting: Setting, asked: frozenset[str]) -> Iterator[Cell]:
+    """All cells, in the order of the modules, each said on stderr when it is there."""
+    for module in MODULES:
+        own = asked & set(module.NAMES)
+        for cell in module.rows(setting, own) if own else ():
+            print(f"{cell.row} {cell.cell}", file=sys.stderr, flush=True)
+            yield cell
 
 
-def best(text: str, target: str, repeat: int, session: bool) -> Cost:
-    """The quickest of several runs."""
-    return min((measure(text, target, session) for _ in range(repeat)), key=lambda cost: cost.total)
-
-
-def show(title: str, cost: Cost, ratio: float | None) -> None:
-    """One line of the table."""
-    figures = "".join(f"{getattr(cost, stage):>9.2f}" for stage in STAGES)
-    print(f"{title:<34}{cost.nodes:>8}{figures}" + (f"{ratio:>8.1f}" if ratio is not None else ""), flush=True)
-
-
-main()
+if __name__ == "__main__":
+    main()

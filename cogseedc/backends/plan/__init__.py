@@ -9,6 +9,7 @@ from cogseedc.backends.plan.exits import exits
 from cogseedc.backends.plan.items import SOURCES, Items
 from cogseedc.backends.plan.joins import merge
 from cogseedc.backends.plan.labels import labels
+from cogseedc.backends.plan.lift import lift
 from cogseedc.backends.plan.model import (
     ROOT,
     Accumulate,
@@ -92,7 +93,7 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     """
     order = _live(graph, training)
     literals = Literals.over((id, n) for id in order if isinstance(n := graph[id], Gate) and guardable(n))
-    read = guards(graph, literals)
+    read = lift(graph, order, guards(graph, literals), target, OPS)
     chosen = choose(graph, order, read, literals, target, "dense" if training else gates, OPS)
     dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy == "dense")
     spaces = Spaces(literals, {id: _strategy(literals.gates[id], c, target) for id, c in chosen.items()})
