@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Learn": {
         "train": ("learn", "train a program on data; weights as safetensors"),
         "calibrate": ("calibrate", "choose an artifact's thresholds by budgets, on validation data"),
+        "evaluate": ("evaluate", "measure an artifact on test data, beside baselines; a page with plots"),
     },
     "Look inside": {
         "cost": ("inside", "MACs, parameters and bytes: least, expected, most, per exit"),

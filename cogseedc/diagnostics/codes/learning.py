@@ -73,4 +73,11 @@ TABLE: tuple[Code, ...] = (
         'cogseedc calibrate build/net --data x.npz --budget "macs<=0.01x" --budget "accuracy>=-0.1pt"',
         'cogseedc calibrate build/net --data x.npz --budget "macs<=0.3x" --budget "accuracy>=-0.5pt"',
     ),
+    Code(
+        "CS1010",
+        "an extra package is missing",
+        "Plots are drawn by matplotlib and metrics exported by prometheus-client, which are not installed by default.",
+        "pip install cogseedc",
+        "pip install 'cogseedc[report,prometheus]'",
+    ),
 )
