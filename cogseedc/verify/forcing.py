@@ -5,7 +5,7 @@ Gates with one and the same operand decide alike, so a compiler may make them on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from cogseedc.interp import Schedule, Step, arms_of, kind_of
@@ -187,6 +187,13 @@ def _implied(found: Groups, name: str, bit: int) -> Allowed:
         elif isinstance(step.node, Call) and step.node.op == ("logical_and" if truth else "logical_or"):
             stack += [(operand, truth) for operand in step.operands]
     return result
+
+
+def untold(plan: Schedule, found: Groups, forced: Collection[str]) -> frozenset[str]:
+    """Gates whose reach a forced k-of-n gate decides: its trace lists what the scores chose, so theirs does too."""
+    many = {found.first[name] for name in forced if _many(plan, name)}
+    ways = _ways(plan, found, {}) if many else {}
+    return frozenset(m for leader, way in ways.items() if not many.isdisjoint(way) for m in found.members[leader])
 
 
 def _ways(plan: Schedule, found: Groups, around: Allowed) -> dict[str, Allowed]:

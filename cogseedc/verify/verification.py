@@ -16,7 +16,7 @@ from cogseedc.ir import BATCH, GateKind, Graph, Input, Size
 from cogseedc.lazy import lazy
 from cogseedc.verify.census import Census, RowSpace, predict_rows
 from cogseedc.verify.compare import Mismatch, Tolerance, compare_rows, compare_run, compare_values
-from cogseedc.verify.forcing import ROTATE, Force, Scenario, groups, scenarios
+from cogseedc.verify.forcing import ROTATE, Force, Scenario, groups, scenarios, untold
 from cogseedc.verify.inputs import choose_sizes, random_inputs
 from cogseedc.verify.report import Report
 from cogseedc.verify.runners import Run, Runner
@@ -184,7 +184,8 @@ class _Verification:
         except UserError as error:
             self._note(Mismatch("decision", scenario.name, "trace", str(error)))
             return None
-        for mismatch in compare_run(self.plan, scenario.name, run.trace, result, forces, slack * self.settings.near):
+        hidden, near = untold(self.plan, self.groups, forces), slack * self.settings.near
+        for mismatch in compare_run(self.plan, scenario.name, run.trace, result, forces, near, hidden):
             self._note(mismatch)
         self._values(scenario.name, run, result.outputs, result.output_margins, slack)
         if usual and self.reference is not self.meaning:

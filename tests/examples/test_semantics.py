@@ -262,7 +262,7 @@ def group_limited_router(net: Net, sample: Sample) -> Outputs:
     y, chosen = net.expert("Expert", x), []
     for t in range(x.shape[1]):
         groups = choice[t].view(4, 4).topk(2, -1).values.sum(-1).topk(2).indices
-        allowed = torch.zeros(16).double()
+        allowed = torch.full((16,), -torch.inf).double()
         for g in groups.tolist():
             allowed[4 * g : 4 * g + 4] = choice[t, 4 * g : 4 * g + 4]
         best = allowed.topk(4).indices

@@ -532,6 +532,63 @@ def many_capacity(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def many_identity(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    s = softmax(w.linear("s.linear", x))
+    m = top(s, 2)
+    p = s * m
+    y = (
+        p[..., [0]] * w.linear("0.linear", x)
+        + p[..., [1]] * w.linear("1.linear", x)
+        + x * p[..., 2:].sum(-1)[..., None]
+    )
+    few = m & (np.cumsum(m, 1) <= 1)
+    return {"y": y, "z": pick(few.any(2), x * (few * np.arange(1, 5)).sum(2, keepdims=True), x)}
+
+
+@meaning
+def many_capacity_merges(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    s = softmax(w.linear("s.linear", x))
+    m = top(s, 2)
+    s = s * m / (s * m).sum(2, keepdims=True)
+    m = m & (np.cumsum(m, 1) <= 3)
+    e, left, count = np.arange(3), m.any(2), np.maximum(m.sum(2, keepdims=True), 1)
+    best = np.where(m[..., None], x[:, :, None] * (e - 1)[:, None], -np.inf).max(2, where=m[..., None], initial=-np.inf)
+    return {
+        "a": x * (s * m * (e + 1)).sum(2, keepdims=True),
+        "b": x * (m * (e + 1)).sum(2, keepdims=True) / count,
+        "c": np.where(left[..., None], best, 0),
+        "w": s * m,
+    }
+
+
+@meaning
+def many_nested(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+
+    def inner(path: str) -> Array:
+        s = softmax(w.linear(f"{path}.pick.linear", x))
+        s = s * top(s, 2)
+        return sum(s[:, [e]] * w.linear(f"{path}.{e}.linear", x) for e in range(3)) / s.sum(1, keepdims=True)
+
+    p = softmax(w.linear("1.pick.linear", x))
+    p = p * top(p, 2)
+    y = p[:, [0]] * x + p[:, [1]] * inner("1.1.Inner") + p[:, [2]] * inner("1.2.Inner")
+    return {"y": pick(w.linear("side.linear", x).argmax(1) == 1, y, x)}
+
+
+@meaning
+def many_soft(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    s = softmax(w.linear("s.linear", x))
+    arms = [w.linear(f"{name}.linear", x) for name in "fgh"]
+    mixed = sum(s[:, [e]] * arms[e] for e in range(3))
+    own = w["own"] * top(w["own"], 2)
+    return {"a": mixed, "b": mixed, "c": sum(own[e] * arms[e] for e in range(3))}
+
+
+@meaning
 def many_tuples(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     x = i["x"]
     g = x.mean(1) > 0
