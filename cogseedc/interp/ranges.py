@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics import Diagnostic, UserError
-from cogseedc.interp.arrays import batch_size, bind_sizes, check_inputs, take_sample
+from cogseedc.interp.arrays import batch_size, bind_sizes, check_inputs, numpy_dtype, take_sample
 from cogseedc.interp.run import Reference
 from cogseedc.ir import Graph, Input, Value
 from cogseedc.lazy import lazy
@@ -20,6 +20,8 @@ else:
 
 MOST = 128
 """Samples that are evaluated: evenly spaced ones of those given. The reference is slow."""
+CALLS = 4
+"""How often each sample is given to a program with states, which move away from their initial values only so."""
 
 
 def ranges_of(
@@ -27,6 +29,7 @@ def ranges_of(
 ) -> dict[Value, tuple[float, float]]:
     """Least and largest finite element of each wanted value over the samples, in the dense meaning of the program.
 
+    States that are not among the inputs are the initial ones in the first call, then what the call before gave.
     Raises UserError: CS0843 .. CS0845 for inputs that do not fit, CS0708 when there is no sample.
     """
     arrays = check_inputs(graph, inputs)
@@ -34,14 +37,18 @@ def ranges_of(
     if rows == 0:
         raise UserError(Diagnostic("CS0708", "there is no sample to measure ranges on", help="give at least one"))
     axes = {node.name: node.type.batch for _, node in graph.nodes() if isinstance(node, Input)}
+    nodes = [node for _, node in graph.nodes() if isinstance(node, Input)]
+    states = [(node.state, numpy_dtype(node.type.dtype)) for node in nodes if node.state is not None]
     reference = Reference(graph, weights)
     found = dict.fromkeys(wanted, (np.inf, -np.inf))
     several = not reference.plan.batch_coupled and any(axis is not None for axis in axes.values())
     for i in np.unique(np.linspace(0, rows - 1, MOST).astype(int)) if several else [None]:
         near = {n: a if i is None else take_sample(a, axes[n], int(i)) for n, a in arrays.items()}
-        reference.run(near)
-        for value in wanted:
-            found[value] = _wider(found[value], reference.value(value))
+        for _ in range(CALLS if states else 1):
+            after = reference.run(near).outputs
+            for value in wanted:
+                found[value] = _wider(found[value], reference.value(value))
+            near |= {state.input: after[state.output].astype(dtype) for state, dtype in states}
     return {value: (low, high) if low <= high else (0.0, 0.0) for value, (low, high) in found.items()}
 
 

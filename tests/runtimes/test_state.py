@@ -17,6 +17,7 @@ import cogseedc
 from cogseedc.cli.main import run as command
 from cogseedc.diagnostics import UserError
 from cogseedc.runtime import Session
+from cogseedc.verify import verify_artifact
 
 TEXT = """
 seed Average {
@@ -34,6 +35,21 @@ export seed Stream {
     state calls: i64[] = zeros()
     next calls = calls + 1
     y = when x[D=0] > 0 { Average(x) } else { x }
+}
+"""
+REDUCED = """
+seed Mean {
+    bits int8
+    in  x: f32[N, D]
+    out y: f32[N, D]
+    state m: f32[N, D=8] = zeros()
+    y = linear[D](x) + linear[D](m)
+    next m = y
+}
+export seed Net {
+    in  x: f32[N, D=8]
+    out y: f32[N, D]
+    y = Mean(x)
 }
 """
 MEAN, COUNT = "then.Average.mean", "then.Average.count"
@@ -201,3 +217,13 @@ def test_the_command_takes_and_saves_them(folder: Path, tmp_path: Path, monkeypa
         assert command(["run", str(folder), "in.npz", *before, "--save-state", "kept.npz", "-o", "out.npz"]) == 0
         np.testing.assert_allclose(np.load("out.npz")["y"], wanted[i], 1e-4, 1e-5)
     np.testing.assert_allclose(np.load("kept.npz")[MEAN], kept[MEAN], 1e-4, 1e-5)
+
+
+def test_calibration_sees_states_that_only_later_calls_have(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", allow_pickle=False, x=np.random.default_rng(0).normal(size=(32, 8)).astype("float32"))
+    folder = cogseedc.compile(
+        REDUCED, "onnx-cpu", tmp_path / "art", rng=0, bits="int8", calibration=tmp_path / "in.npz"
+    )
+    report = verify_artifact(folder)
+    assert report.ok, report.to_text()
+    assert dict(report.unrounded)["y"] < 0.1  # with the ranges of a first call it is 0.6
