@@ -919,3 +919,20 @@ def states_loops(i: Any, k: Any, w: Weights) -> dict[str, Any]:
         h, n = pick(live, h + was, h), n + np.where(live, count, 0)
         live = live & (i["x"][:, turn] > 0)
     return {"y": h, "n": n, **after}
+
+
+@meaning
+def states_repeat(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, bias = i["x"], i["state.bias"]
+    h, turns = i["state.h"].copy(), i["state.turns"].copy()
+    y = x.copy()
+    for n in range(len(x)):
+        if x[n].max() < 0.5:
+            continue
+        for _ in range(4):
+            h[n] = h[n] * 0.5 + x[n] + bias[n]
+            turns[n] += 1
+            if h[n].sum() > 1:
+                break
+        y[n] = h[n] - bias[n]
+    return {"y": y, "next.h": h, "next.turns": turns, "next.bias": bias}
