@@ -14,7 +14,7 @@ from torch import Tensor
 
 import cogseedc
 from cogseedc.runtime import Session
-from tests.examples.test_semantics import FOLDER, SEED, Array, Net, Outputs, _weights
+from tests.examples.plain import FOLDER, SEED, Array, Net, Outputs, weights_of
 
 Given = dict[str, Tensor]
 Stream = Callable[[Net, list[Given]], Iterator[Outputs]]
@@ -110,7 +110,7 @@ def _call(random: np.random.Generator, shapes: dict[str, tuple[int, ...]], batch
 @pytest.mark.parametrize("name", STREAMS)
 def test_is_what_the_paper_computes(name: str, target: str, tmp_path: Path) -> None:
     reference, shapes = STREAMS[name]
-    weights = _weights(FOLDER / f"{name}.seed")
+    weights = weights_of(FOLDER / f"{name}.seed", {})
     folder = cogseedc.compile(FOLDER / f"{name}.seed", target, tmp_path / "net", weights=weights, bits="fp32")
     session = cogseedc.open(folder)
     taken: dict[str, set[int]] = {}
@@ -205,7 +205,7 @@ def _rounds(session: Session, net: Net, first: Array, sure: float) -> set[int]:
 @pytest.mark.parametrize("target", ["torch-cpu", "onnx-cpu"])
 def test_drafting_gives_what_greedy_decoding_gives(target: str, tmp_path: Path) -> None:
     source = FOLDER / "63_draft_and_verify.seed"
-    weights = _weights(source)
+    weights = weights_of(source, {})
     session = cogseedc.open(cogseedc.compile(source, target, tmp_path / "net", weights=weights))
     with torch.no_grad():
         for sure in (0.0, 0.35):
