@@ -10,6 +10,7 @@ import os
 from cogseedc.diagnostics.model import Diagnostic, UserError
 from cogseedc.runtime.artifact import Artifact, Json, damaged, read, record, text
 from cogseedc.runtime.interface import GatePort, Interface, KnobPort, Port, StatePort, read_interface
+from cogseedc.runtime.monitor import Monitor
 from cogseedc.runtime.session import Backend, Raw, Result, Session
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "GatePort",
     "Interface",
     "KnobPort",
+    "Monitor",
     "Port",
     "Raw",
     "Result",
