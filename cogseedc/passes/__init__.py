@@ -6,10 +6,12 @@ from cogseedc.passes.common_seeds import CommonSeeds
 from cogseedc.passes.eliminate_dead_seeds import EliminateDeadSeeds
 from cogseedc.passes.fold_batch_norm import FoldBatchNorm, weight_only
 from cogseedc.passes.fold_constants import FoldConstants
+from cogseedc.passes.hoist_loops import HoistLoops
 from cogseedc.passes.inline import Inline
 from cogseedc.passes.insert_exit_points import InsertExitPoints, place_exits
 from cogseedc.passes.resolve_dependencies import ResolveDependencies
 from cogseedc.passes.simplify_gates import SimplifyGates
+from cogseedc.passes.trim_loops import TrimLoops
 
 PASSES: tuple[type[Pass], ...] = (
     ResolveDependencies,
@@ -20,6 +22,8 @@ PASSES: tuple[type[Pass], ...] = (
     FoldConstants,
     CommonSeeds,
     SimplifyGates,
+    HoistLoops,
+    TrimLoops,
     EliminateDeadSeeds,
 )
 """Every pass, in the order in which the pipelines run them."""
@@ -37,6 +41,8 @@ INFERENCE: tuple[Pass, ...] = (
     FoldConstants(),
     CommonSeeds(),  # before guards exist: equal work in two arms is shared by both
     SimplifyGates(),  # after common seeds: equal decisions have become one
+    HoistLoops(),
+    TrimLoops(),  # after hoisting: what moved leaves ports behind
     EliminateDeadSeeds(),
 )
 
@@ -51,6 +57,8 @@ STORED: tuple[Pass, ...] = (
     FoldConstants(),
     CommonSeeds(),
     SimplifyGates(),
+    HoistLoops(),
+    TrimLoops(),
     EliminateDeadSeeds(),
 )
 
@@ -81,6 +89,7 @@ __all__ = [
     "EliminateDeadSeeds",
     "FoldBatchNorm",
     "FoldConstants",
+    "HoistLoops",
     "Inline",
     "InsertExitPoints",
     "Observer",
@@ -88,6 +97,7 @@ __all__ = [
     "Ran",
     "ResolveDependencies",
     "SimplifyGates",
+    "TrimLoops",
     "place_exits",
     "remove_guards",
     "run",

@@ -1,0 +1,61 @@
+"""The ports of a loop and of its body, and edits of both at once. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cogseedc.ir import DataEdge, Graph, Input, Loop, NodeId, Output, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The inputs and outputs of a body, in the order of the loop's ports."""
+
+    carries: tuple[NodeId, ...]
+    elements: tuple[NodeId, ...]
+    captures: tuple[NodeId, ...]
+    following: tuple[NodeId, ...]
+    """What the carries are after the turn."""
+    yields: tuple[NodeId, ...]
+    stop: NodeId | None
+
+    @property
+    def inputs(self) -> tuple[NodeId, ...]:
+        return (*self.carries, *self.elements, *self.captures)
+
+
+def ports(loop: Loop) -> Ports:
+    inputs = [id for id, node in loop.body.nodes() if isinstance(node, Input)]
+    outputs = [id for id, node in loop.body.nodes() if isinstance(node, Output)]
+    first, second = loop.carries, loop.carries + len(loop.scanned)
+    return Ports(
+        tuple(inputs[:first]),
+        tuple(inputs[first:second]),
+        tuple(inputs[second:]),
+        tuple(outputs[:first]),
+        tuple(outputs[first : len(loop.types)]),
+        outputs[-1] if loop.halts else None,
+    )
+
+
+def feed(graph: Graph, id: NodeId, operands: Sequence[Value]) -> None:
+    """Feeds a node with these operands instead of those that it has."""
+    for port, value in enumerate(graph.feeds(id)):
+        if value is not None:
+            graph.disconnect(DataEdge(value.node, value.port, id, port))
+    for port, value in enumerate(operands):
+        graph.connect(DataEdge(value.node, value.port, id, port))
+
+
+def behind(graph: Graph, roots: Sequence[NodeId]) -> set[NodeId]:
+    """The nodes, and all that they are computed from."""
+    ins = graph.wiring().ins
+    found = set(roots)
+    stack = list(roots)
+    while stack:
+        for edge in ins[stack.pop()]:
+            if edge.src not in found:
+                found.add(edge.src)
+                stack.append(edge.src)
+    return found
