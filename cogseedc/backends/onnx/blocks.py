@@ -35,6 +35,7 @@ class _Results:
 
 def emit_blocks(steps: Steps, root: Region) -> None:
     """All blocks of the plan, in order."""
+    steps.region = root
     for position, block in enumerate(steps.plan.blocks):
         if block.wrap is Wrap.NONE:
             for step in block.steps:

@@ -59,6 +59,11 @@ class Joins:
         shape = region.node("Concat", [count, self._sizes.vector(region, type.shape, space)], axis=0)
         return region.node("Reshape", [turns, shape], allowzero=1)
 
+    def apart(self, region: Region, value: str, type: TensorType, turns: Size, space: SpaceId) -> str:
+        """A value of `type` whose rows are rows and turns, with an axis of turns behind that of the rows."""
+        shape = self._sizes.vector(region, type.with_turns(turns).shape, space)
+        return region.node("Reshape", [value, shape], allowzero=1)
+
     def put(self, region: Region, previous: str, index: str, value: str, type: TensorType) -> str:
         """`previous` with the rows of an index, whose last axis is of one, overwritten."""
         front = _to_front(type)

@@ -19,7 +19,7 @@ from cogseedc.backends.onnx.steps import Steps, Turns
 from cogseedc.backends.onnx.tensors import Dimension, info
 from cogseedc.backends.onnx.trace import SWITCH, any_true, traced_gates, traced_rows
 from cogseedc.backends.plan.model import ROOT, SpaceId
-from cogseedc.ir import BATCH_SIZE, Axis, Dtype, Input, Loop, LoopKind, NodeId, TensorType, Value
+from cogseedc.ir import BATCH, BATCH_SIZE, Axis, Dtype, Input, Loop, LoopKind, NodeId, Size, TensorType, Value
 
 _ROWS = TensorType(Dtype.I64, (Axis("N", BATCH_SIZE),))
 
@@ -39,7 +39,58 @@ def emit_loop(steps: Steps, region: Region, id: NodeId, given: Sequence[str], sp
     """Adds the loop to `region`, fed by `given`; names of its outputs. Its record goes to `steps.turns`."""
     node = steps.plan.graph[id]
     assert isinstance(node, Loop)
+    body = steps.plan.loops[id]
+    quiet = not any(plan.gates for plan in body.body.nested())
+    if body.folded and (quiet or region is steps.region):  # from inside an If, the trace would not see the decisions
+        return _folded(steps, region, id, node, given, space)
     return _Emission(steps, region, id, node, given, space).run()
+
+
+def _folded(
+    steps: Steps, region: Region, id: NodeId, node: Loop, given: Sequence[str], space: SpaceId
+) -> tuple[str, ...]:
+    """All turns at once: each row and turn is a row of the body."""
+    plan = steps.plan.loops[id].body
+    inputs = [(i, n.type) for i, n in plan.graph.nodes() if isinstance(n, Input)]
+    names: dict[NodeId, str] = {}
+    for place, (input, type) in enumerate(inputs):
+        names[input] = given[place]
+        if place < len(node.scanned):
+            assert type.batch is not None
+            value = _moved(region, given[place], type.rank + 1, node.scanned[place], type.batch + 1)
+            names[input] = region.node("Reshape", [value, _shape(steps, region, type, node, space)], allowzero=1)
+    place_ = region.shared.place
+    inner = steps.nested(id, names, f"N.{node.name}", space, folded=True)
+    emit_blocks(inner, region)
+    region.shared.place = place_
+    steps.folded[id] = inner
+    results: list[str] = []
+    for (_, slot), axis in zip(plan.outputs, node.stacked, strict=True):
+        type = inner.type(slot)
+        assert type.batch is not None
+        apart = steps.joins.apart(region, inner.value(region, slot), type, node.steps, space)
+        results.append(_moved(region, apart, type.rank + 1, type.batch + 1, axis))
+    return tuple(results)
+
+
+def _moved(region: Region, value: str, rank: int, source: int, target: int) -> str:
+    """The value with one axis moved to another place."""
+    if source == target:
+        return value
+    order = [i for i in range(rank) if i != source]
+    order.insert(target, source)
+    return region.node("Transpose", [value], perm=order)
+
+
+def _shape(steps: Steps, region: Region, type: TensorType, node: Loop, space: SpaceId) -> str:
+    """The shape of a value of `type` whose rows are rows and turns."""
+    count = steps.sizes.vector(region, [Size.symbol(BATCH), node.steps], space)
+    rows = region.node("ReduceProd", [count], keepdims=1)
+    return region.node(
+        "Concat",
+        [rows if s == BATCH_SIZE else steps.sizes.vector(region, [s], space) for s in type.shape],
+        axis=0,
+    )
 
 
 class _Emission:

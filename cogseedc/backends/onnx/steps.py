@@ -104,12 +104,18 @@ class Steps:
         self.joins = Joins(self.rows, self.sizes)
         self.turns: dict[NodeId, Turns] = {}
         """What loops recorded."""
+        self.folded: dict[NodeId, Steps] = {}
+        """Loops of which all turns are run at once: the steps of their bodies, whose rows are rows and turns."""
+        self.region: Region | None = None
+        """The region that the trace is made from."""
         self._bodies: list[Steps] = []
         self.running: dict[Slot, str] = {}
         """Joins that are being written, by their output."""
 
-    def nested(self, id: NodeId, inputs: Mapping[NodeId, str], root: Dimension, space: SpaceId) -> Steps:
-        """The steps of a loop's body; the loop stands in `space`."""
+    def nested(
+        self, id: NodeId, inputs: Mapping[NodeId, str], root: Dimension, space: SpaceId, folded: bool = False
+    ) -> Steps:
+        """The steps of a loop's body; the loop stands in `space`. `folded`: a row and a turn is a row of the body."""
         body = self.plan.loops[id].body
         weights = Weights(
             body, self.weights.arrays, self.weights.names, Folding(body.graph, self.ops, self.weights.arrays)
@@ -119,7 +125,7 @@ class Steps:
             self.ops,
             weights,
             self.loops,
-            batch_one=self.batch_one,
+            batch_one=self.batch_one and not folded,
             waits=self.waits,
             traces=self.traces,
             inputs=inputs,

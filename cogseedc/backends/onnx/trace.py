@@ -11,7 +11,7 @@ from onnx import TensorProto, ValueInfoProto
 
 from cogseedc.backends.onnx.builder import Place, Region, branch_of_sequence
 from cogseedc.backends.onnx.tensors import info
-from cogseedc.backends.plan.model import ROOT, GateReport, Run, Space, Strategy
+from cogseedc.backends.plan.model import ROOT, GateReport, Run, Space, SpaceId, Strategy
 from cogseedc.ir import Dtype, Gate, GateKind, Loop, NodeId, TensorType
 
 if TYPE_CHECKING:
@@ -60,13 +60,20 @@ def traced_gates(steps: Steps, region: Region) -> Iterator[tuple[str, str, Tenso
         for name, recorded, type in turns.gates:
             region.shared.place = Place(f"/trace/{name}", "trace")
             yield name, *_of_turns(steps, region, id, recorded, type)
+    for id, inner in steps.folded.items():
+        loop, space = steps.plan.graph[id], _space_of(steps, id)
+        assert isinstance(loop, Loop)
+        for name, value, type in traced_gates(inner, region):
+            region.shared.place = Place(f"/trace/{name}", "trace")
+            apart = value if type.batch is None else steps.joins.apart(region, value, type, loop.steps, space)
+            yield name, *_at_root(steps, region, apart, type.with_turns(loop.steps), space)
 
 
 def _of_turns(steps: Steps, region: Region, id: NodeId, recorded: str, type: TensorType) -> tuple[str, TensorType]:
     """The decisions of a gate in a loop, [turns that were run, ...], as a trace at the root rows."""
     loop = steps.plan.graph[id]
     assert isinstance(loop, Loop)
-    space = next(b.space for b in steps.plan.blocks for s in b.steps if isinstance(s, Run) and s.node == id)
+    space = _space_of(steps, id)
     found = steps.joins.all_turns(region, recorded, type, space)
     count = steps.sizes.vector(region, [loop.steps], space)
     missing = region.node("Sub", [count, region.node("Shape", [found], start=0, end=1)])
@@ -75,11 +82,20 @@ def _of_turns(steps: Steps, region: Region, id: NodeId, recorded: str, type: Ten
     found = region.node("Concat", [found, rest], axis=0)
     if at := type.turn:
         found = region.node("Transpose", [found], perm=[*range(1, at + 1), 0, *range(at + 1, type.rank + 1)])
-    laid = type.with_turns(loop.steps)
+    return _at_root(steps, region, found, type.with_turns(loop.steps), space)
+
+
+def _space_of(steps: Steps, id: NodeId) -> SpaceId:
+    """The space that a loop stands in."""
+    return next(b.space for b in steps.plan.blocks for s in b.steps if isinstance(s, Run) and s.node == id)
+
+
+def _at_root(steps: Steps, region: Region, value: str, type: TensorType, space: SpaceId) -> tuple[str, TensorType]:
+    """A trace at the root rows: -1 where the space that it was made in has none."""
     if space == ROOT:
-        return found, laid
-    unreached = steps.joins.full(region, laid, ROOT, -1)
-    return steps.joins.write(region, unreached, found, laid, [None] * laid.rank, space, ROOT), laid
+        return value, type
+    unreached = steps.joins.full(region, type, ROOT, -1)
+    return steps.joins.write(region, unreached, value, type, [None] * type.rank, space, ROOT), type
 
 
 def _laid_out(steps: Steps, region: Region, report: GateReport, earlier: Mapping[NodeId, str]) -> str:
@@ -168,6 +184,12 @@ def traced_rows(steps: Steps, region: Region) -> Iterator[tuple[str, str]]:
         for name, recorded in turns.rows:
             region.shared.place = Place(f"/trace/{name}", "trace")
             yield name, region.node("ReduceSum", [recorded], keepdims=0)
+    for id, inner in steps.folded.items():
+        loop = steps.plan.graph[id]
+        assert isinstance(loop, Loop)
+        one = region.constant(np.array([0], np.int64))
+        yield f"{loop.name}.turns", region.node("Squeeze", [inner.rows.count(region, ROOT), one])
+        yield from ((f"{loop.name}.{name}", value) for name, value in traced_rows(inner, region))
 
 
 def _rows(steps: Steps, region: Region, space: Space) -> str:

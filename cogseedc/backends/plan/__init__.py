@@ -46,6 +46,7 @@ from cogseedc.ir import (
     Knob,
     Literals,
     Loop,
+    LoopKind,
     Loss,
     Merge,
     NodeId,
@@ -108,7 +109,8 @@ def _loop(loop: Loop, target: Target, gates: Gates, training: bool) -> LoopPlan:
     """Rows leave the batch where each decides when it stops; where one decision stops all, they stop together."""
     body = plan(loop.body, target, gates, training)
     if not loop.halts:
-        return LoopPlan(body, compact=False, holds=False)
+        alone = not target.batch_one or len(body.spaces) == 1  # a body that branches takes one row at a time
+        return LoopPlan(body, compact=False, holds=False, folded=alone and _foldable(loop, body))
     _, slot = body.outputs[-1]
     stop = loop.body.type(Value(slot.node, slot.port))
     compact = stop.batch is not None and not target.batch_one and gates != "dense" and not training
@@ -144,6 +146,16 @@ def _add(items: Items, literals: Literals, id: NodeId, guard: Guard) -> None:
         merge(items, literals, id, node, operands, items.spaces.of(guard))
     else:
         items.run(id, items.spaces.of(guard), operands, len(output_types(node)))
+
+
+def _foldable(loop: Loop, body: Plan) -> bool:
+    """A scan without carries whose elements and yields have rows, and whose captures have none."""
+    if loop.kind is not LoopKind.SCAN or loop.carries or not loop.scanned:
+        return False
+    rowed = [loop.body.type(Value(id)).batch is not None for id in body.inputs]
+    count = len(loop.scanned)
+    yields = [loop.body.type(Value(slot.node, slot.port)).batch is not None for _, slot in body.outputs]
+    return all(rowed[:count]) and not any(rowed[count:]) and all(yields)
 
 
 def _assemble(

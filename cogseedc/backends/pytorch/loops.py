@@ -84,7 +84,20 @@ class _Runs:
         self.program, self.node, self.loop, self.body, self.label, self.further = (
             program, node, loop, body, label, further,
         )  # fmt: skip
-        own = ("turn", "turns", "found", "rows", "count", "whole", "seen", "stop", "stays", "running", "columns")
+        own = (
+            "turn",
+            "turns",
+            "found",
+            "rows",
+            "count",
+            "length",
+            "whole",
+            "seen",
+            "stop",
+            "stays",
+            "running",
+            "columns",
+        )
         self.text = Body({}, (*taken, *own))
         inputs = [n for _, n in loop.body.graph.nodes() if isinstance(n, Input)]
         outputs = [loop.body.graph.type(Value(slot.node, slot.port)) for _, slot in loop.body.outputs]
@@ -98,8 +111,41 @@ class _Runs:
             self.text.scope.free(f"{name}s") for name in self.names[node.carries : node.carries + len(node.scanned)]
         ]
 
+    def folded(self) -> Method:
+        """All turns at once."""
+        node, text = self.node, self.text
+        captured = self.names[len(node.scanned) :]
+        types = self.inputs[: len(node.scanned)]
+        arguments = [*self.sequences, *captured]
+        first, batch = self.sequences[0], self._given()[0].batch
+        body = [f"count, length = {first}.shape[{batch}], {first}.shape[{node.scanned[0]}]"]
+        text.alias(Symbol(BATCH), "count")
+        text.alias(Device(), f"{first}.device")
+        for name, sequence, type, axis in zip(self.names, self.sequences, types, node.scanned, strict=False):
+            assert type.batch is not None
+            moved = sequence if axis == type.batch + 1 else f"{sequence}.movedim({axis}, {type.batch + 1})"
+            body.append(f"{name} = {moved}.flatten({type.batch}, {type.batch + 1})")
+        further = [text.read(key) for key in self.further]
+        given = [*self.names[: len(node.scanned)], *captured, *further, "turns is not None"]
+        body += spread_out(f"{', '.join([*self.results, 'found'])} = self._turn_{self.label}(", given, ")")
+        axes = ", ".join(f"{literal(name)}: {type.batch}" for name, type in traced_types(self.body))
+        self.program.shared.support.add("unfold_turns")
+        body += ["if turns is not None:", f"    turns.extend(unfold_turns(found, count, length, {{{axes}}}))"]
+        results: list[str] = []
+        for name, type, axis in zip(self.results, self.values, node.stacked, strict=True):
+            assert type.batch is not None
+            apart = f"{name}.unflatten({type.batch}, (count, length))"
+            results.append(apart if axis == type.batch + 1 else f"{apart}.movedim({type.batch + 1}, {axis})")
+        parameters = [text.read(key) for key in text.parameters]
+        name = f"_loop_{self.label}"
+        start = spread_out(f"def {name}(", ["self", *arguments, *parameters, "turns"], "):")
+        lines = ['"""All positions at once: each is a row."""', *body, *_returned(results)]
+        return Method(name, (*start, *_indented(lines)), tuple(text.parameters))
+
     def method(self) -> Method:
         node, text = self.node, self.text
+        if self.loop.folded:
+            return self.folded()
         captured = self.names[node.carries + len(node.scanned) :]
         arguments = [*self.names[: node.carries], *self.sequences, *captured]
         known = [a for a, t in zip(arguments, self._given(), strict=True) if t.batch is not None]

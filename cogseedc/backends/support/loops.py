@@ -60,6 +60,23 @@ def mask_turn(
     return masked, counts
 
 
+def unfold_turns(
+    found: tuple[dict[str, torch.Tensor], dict[str, int]], count: int, length: int, axes: dict[str, int | None]
+) -> list[tuple[dict[str, torch.Tensor], dict[str, int]]]:
+    """What was decided in all turns at once, turn by turn."""
+    traces, counts = found
+    turns: list[tuple[dict[str, torch.Tensor], dict[str, int]]] = []
+    for turn in range(length):
+        here = {}
+        for name, trace in traces.items():
+            here[name], axis = trace, axes[name]
+            if axis is not None:
+                apart = trace.reshape(*trace.shape[:axis], count, length, *trace.shape[axis + 1 :])
+                here[name] = apart.select(axis + 1, turn)
+        turns.append((here, {} if turn else counts))
+    return turns
+
+
 def lay_turns(
     whole: torch.Tensor, turns: list[tuple[dict[str, torch.Tensor], dict[str, int]]], name: str, dim: int
 ) -> torch.Tensor:
