@@ -34,8 +34,8 @@ class HoistLoops(Pass):
     computes of the elements (and captures without rows) becomes a scan of its own, without carries: its turns do not
     wait for each other, so a plan may run all of them at once.
 
-    Stays where it is what only some decisions ask for, unless those decisions move too; a decision that the rest of the body
-    asks; a single move of data; everything, if the loop is left early (a later turn may never come).
+    Stays where it is: what only some decisions ask for, unless those decisions move too; a decision that the rest of
+    the body asks; a single move of data; everything, if the loop is left early (a later turn may never come).
     """
 
     name: ClassVar[str] = "hoist-loops"

@@ -47,7 +47,7 @@ def _trim(graph: Graph, id: NodeId, loop: Loop, live: set[int]) -> bool:
     yields = [i for i in range(loop.yields) if i in live]
     kept = [place in carries for place in range(loop.carries)]
     kept += [node in reached for node in (*at.elements, *at.captures)]
-    if all(kept) and len(yields) == loop.yields or not (carries or yields):
+    if (all(kept) and len(yields) == loop.yields) or not (carries or yields):
         return False
     operands = graph.feeds(id)
     _shrink(loop.body, at, carries, yields, kept, reached)
