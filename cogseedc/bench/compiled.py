@@ -84,7 +84,7 @@ def _made(lowering: Lowering, program: Program, weights: Weights, threads: int) 
     payload, _ = EMITTERS[lowering.target.backend](lowering, program, weights)
     if lowering.target.backend == "onnx":
         return OnnxModel(payload, threads), payload
-    inputs = [node.name for _, node in lowering.plan.graph.nodes() if isinstance(node, Input)]
+    inputs = [node.name for _, node in lowering.plan.graph.nodes() if isinstance(node, Input) and node.state is None]
     held = {_path(plan, id) for plan in (lowering.plan, lowering.training) if plan for id in plan.weights}
     arrays = {weights.names.key(path): weights.arrays[path] for path in sorted(held)}
     return TorchModel(payload, class_name(program.name), arrays, inputs), payload

@@ -22,6 +22,7 @@ from cogseedc.driver.compile import Request
 from cogseedc.driver.inspect import source_program, stored_weights
 from cogseedc.driver.program import Program, load
 from cogseedc.driver.weights import read_arrays
+from cogseedc.interp import bind_sizes, initial_states
 from cogseedc.ir import BATCH, Dtype, Input, Knob
 from cogseedc.publish import MANIFEST
 from cogseedc.runtime import read
@@ -113,16 +114,21 @@ def _running(model: Compiled, feeds: Sequence[Feed]) -> Callable[[], object]:
 
 
 def _feeds(ours: Compiled, wish: Wish, batch: int) -> list[Feed]:
-    """Batches of the given samples, or of random ones; what is left over is dropped, unless it is all there is."""
+    """Batches of the given samples, or of random ones; what is left over is dropped, unless it is all there is.
+
+    States that are not given are those of a first call.
+    """
     nodes = [node for _, node in ours.plan.graph.nodes() if isinstance(node, Input)]
     knobs = {node.name: node for _, node in ours.plan.graph.nodes() if isinstance(node, Knob)}
     given = read_arrays(wish.inputs) if wish.inputs is not None else None
-    samples = given if given is not None else {node.name: _random(node, max(batch, POOL)) for node in nodes}
-    for node in nodes:
+    own = [node for node in nodes if node.state is None]
+    samples = given if given is not None else {node.name: _random(node, max(batch, POOL)) for node in own}
+    for node in own:
         if node.name not in samples:
             raise UserError(Diagnostic("CS0843", f"the inputs lack `{node.name}`", help="give an array for each input"))
     fixed = {name: _knob(knobs, name, value) for name, value in (wish.knobs or {}).items()}
-    rows = min((samples[n.name].shape[n.type.batch] for n in nodes if n.type.batch is not None), default=1)
+    rows = min((samples[n.name].shape[n.type.batch] for n in own if n.type.batch is not None), default=1)
+    samples = {**initial_states(ours.plan.graph, bind_sizes(ours.plan.graph, samples)), **samples}
     starts = range(0, max(rows - batch + 1, 1), batch)
     return [{n.name: _cut(samples[n.name], n.type.batch, start, batch) for n in nodes} | fixed for start in starts]
 

@@ -76,8 +76,11 @@ class TorchModel:
         state = {key: torch.from_numpy(array.copy()) for key, array in weights.items()}
         self.module.load_state_dict(state, strict=True)
 
-    def prepare(self, feed: Feed) -> object:
-        tensors = {name: torch.from_numpy(array) for name, array in feed.items()}
+    def prepare(self, feed: Feed) -> tuple[list[Any], dict[str, Any]]:
+        tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in feed.items()}
+        state = {name: tensors.pop(name) for name in feed if name.startswith("state.")}
+        if state:
+            tensors["state"] = {name.removeprefix("state."): value for name, value in state.items()}
         return [tensors.pop(name) for name in self._inputs], tensors
 
     def run(self, prepared: Any) -> object:
@@ -90,8 +93,8 @@ class TorchModel:
         return lambda: self.run(prepared)
 
     def trace(self, feed: Feed) -> tuple[dict[str, Array], dict[str, int]]:
-        tensors = {name: torch.from_numpy(array) for name, array in feed.items()}
-        inputs = [tensors.pop(name) for name in self._inputs]
+        inputs, keywords = self.prepare(feed)
         with torch.inference_mode():
-            result = self.module(*inputs, **tensors, trace=True)
-        return {name: value.numpy() for name, value in result._asdict().items()}, dict(result.rows)
+            result = self.module(*inputs, **keywords, trace=True)
+        values = {name: value.numpy() for name, value in result._asdict().items() if name != "state"}
+        return values, dict(result.rows)

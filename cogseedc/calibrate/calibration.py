@@ -253,7 +253,7 @@ def observed(
 ) -> tuple[dict[str, Rate], list[Finding]]:
     """Rates of all gates of an artifact on the data, by running it, and what they show."""
     parts = [
-        session.run({n: a[i : i + _BATCH] for n, a in data.inputs.items()}, knobs, trace=True).trace
+        session.run({n: a[i : i + _BATCH] for n, a in data.inputs.items()}, knobs, trace=True, state={}).trace
         for i in range(0, len(data), _BATCH)
     ]
     axes = {gate.name: gate.port.batch for gate in session.gates}

@@ -96,7 +96,7 @@ class Probe:
         """Runs all samples, `batch` at a time. Raises UserError CS0837, CS0843 .. CS0846."""
         count = len(next(iter(inputs.values())))
         parts = [
-            self.session.run({n: a[i : i + batch] for n, a in inputs.items()}, knobs, trace=True)
+            self.session.run({n: a[i : i + batch] for n, a in inputs.items()}, knobs, trace=True, state={})
             for i in range(0, count, batch)
         ]
 

@@ -84,7 +84,7 @@ class Evaluator:
 
     def of(self, data: DataSet) -> Run:
         """Runs the artifact on data, which need no targets."""
-        parts = [self.session.run(dict(part.inputs), {}, trace=True) for part in data.batches(_BATCH)]
+        parts = [self.session.run(dict(part.inputs), {}, trace=True, state={}) for part in data.batches(_BATCH)]
         axes = {gate.name: gate.port.batch for gate in self.session.gates}
         trace = {
             name: parts[0].trace[name] if axes[name] is None else np.concatenate([p.trace[name] for p in parts])
@@ -215,11 +215,11 @@ class Evaluator:
                 continue
             batches = [dict(part.inputs) for part in self.data.batches(size) if len(part) == size][:100]
             for part in batches[:5]:
-                self.session.run(part, {})
+                self.session.run(part, {}, state={})
             spent = []
             for part in batches:
                 start = perf_counter()
-                self.session.run(part, {})
+                self.session.run(part, {}, state={})
                 spent.append(perf_counter() - start)
             found[str(size)] = float(np.mean(spent) / size * 1e3)
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -111,3 +112,16 @@ def test_bench_of_a_program_and_of_its_artifact(tmp_path) -> None:  # type: igno
     CliRunner().invoke(cli, ["build", str(source), "-t", "onnx-edge", "-o", str(tmp_path / "art")], obj=State())
     (cell,) = run(str(tmp_path / "art"))["cells"]  # type: ignore[misc]
     assert (cell["row"], cell["cell"]) == ("onnx-edge", "batch 1")  # type: ignore[index]
+
+
+@pytest.mark.parametrize("target", ["torch-cpu", "onnx-cpu"])
+def test_states_are_those_of_a_first_call(tmp_path: Path, target: str) -> None:
+    source = tmp_path / "kept.seed"
+    source.write_text(
+        "export seed Kept {\n in x: f32[N, D=8]\n out y: f32[N, D]\n state k: f32[N, D=8] = zeros()\n next k = x\n"
+        " y = when mean[over=D](x) > 0 { linear[D](x) + k } else { x }\n}\n"
+    )
+    arguments = ["bench", str(source), "-t", target, "--batch", "4", "--rounds", "1", "--json"]
+    result = CliRunner().invoke(cli, arguments, obj=State(), standalone_mode=False)
+    assert result.exception is None, result.output
+    assert [cell["cell"] for cell in json.loads(result.stdout)["cells"]] == ["batch 4"]

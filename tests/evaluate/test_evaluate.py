@@ -104,6 +104,28 @@ def test_exits(built: Callable[..., str], data: str) -> None:
     assert len(report["curve"]) == 21
 
 
+KEPT = """\
+export seed Kept {
+    in  x: f32[N, D=6]
+    out y: f32[N, K=3]
+    state k: f32[N, D=6] = zeros()
+    next k = x * 10
+    a = linear[D](x) + k
+    exit early { y = a |> linear[K] } when confidence(a) >= 0.6
+    y = a |> linear[16] |> relu |> linear[K]
+}
+"""
+
+
+@pytest.mark.parametrize("target", ["onnx-cpu", "torch-cpu"])
+def test_each_sample_is_a_first_call(built: Callable[..., str], data: str, target: str) -> None:
+    art = built(KEPT, target)
+    report = evaluate_artifact(Asked(art, data, timed=False))
+    right, macs = measured(art, DATA)
+    assert report["result"]["quality"] == pytest.approx(right.mean())
+    assert report["result"]["macs"] == pytest.approx(macs.mean())
+
+
 def test_other_gates_are_forced(built: Callable[..., str], data: str) -> None:
     """The oracle against a plain search over all ways, with the module itself."""
     art = built(TWO)
