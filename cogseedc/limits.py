@@ -20,6 +20,8 @@ class Limits:
     elements: int = (1 << 63) - 1
     diagnostics: int = 100
     arms: int = 4096
+    calls: int = 1 << 14
+    weight_bytes: int = 8 << 30
 
     @staticmethod
     def code(name: str) -> str:
@@ -39,5 +41,7 @@ LIMIT_CODES = {
     "elements": "CS0609",
     "diagnostics": "CS0610",
     "arms": "CS0611",
+    "calls": "CS0612",
+    "weight_bytes": "CS0613",
 }
 assert set(LIMIT_CODES) == {f.name for f in fields(Limits)}

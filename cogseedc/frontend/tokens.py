@@ -53,7 +53,7 @@ _TOKEN = re.compile(
     r"""[ \t\r\n]*+(?:
       ([A-Za-z_][A-Za-z0-9_]*+(?![^\x00-\x7f]))                                         # 1 word
     | (\.\.\.|\.\.[=<]|===|!==|<>|->|<-|&&|\|\||\*\*|:=|::|[-+*/%^]=|[;?$&\\`]|!(?!=)
-       |//[^\n]*|/\*(?:.|\n)*?\*/|~(?!\d+\.\d+\.\d+))                                     # 2 sign of another language
+       |//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?|~(?!\d+\.\d+\.\d+))                        # 2 sign of another language
     | ([\^~]?\d+\.\d+\.\d+(?![A-Za-z0-9_.]))                                              # 3 version
     | (\|>|\.\.|=>|<=|>=|==|!=|[-()\[\]{},:=.|@+*/%^<>])                                  # 4 sign
     | (\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[kMG]?(?![A-Za-z0-9_]|[^\x00-\x7f]))                  # 5 number
@@ -63,6 +63,7 @@ _TOKEN = re.compile(
     | (\d+(?:\.\d+)?(?:[A-Za-z0-9_]|[^\x00-\x7f])*)                                       # 9 broken number
     | ((?:[A-Za-z0-9_]|[^\x00-\x7f])+)                                                    # 10 word or sign beyond ASCII
     | ([^ \t\r\n])                                                                       # 11 anything else
+    | \Z                                                                                  # or blanks end the text
     )""",
     re.VERBOSE,
 )
@@ -112,7 +113,9 @@ def tokenize(source: Source, diagnostics: Diagnostics, limits: Limits) -> Tokens
     depth = 0
     docs: list[str] = []
     for match in _TOKEN.finditer(text, text.startswith("\ufeff")):
-        group = match.lastindex or 0
+        group = match.lastindex
+        if group is None:
+            break
         start, end = match.span(group)
         if group == 1:
             kind = WORDS.get(match[1], "NAME")

@@ -7,7 +7,7 @@ import datetime
 import time
 from collections.abc import Callable
 
-from tests.trust import determinism, failing, kills, tamper, threads
+from tests.trust import bombs, determinism, failing, kills, tamper, threads
 
 Promise = Callable[[int, int], str]
 PROMISES: dict[str, tuple[Promise, int]] = {
@@ -16,6 +16,8 @@ PROMISES: dict[str, tuple[Promise, int]] = {
     "failing": (failing.failing, failing.MOST),
     "tampering": (tamper.tampering, 3000),
     "forging": (tamper.forging, 3000),
+    "bombs": (bombs.bombs, len(bombs.BOMBS)),
+    "large": (bombs.large, len(bombs.LARGE_TEXTS)),
     "determinism": (determinism.determinism, 30),
     "threads": (threads.threads, 500),
 }

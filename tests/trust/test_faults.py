@@ -19,9 +19,9 @@ from tests.trust import failing, sample, tamper, threads
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("name", "count"), [("kills", 60), ("builders", 6)])
+@pytest.mark.parametrize(("name", "count"), [("kills", 60), ("builders", 6), ("bombs", 100), ("large", 1)])
 def test_processes(name: str, count: int) -> None:
-    """In a process of their own, since they fork."""
+    """In a process of their own, since they fork, or bound their memory."""
     call = [sys.executable, "-m", "tests.trust", name, "--count", str(count)]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

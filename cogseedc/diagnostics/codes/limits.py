@@ -125,4 +125,52 @@ export seed Net {
 """,
         "gate pick over N = top[2](linear[E=64](x))",
     ),
+    Code(
+        "CS0612",
+        "seeds are called too often",
+        "Every call of a seed is expanded in place; one that uses itself twice soon asks for billions.",
+        """\
+seed Twice[n: int] {
+    in  x: f32[N, D]
+    out y: f32[N, D]
+    y = when n == 0 { x } else { Twice[n - 1](Twice[n - 1](x)) }
+}
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = Twice[20](x)
+}
+""",
+        """\
+seed Once[n: int] {
+    in  x: f32[N, D]
+    out y: f32[N, D]
+    y = when n == 0 { x } else { Once[n - 1](relu(x)) }
+}
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = Once[20](x)
+}
+""",
+    ),
+    Code(
+        "CS0613",
+        "the weights are too large",
+        "All weights together have at most 8 GiB, so that a slip in a size is found before memory is asked for.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = x |> linear[1000000000] |> linear[D]
+}
+""",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = x |> linear[1000] |> linear[D]
+}
+""",
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cogseedc.diagnostics import Diagnostics, UserError
+from cogseedc.diagnostics import Diagnostics, Label, UserError
 from cogseedc.frontend import ast
 from cogseedc.frontend.build import (
     arguments,
@@ -29,6 +29,7 @@ from cogseedc.frontend.build.model import (
     Builtin,
     Configured,
     Elaborated,
+    Enough,
     Frame,
     GateRef,
     Imports,
@@ -42,7 +43,7 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
-from cogseedc.ir import Dtype, Exit, Origin, Output
+from cogseedc.ir import Dtype, Exit, Graph, Origin, Output, Weight
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.source import Span
@@ -103,6 +104,15 @@ def elaborate(
 
     None when there are errors, all of them in `diagnostics`, or when it is not clear which seed is meant.
     """
+    try:
+        return _all(file, imports, diagnostics, options, limits)
+    except Enough:
+        return None
+
+
+def _all(
+    file: ast.File, imports: Imports, diagnostics: Diagnostics, options: Options, limits: Limits
+) -> Elaborated | None:
     modules = Modules(imports, diagnostics, limits)
     module = modules.load(file.span.source.name, file, None)
     ref = _exported(file, module, options, diagnostics)
@@ -117,6 +127,8 @@ def elaborate(
             break
         except SizeFound as found:
             sizes[found.symbol] = found.size
+    if result is not None and not diagnostics.failed:
+        _hold_weights(result.graph, limits, diagnostics)
     _check_rest(file, module, diagnostics, limits, b.built | {id(ref.declaration)})
     return None if diagnostics.failed else result
 
@@ -156,6 +168,21 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
         tuple((k, str(v)) for k, v in statics.items() if isinstance(v, (bool, int, float, str, tuple))),
         _coupled(b),
     )
+
+
+def _hold_weights(graph: Graph, limits: Limits, diagnostics: Diagnostics) -> None:
+    """Reports weights that together are larger than the limit, at the largest of them."""
+    weights = [node for _, node in graph.nodes() if isinstance(node, Weight)]
+    sizes = [(node.type.elements.value or 0) * node.type.dtype.bits // 8 for node in weights]
+    total = sum(sizes)
+    if total > limits.weight_bytes:
+        largest = weights[sizes.index(max(sizes))]
+        diagnostics.error(
+            Limits.code("weight_bytes"),
+            f"all weights together have {total:,} bytes; the limit is {limits.weight_bytes:,}",
+            labels=(Label(largest.origin.span, f"`{largest.path}` is the largest"),) if largest.origin.span else (),
+            help="make layers smaller, or raise the limit: --limit weight_bytes=16G",
+        )
 
 
 def _coupled(b: Builder) -> bool:
@@ -219,6 +246,8 @@ def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits
         message = f"`{name.text}` expands to at least {least:,} calls and turns; the limit is {limits.nodes:,}"
         diagnostics.error("CS0606", message, name.span)
     for item in rest:
+        if diagnostics.dropped:
+            return
         if diagnostics.failed and steps[id(item)] > limits.nodes // 100:
             continue  # the seeds that it uses are checked alone, and this one when there is nothing else to mend
         inputs = [
@@ -235,7 +264,7 @@ def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits
             exported.export(b, ref, _set(b, ref, Options()), Origin())
         except BuildError as error:
             b.report(error)
-        except (BrokenUse, SizeFound):
+        except (BrokenUse, SizeFound, Enough):
             pass
         for diagnostic in found:
             if diagnostic.code not in _OF_SIZES:

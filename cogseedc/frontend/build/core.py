@@ -16,6 +16,7 @@ from cogseedc.frontend.build.model import (
     BROKEN,
     BrokenUse,
     BuildError,
+    Enough,
     Frame,
     GateRef,
     Instance,
@@ -99,6 +100,8 @@ class Builder:
     """How many nodes were moved into bodies of loops."""
     built: set[int] = field(default_factory=set)
     """Ids of the seed declarations that were instantiated."""
+    seed_calls: int = 0
+    turns: int = 0
 
     # Evaluation
 
@@ -113,7 +116,7 @@ class Builder:
         self.runners[type(statement)](self, frame, statement)
 
     def report(self, error: BuildError) -> None:
-        """Records a mistake, once per code and place."""
+        """Records a mistake, once per code and place. Raises Enough when no more are shown."""
         new = error.diagnostic
         for known in self.diagnostics:
             if known.code == new.code and known.labels[:1] == new.labels[:1]:
@@ -121,6 +124,8 @@ class Builder:
             if known.code == new.code and known.labels and new.labels and known.labels[0].span == new.labels[0].span:
                 return
         self.diagnostics.add(new)
+        if self.diagnostics.dropped:
+            raise Enough
 
     # Nodes
 
@@ -144,6 +149,28 @@ class Builder:
             raise mistake(
                 Limits.code("nodes"),
                 f"this expands to at least {steps:,} calls and turns; the limit is {self.limits.nodes:,}",
+                span,
+                help="make static loops shorter, or raise the limit with `--limit nodes=...`",
+            )
+
+    def count_call(self, span: Span) -> None:
+        """Counts a call of a seed: one that adds no node takes time too. Raises BuildError past the limit."""
+        self.seed_calls += 1
+        if self.seed_calls > self.limits.calls:
+            raise mistake(
+                Limits.code("calls"),
+                f"seeds are called more than {self.limits.calls:,} times",
+                span,
+                help="write a loop in one seed, or raise the limit with `--limit calls=...`",
+            )
+
+    def count_turn(self, span: Span) -> None:
+        """The same for a turn of a loop, which counts as a node. Raises BuildError past the limit."""
+        self.turns += 1
+        if self.turns > self.limits.nodes:
+            raise mistake(
+                Limits.code("nodes"),
+                f"loops have more than {self.limits.nodes:,} turns together",
                 span,
                 help="make static loops shorter, or raise the limit with `--limit nodes=...`",
             )

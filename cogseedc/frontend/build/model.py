@@ -52,6 +52,10 @@ class BrokenUse(Exception):  # noqa: N818  # the error was reported where the va
     """A broken value was read."""
 
 
+class Enough(Exception):  # noqa: N818  # not an error itself
+    """There are more messages than are shown; to look for others would take time for nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """A value of the graph as seen in one scope: `type` has the axis names of that scope."""

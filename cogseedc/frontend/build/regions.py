@@ -482,6 +482,7 @@ def for_(b: Builder, frame: Frame, expr: ast.For) -> Item:
         carries[carry.name.text] = b.evaluate(inner(frame, carry_name(frame, carry.name.text)), carry.value)
     yields: list[tuple[Item, ...]] = []
     for turn in range(start, stop):
+        b.count_turn(expr.span)
         scope = Scope(frame.scope, {expr.variable.text: turn, **carries})
         body = replace(inner(frame, str(turn), scope), turn=(*frame.turn, str(turn)), carries={})
         for statement in expr.body.statements:

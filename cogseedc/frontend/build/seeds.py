@@ -67,6 +67,7 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     statics = static_arguments(b, frame, ref, configured)
     _guard_recursion(b, declaration, statics, span)
     b.foresee(b.expansion.of_seed(ref), span)
+    b.count_call(span)
     weights, calls = b.weight_path(frame, name), b.call_path(frame, name)
     scope = Scope(module_scope(ref.module))
     scope.names.update(statics)
