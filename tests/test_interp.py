@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.nn.functional import conv2d
 
 from cogseedc.diagnostics import UserError
+from cogseedc.driver.program import load
 from cogseedc.interp import Reference, initial_weights, load_weights, run
 from cogseedc.ir import ControlEdge, Dtype, Gate, GateKind, Graph, Init, InitKind, MergeMode, Value, Weight
 
@@ -46,6 +49,41 @@ def test_exits_take_the_first_that_holds() -> None:
     np.testing.assert_array_equal(result.exits["medium"], [False, True, False, False])
     np.testing.assert_array_equal(result.demanded["medium"], [False, True, True, False])
     np.testing.assert_array_equal(result.trace["medium"], [1, 1, 0, 0])
+
+
+HALO = """\
+seed Window {
+    in  x: f32[N, C, H, W]
+    out y: f32[N, C, P, Q]
+    y = conv2d[C, kernel=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(2, 1)](x)
+}
+export seed Halo {
+    in  x: f32[N, C=1, H=9, W=7]
+    in  m: f32[N, C, H, W]
+    out y: f32[N, C, P, Q]
+    gate inner over N, H, W = squeeze[over=C](x) > 0
+    t = when inner { relu(x) } else { x }
+    gate busy over N, H, W = squeeze[over=C](Window(m)) > 1
+    y = when busy { Window(t) } else { 0 }
+}
+"""
+
+
+def test_demand_is_by_position_with_the_halo_of_windows() -> None:
+    """A decision behind a convolution matters where a demanded window reads: found with the gradient of the window."""
+    graph = load(HALO).elaborated.graph
+    rng = np.random.default_rng(0)
+    inputs = {name: rng.standard_normal((3, 1, 9, 7)) for name in "xm"}
+    result = run(graph, {k: v.astype("float32") for k, v in inputs.items()}, initial_weights(graph, 0))
+    busy = result.trace["busy"] == 1
+    np.testing.assert_array_equal(result.demanded["busy"], np.ones_like(busy))
+    x = torch.zeros(3, 1, 9, 7, requires_grad=True)
+    window = torch.ones(1, 1, 3, 2)
+    conv2d(x, window, stride=(2, 1), padding=(1, 0), dilation=(2, 1)).backward(torch.from_numpy(busy[:, None]).float())
+    assert x.grad is not None
+    wanted = x.grad.numpy()[:, 0] > 0
+    assert 0 < wanted.sum() < wanted.size
+    np.testing.assert_array_equal(result.demanded["inner"], wanted)
 
 
 def test_knobs_have_defaults_and_ranges() -> None:

@@ -89,6 +89,71 @@ def test_onnx_runs_later_blocks_on_survivors(halved: tuple[Path, Any, float], tm
     assert rows == {16: BATCH, 32: BATCH // 2, 48: BATCH // 2, 64: BATCH // 2}
 
 
+EXPERTS = """\
+seed Expert[d: int, hidden: int] {
+    in  x: f32[N, T, D]
+    out y: f32[N, T, D]
+    y = x |> linear[hidden] |> relu |> linear[d]
+}
+export seed Tokens {
+    in  x: f32[N, T, D=4]
+    out y: f32[N, T, D]
+    gate run over N = linear[1](mean[over=T](x)) > 0
+    gate pick over N, T = top[2](linear[E=3](x))
+    y = when run { x + route pick { 0 => Expert[D, 5](x)  1 => Expert[D, 6](x)  2 => Expert[D, 7](x) } } else { x }
+}
+"""
+
+
+@pytest.mark.parametrize("target", ["torch-cpu", "onnx-cpu"])
+def test_experts_run_on_their_tokens(target: str, tmp_path: Path) -> None:
+    """In the samples that run, each expert computes the tokens that chose it, and nothing else is computed for it."""
+    source = tmp_path / "tokens.seed"
+    source.write_text(EXPERTS)
+    artifact = cogseedc.compile(source, target, tmp_path / "art", rng=0, gates="compact")
+    x = np.random.default_rng(0).standard_normal((8, 5, 4)).astype(np.float32)
+    session = cogseedc.open(artifact)
+    result = session.run({"x": x}, {}, True)
+    run, pick = result.trace["run"] == 1, result.trace["pick"]
+    assert 0 < run.sum() < len(run)
+    assert (pick[~run] == -1).all()
+    assert (pick[run] >= 0).all()
+    wanted = {f"pick_{arm}": int((pick == arm).sum()) for arm in range(3)}
+    assert result.rows == {"run": int(run.sum()), **wanted}
+    assert sum(wanted.values()) == 2 * 5 * run.sum()
+    seen = _linear_rows(artifact, x, tmp_path)
+    assert {5: wanted["pick_0"], 6: wanted["pick_1"], 7: wanted["pick_2"]}.items() <= seen.items()
+
+
+def _linear_rows(artifact: Path, x: Any, folder: Path) -> dict[int, int]:
+    """For each number of results of a linear layer: of how many rows it was asked."""
+    seen: dict[int, int] = {}
+    models = list(artifact.rglob("model.onnx"))
+    if not models:
+        linear = torch.nn.functional.linear
+
+        def watch(value: torch.Tensor, weight: torch.Tensor, *rest: Any) -> torch.Tensor:
+            seen[weight.shape[0]] = value.numel() // value.shape[-1]
+            return linear(value, weight, *rest)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.nn.functional, "linear", watch)
+            cogseedc.open(artifact).run({"x": x}, {})
+        return seen
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling = True
+    options.log_severity_level = 3
+    options.profile_file_prefix = str(folder / "profile")
+    session = onnxruntime.InferenceSession(str(models[0]), options, providers=["CPUExecutionProvider"])
+    session.run(["y"], {"x": x})
+    for event in json.loads(Path(session.end_profiling()).read_text()):
+        arguments = event.get("args", {})
+        if arguments.get("op_name") in ("MatMul", "Gemm") and event["name"].endswith("kernel_time"):
+            shape = next(iter(arguments["output_type_shape"][0].values()))
+            seen[shape[-1]] = int(np.prod(shape[:-1]))
+    return seen
+
+
 def many_exits(count: int) -> str:
     steps = "".join(
         f"    h{i + 1} = relu(linear[8](h{i}))\n    exit e{i} {{ y = h{i + 1} }} when confidence(h{i + 1}) > 0.9\n"

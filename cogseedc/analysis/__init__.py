@@ -3,7 +3,7 @@
 from cogseedc.analysis.budget import Budget, check_budgets
 from cogseedc.analysis.cost import ArmCost, Costs, ExitCost, NodeCost, Range, costs, even_rates, expected, node_cost
 from cogseedc.analysis.cuts import Cut, Trunk, balanced, cuts, place
-from cogseedc.analysis.demand import demand
+from cogseedc.analysis.demand import demand, demand_at, narrowed
 from cogseedc.analysis.guards import FALSE, TRUE, Guard, Literals, guardable, guards
 from cogseedc.analysis.paths import Extreme, Paths, Picks
 
@@ -28,10 +28,12 @@ __all__ = [
     "costs",
     "cuts",
     "demand",
+    "demand_at",
     "even_rates",
     "expected",
     "guardable",
     "guards",
+    "narrowed",
     "node_cost",
     "place",
 ]

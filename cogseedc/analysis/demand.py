@@ -1,8 +1,11 @@
-"""Where each node's value is needed: one backward sweep from the outputs. Reads no control edge and writes none."""
+"""Where each node's value is needed: one backward sweep from the outputs. Writes no control edge."""
 
 from __future__ import annotations
 
-from cogseedc.ir import FALSE, TRUE, Graph, Guard, Literals, Loss, NodeId, Ops, Output, asks, output_types
+from dataclasses import dataclass, field
+
+from cogseedc.ir import FALSE, TRUE, Graph, Guard, Lay, Literals, Loss, NodeId, Ops, Output, Value, asks, output_types
+from cogseedc.ir import laid as laid_in
 from cogseedc.ir.nodes import Constant, Exit, Input, Knob, Weight
 
 
@@ -14,43 +17,108 @@ def demand(graph: Graph, ops: Ops, literals: Literals, *, training: bool = False
     gate's own guard, so the decision is there where it is asked for; and with the edges that say them the graph
     stays acyclic.
     """
+    return demand_at(graph, ops, literals, training=training)[0]
+
+
+def demand_at(
+    graph: Graph, ops: Ops, literals: Literals, *, training: bool = False
+) -> tuple[dict[NodeId, Guard], dict[NodeId, Lay]]:
+    """The same; and for each node whose guard speaks of gates over more than the batch, where their axes lie in its
+    results. What its users ask for along different axes, and what cannot be computed for single positions, is
+    demanded at all of them."""
     banned: dict[NodeId, int] = {}
     while True:
-        found = _sweep(graph, ops, literals, banned, training)
+        found, lays = _Sweep(graph, ops, literals, banned).run(training)
         open = _open(literals, found) or _cyclic(graph, literals, found)
         if not open:
-            return found
+            return found, lays
         for node, mask in open.items():
             banned[node] = banned.get(node, 0) | mask
 
 
-def _sweep(
-    graph: Graph, ops: Ops, literals: Literals, banned: dict[NodeId, int], training: bool
-) -> dict[NodeId, Guard]:
-    found: dict[NodeId, Guard] = {}
-    wanted: dict[NodeId, Guard] = {}
-    for id in reversed(graph.wiring().order):
-        node = graph[id]
-        match node:
-            case Output() | Exit():
-                guard = TRUE
-            case Loss():
-                guard = TRUE if training else FALSE
-            case Input() | Weight() | Knob() | Constant():
-                found[id] = TRUE
+def narrowed(
+    graph: Graph, ops: Ops, literals: Literals, guards: dict[NodeId, Guard], *, training: bool = False
+) -> tuple[dict[NodeId, Guard], dict[NodeId, Lay]]:
+    """Guards that control edges say, narrowed to the positions that are demanded; and where their axes lie.
+
+    Control edges speak of decisions over the batch alone. The result is closed as `demand` is.
+    """
+    found, lays = demand_at(graph, ops, literals, training=training)
+    result = dict(guards)
+    for id in lays:
+        both = literals.and_(guards[id], found[id])
+        if not both.never:
+            result[id] = both
+    while True:
+        open = _open(literals, result) or _cyclic(graph, literals, result)
+        given = [id for id in open if literals.places(result[id])]
+        if not given:
+            break
+        for id in given:
+            result[id] = guards[id]
+    return result, {id: lay for id, lay in lays.items() if literals.places(result[id])}
+
+
+@dataclass
+class _Sweep:
+    """One sweep from the outputs."""
+
+    graph: Graph
+    ops: Ops
+    literals: Literals
+    banned: dict[NodeId, int]
+    wanted: dict[NodeId, Guard] = field(default_factory=dict)
+    lays: dict[NodeId, Lay] = field(default_factory=dict)
+    torn: set[NodeId] = field(default_factory=set)
+    """Nodes of which users ask along different axes."""
+
+    def run(self, training: bool) -> tuple[dict[NodeId, Guard], dict[NodeId, Lay]]:
+        found: dict[NodeId, Guard] = {}
+        kept: dict[NodeId, Lay] = {}
+        literals = self.literals
+        for id in reversed(self.graph.wiring().order):
+            node = self.graph[id]
+            match node:
+                case Output() | Exit():
+                    guard = TRUE
+                case Loss():
+                    guard = TRUE if training else FALSE
+                case Input() | Weight() | Knob() | Constant():
+                    found[id] = TRUE
+                    continue
+                case _:
+                    guard = self.wanted.get(id, FALSE)
+            if id in self.banned:
+                guard = literals.drop(guard, self.banned[id])
+            if all(type.batch is None for type in output_types(node)):
+                guard = literals.drop(guard, literals.batch)
+            lay = self._lay(id, guard)
+            if lay:
+                kept[id] = lay
+            else:
+                guard = literals.drop(guard, literals.placed)
+            found[id] = guard
+            if guard.never:
                 continue
-            case _:
-                guard = wanted.get(id, FALSE)
-        if id in banned:
-            guard = literals.drop(guard, banned[id])
-        if all(type.batch is None for type in output_types(node)):
-            guard = literals.drop(guard, literals.batch)
-        found[id] = guard
-        if guard.never:
-            continue
-        for value, part in asks(graph, ops, literals, id, guard):
-            wanted[value.node] = literals.or_(wanted.get(value.node, FALSE), part)
-    return found
+            for value, part, at in asks(self.graph, self.ops, literals, id, guard, lay):
+                self._want(value, part, at)
+        return found, kept
+
+    def _lay(self, id: NodeId, guard: Guard) -> Lay:
+        """Where the axes of a guard lie, if the node can be computed for single positions."""
+        if not self.literals.places(guard):
+            return ()
+        lay = self.lays[id]
+        return lay if laid_in(self.graph, self.ops, id, lay) is not None else ()
+
+    def _want(self, value: Value, part: Guard, at: Lay) -> None:
+        id, literals = value.node, self.literals
+        if at and self.lays.setdefault(id, at) != at:
+            self.torn.add(id)
+            self.wanted[id] = literals.drop(self.wanted[id], literals.placed)
+        if id in self.torn:
+            part = literals.drop(part, literals.placed)
+        self.wanted[id] = literals.or_(self.wanted.get(id, FALSE), part)
 
 
 def _open(literals: Literals, found: dict[NodeId, Guard]) -> dict[NodeId, int]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cogseedc.interp.arrays import join_samples, shape_of
+from cogseedc.interp.demand import demanded
 from cogseedc.interp.evaluate import State, Turns
 from cogseedc.interp.margins import margins
 from cogseedc.interp.schedule import Decider, Schedule, Step
-from cogseedc.interp.trace import as_trace, demanded, kind_of, reached, type_of
+from cogseedc.interp.trace import as_trace, kind_of, reached, type_of
 from cogseedc.ir import BATCH, Exit, Gate, GateKind, Loop, NodeId, Value
 from cogseedc.lazy import lazy
 
@@ -48,8 +49,8 @@ class Result:
     """Per exit path, over the condition's axes: which indices left there (an exit over axes other than the batch's:
     where its condition held)."""
     demanded: dict[str, Array]
-    """Per gate the samples [n] (of a gate in loops: and the turns [n, turns]) whose outputs depend on its decision. An
-    artifact must have reached it there."""
+    """Per gate, over its axes (of k-of-n: without the last), the indices on which an output depends. An artifact must
+    have reached it there."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class _Level:
         gates = list(self.plan.gates.values())
         near = [margins(self.plan, s, self.sizes, [Value(step.id) for step in gates]) for s in self.states]
         used = {step.id: self._join(step, [s.values[step.id][0] for s in self.states]) for step in gates}
-        need = demanded(self.plan, used, self.asked)
+        need = demanded(self.plan, used, self.asked, self.sizes)
         reach = {id: rows & self.ran for id, rows in reached(self.plan, used, len(self.ran)).items()}
         found = {name: self._gate(name, step, used, near, need, reach) for name, step in self.plan.gates.items()}
         for step in self.plan.loops:
@@ -112,7 +113,7 @@ class _Level:
         if many and len(step.operands) > 1:
             indices = self._join(step, [state.values[step.id][1] for state in self.states])
         trace = as_trace(node, own, used[step.id], indices)
-        left = used[step.id] & _rows_of(node, need[step.id], used[step.id].ndim) if self.plan.exit_path(name) else None
+        left = np.asarray(used[step.id] & need[step.id]) if self.plan.exit_path(name) else None
         return _Decided(
             np.where(_rows_of(node, reach[step.id], trace.ndim), trace, -1),
             as_trace(node, own, own, indices),
@@ -159,7 +160,7 @@ class _Level:
             stack([t.trace for t in found], -1, axis).take(range(count), axis),
             stack([t.own for t in found], -1, axis).take(range(count), axis),
             stack([t.margin for t in found], np.inf, axis).take(range(count), axis),
-            stack([t.need for t in found], False, 1)[:, :count],
+            stack([t.need for t in found], False, axis).take(range(count), axis),
             None,
         )
 
@@ -170,12 +171,12 @@ class _Level:
         shape = list(shape_of(decider.traced, sizes))
         at = decider.traced.turn
         shape[at:at] = turns
-        many = kind_of(decider.node) is GateKind.MANY
+        axes = shape[:-1] if kind_of(decider.node) is GateKind.MANY else shape
         return _Decided(
             np.full(shape, -1, "int64"),
             np.full(shape, -1, "int64"),
-            np.full(shape[:-1] if many else shape, np.inf),
-            np.zeros([self.keep, *turns], "bool"),
+            np.full(axes, np.inf),
+            np.zeros(axes, "bool"),
             None,
         )
 

@@ -1,4 +1,5 @@
-"""Decisions as data: replacing them, writing them as a trace, and which rows need them. Evaluates no operation.
+"""Decisions as data: replacing them, writing them as a trace, and which rows control edges let through. Evaluates no
+operation.
 
 A decision in trace form is an integer array over the gate's axes: BOOL 0 or 1, ONE the arm, MANY the arms on a
 last axis, best first, -1 in dropped slots; -1 where the gate was not reached.
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.interp.merge import choice
-from cogseedc.interp.schedule import Schedule, Step, gate_name
-from cogseedc.ir import Call, Exit, Gate, GateKind, Loop, Merge, MergeMode, NodeId, Output, Return, TensorType, Value
+from cogseedc.interp.schedule import Schedule, gate_name
+from cogseedc.ir import Exit, Gate, GateKind, Loop, NodeId, TensorType
 from cogseedc.lazy import lazy
 
 if TYPE_CHECKING:
@@ -124,86 +125,3 @@ def _literal(node: Gate, decision: Array, arm: int, rows: int) -> Array | None:
         return rows_taking(node, decision, arm, rows)
     taken = rows_taking(node, decision, ~arm, rows)
     return None if taken is None else ~taken
-
-
-def demanded(plan: Schedule, decisions: Mapping[NodeId, Array], asked: Array) -> dict[NodeId, Array]:
-    """Per gate, exit and loop the rows whose outputs depend on it, by the meaning alone; outputs are `asked` for.
-
-    Joins ask for the arm that is taken, exits for those before which none held. A decision over axes other than
-    the batch's may take any arm. Everything else asks for all its operands.
-    """
-    need = _Need(len(asked))
-    for step in reversed(plan.steps):
-        match step.node:
-            case Output():
-                need.add(step.operands[0], asked)
-            case Merge():
-                _demand_merge(plan, step, step.node, decisions, need)
-            case Return():
-                _demand_return(plan, step, step.node, decisions, need)
-            case Exit():
-                need.add(step.operands[0], need.of(step))
-            case _:
-                _demand_all(step, need)
-    return {s.id: need.of(s) for s in plan.steps if isinstance(s.node, (Gate, Exit, Loop))}
-
-
-class _Need:
-    """Rows that are asked for, per value."""
-
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-        self._by_value: dict[Value, Array] = {}
-
-    def add(self, value: Value | None, rows: Array) -> None:
-        if value is not None:
-            found = self._by_value.get(value)
-            self._by_value[value] = rows if found is None else found | rows
-
-    def at(self, value: Value) -> Array:
-        found = self._by_value.get(value)
-        return np.zeros(self.rows, "bool") if found is None else found
-
-    def of(self, step: Step) -> Array:
-        """Rows asked of any output of a node (an exit has one, its condition)."""
-        ports = range(max(len(step.outputs), 1))
-        return np.asarray(np.any([self.at(Value(step.id, port)) for port in ports], axis=0))
-
-
-def _demand_all(step: Step, need: _Need) -> None:
-    rows = need.of(step)
-    for port, value in enumerate(step.operands):
-        mixes = need.rows > 1 and isinstance(step.node, (Call, Loop)) and not step.rowwise(port)
-        need.add(value, np.full(need.rows, rows.any()) if mixes else rows)
-
-
-def _demand_merge(plan: Schedule, step: Step, node: Merge, decisions: Mapping[NodeId, Array], need: _Need) -> None:
-    rows = left = need.of(step)
-    count = len(node.arms)
-    for i, arm in enumerate(node.arms):
-        value = step.operands[count + i]
-        assert value is not None
-        gate = plan.graph[value.node]
-        assert isinstance(gate, Gate)
-        taken = rows_taking(gate, decisions[value.node], arm, need.rows)
-        asked = left if node.mode is MergeMode.SELECT else rows
-        need.add(value, asked)
-        need.add(step.operands[i], asked if taken is None else asked & taken)
-        left = left if taken is None else left & ~taken
-    if node.otherwise:
-        need.add(step.operands[2 * count], left)
-    if node.mode is MergeMode.WEIGHTED_SUM:
-        need.add(step.operands[2 * count + node.otherwise], rows)
-
-
-def _demand_return(plan: Schedule, step: Step, node: Return, decisions: Mapping[NodeId, Array], need: _Need) -> None:
-    for port, own in enumerate(step.operands):
-        left = need.at(Value(step.id, port))
-        for id in step.exits:
-            exit = plan.step[id]
-            assert isinstance(exit.node, Exit)
-            taken = rows_taking(exit.node, decisions[id], 1, need.rows)
-            need.add(Value(id), left)
-            need.add(exit.operands[1 + port], left if taken is None else left & taken)
-            left = left if taken is None else left & ~taken
-        need.add(own, left)

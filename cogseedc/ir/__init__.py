@@ -1,7 +1,7 @@
 """The program graph: types, nodes, edges, the specification of operations."""
 
 from cogseedc.ir.graph import Graph, Wiring
-from cogseedc.ir.guards import FALSE, TRUE, Guard, Literals, guardable, guards
+from cogseedc.ir.guards import FALSE, TRUE, Guard, Literals, guardable, guards, placeable
 from cogseedc.ir.nodes import (
     Attr,
     Attrs,
@@ -57,7 +57,7 @@ from cogseedc.ir.opspec import (
 from cogseedc.ir.phase import Phase, phase
 from cogseedc.ir.printer import print_graph
 from cogseedc.ir.size import Floor, Size
-from cogseedc.ir.transfer import Ops, asks
+from cogseedc.ir.transfer import Lay, Ops, asks, follows, laid, lay_of
 from cogseedc.ir.types import BATCH, BATCH_SIZE, Axis, Dtype, TensorType, promote
 from cogseedc.ir.verifier import verify
 
@@ -89,6 +89,7 @@ __all__ = [
     "Input",
     "Kind",
     "Knob",
+    "Lay",
     "Literals",
     "Loop",
     "LoopKind",
@@ -125,10 +126,14 @@ __all__ = [
     "Window",
     "Wiring",
     "asks",
+    "follows",
     "guardable",
     "guards",
+    "laid",
+    "lay_of",
     "output_types",
     "phase",
+    "placeable",
     "print_graph",
     "promote",
     "verify",

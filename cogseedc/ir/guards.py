@@ -48,6 +48,12 @@ def guardable(gate: Gate) -> bool:
     return not axes or (len(axes) == 1 and axes[0].size == BATCH_SIZE)
 
 
+def placeable(gate: Gate) -> bool:
+    """Whether decisions of this gate choose positions: it is over the batch, first, and further axes."""
+    axes = gate.type.axes[:-1] if gate.kind is GateKind.MANY else gate.type.axes
+    return len(axes) > 1 and gate.type.batch == 0
+
+
 @dataclass(frozen=True)
 class Literals:
     """The bits of all gates. BOOL and ONE: one group of a bit per arm. MANY: a group of two bits per arm,
@@ -61,15 +67,17 @@ class Literals:
     groups: tuple[int, ...]
     """For each bit the mask of its group."""
     batch: int
-    """Mask of all bits of gates over the batch axis; the other gates are uniform."""
+    """Mask of all bits of gates over the batch axis, alone or with others; the other gates are uniform."""
+    placed: int
+    """Mask of all bits of gates over the batch axis and others."""
     pairs: int
     """Mask of the first bits of all groups of two, which one shift checks at once."""
 
     @staticmethod
     def over(gates: Iterable[tuple[NodeId, Gate]]) -> Literals:
-        """Bits for these gates; a literal of any other gate counts as true."""
+        """Bits for these gates (guardable or placeable); a literal of any other gate counts as true."""
         table, first, owners, groups = dict(gates), dict[NodeId, int](), list[NodeId](), list[int]()
-        batch = pairs = 0
+        batch = placed = pairs = 0
         for id, gate in table.items():
             start = first[id] = len(groups)
             many = gate.kind is GateKind.MANY
@@ -78,9 +86,11 @@ class Literals:
                 groups += [((1 << width) - 1) << bit] * width
                 pairs |= (width == 2) << bit
             owners += [id] * (len(groups) - start)
-            if gate.type.axes[: -1 if many else None]:
-                batch |= ((1 << (len(groups) - start)) - 1) << start
-        return Literals(table, first, tuple(owners), tuple(groups), batch, pairs)
+            own = ((1 << (len(groups) - start)) - 1) << start
+            axes = len(gate.type.axes) - many
+            batch |= own if axes else 0
+            placed |= own if axes > 1 else 0
+        return Literals(table, first, tuple(owners), tuple(groups), batch, placed, pairs)
 
     @staticmethod
     def of(graph: Graph, dense: frozenset[NodeId] = frozenset()) -> Literals:
@@ -121,6 +131,10 @@ class Literals:
         if self.gates[gate].kind is GateKind.MANY:
             return Guard((1 << (self.first[gate] + 2 * arm),))
         return FALSE if self.gates[gate].arms == 1 else Guard((1 << (self.first[gate] + arm),))
+
+    def places(self, guard: Guard) -> bool:
+        """Whether the guard speaks of a gate over more than the batch."""
+        return bool(self.placed) and any(term & self.placed for term in guard.terms)
 
     def contradictory(self, a: int, b: int = 0) -> bool:
         """Whether two conjunctions, together, exclude every decision of some group."""

@@ -346,6 +346,6 @@ def _guards(graph: Graph, wiring: Wiring, ops: Ops) -> Iterator[Finding]:
     literals = Literals.of(graph)
     found = guards(graph, literals)
     for id in wiring.order:
-        for value, wanted in asks(graph, ops, literals, id, found[id]):
+        for value, wanted, _ in asks(graph, ops, literals, id, found[id]):
             if not literals.implies(wanted, found[value.node]):
                 yield id, f"it runs where its operand, node {value.node}, does not"

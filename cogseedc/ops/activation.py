@@ -14,6 +14,7 @@ from cogseedc.ir.opspec import (
     Operand,
     OpSpec,
     Parameter,
+    Pointwise,
     ReferenceCall,
     Resolution,
     Site,
@@ -207,7 +208,9 @@ def _prelu_rule(site: Site) -> Resolution:
 
 
 def _prelu_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
-    return kept(inputs[0]), mixing(inputs[1])
+    if attrs["over"] is None:
+        return kept(inputs[0]), mixing(inputs[1])
+    return kept(inputs[0]), (Pointwise(attrs.integer("over")),)
 
 
 def _prelu_tail(attrs: Attrs, kind: TensorType) -> int:

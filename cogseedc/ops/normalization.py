@@ -257,7 +257,7 @@ def _group_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> F
     x, at = take(inputs, 0), attrs.integer("over")
     channel: Flow = Mixing() if "groups" in attrs else Pointwise(at)
     first = (*(Pointwise(i) for i in range(at)), channel, *(Mixing(),) * (x.rank - 1 - at))
-    return (first, *(mixing(k) for k in inputs[1:]))
+    return (first, *(() if k is None else (channel,) for k in inputs[1:]))
 
 
 def _group_reference(c: ReferenceCall) -> Array:

@@ -193,7 +193,7 @@ def _put_rule(site: Site) -> Resolution:
 
 def _put_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
     rank, over = types[0].rank, attrs.integer("over")
-    first: tuple[Flow, ...] = tuple(Pointwise(i) for i in range(rank))
+    first: tuple[Flow, ...] = tuple(Mixing() if i == over else Pointwise(i) for i in range(rank))
     second: tuple[Flow, ...] = tuple(Pointwise(s) for s in attrs.integers("shared"))
     return first, second, tuple(Pointwise(i) for i in range(rank) if i != over)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from cogseedc.backends.plan.model import Choice, Plan, Space, Strategy
@@ -45,8 +46,8 @@ class Census:
         natural: bool,
         demanded: Mapping[str, Array],
     ) -> None:
-        """Counts one run. What a MANY gate was forced to is not in the trace: it is counted by `forces`, for the rows
-        that are `demanded`."""
+        """Counts one run. What a MANY gate was forced to is not in the trace: it is counted by `forces`, for the
+        indices that are `demanded`."""
         table = self.natural if natural else self.forced
         for name, decisions in trace.items():
             if name not in plan.deciders:
@@ -57,9 +58,7 @@ class Census:
             force = forces.get(name, -1)
             if many and (force is None or force >= 0):
                 key = name, force
-                rows = demanded[name]
-                decided = int(rows.sum()) * decisions[..., 0].size // rows.size if rows.size else 0
-                table[key] = table.get(key, 0) + decided
+                table[key] = table.get(key, 0) + int(demanded[name].sum())
                 continue
             for arm in range(arms_of(node)):
                 table[name, arm] = table.get((name, arm), 0) + int((decisions == arm).sum())
@@ -85,13 +84,14 @@ class Literal:
     gate: str
     arms: tuple[int, ...]
     negated: bool
-    rowwise: bool
-    """Whether the decision is per row; else it is one for the whole batch."""
+    axes: int
+    """How many axes the decision is over: none, the batch, or further ones after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowSpace:
-    """A subset of the batch rows, by the decisions that make it; parents come before their children."""
+    """A subset of the batch rows, or of the positions in them, by the decisions that make it; parents come before their
+    children."""
 
     name: str
     parent: str | None
@@ -99,8 +99,8 @@ class RowSpace:
 
 
 def row_spaces(plan: Plan) -> tuple[RowSpace, ...]:
-    """The row spaces of a plan, but for the root. Those of decisions over further axes are left out, and those of
-    gates that are computed for more rows than were asked: their space holds rows that the trace calls unreached."""
+    """The row spaces of a plan, but for the root. Left out are those of gates that are computed for more rows than were
+    asked: their space holds rows that the trace calls unreached."""
     beyond = frozenset(report.gate for report in plan.gates if report.reached != ((),))
     result: list[RowSpace] = []
     known: dict[int, str | None] = {0: None}
@@ -116,13 +116,16 @@ def row_spaces(plan: Plan) -> tuple[RowSpace, ...]:
 
 
 def predict_rows(spaces: Sequence[RowSpace], trace: Mapping[str, Array], rows: int) -> dict[str, int]:
-    """Rows that each space holds, by the decisions of a run; a space whose decisions were not traced is left out."""
+    """Rows, or positions, that each space holds, by the decisions of a run; a space whose decisions were not traced is
+    left out."""
     held: dict[str | None, Array] = {None: np.ones(rows, "bool")}
     for space in spaces:
-        gates = [literal.gate for term in space.terms for literal in term]
-        if space.parent in held and all(gate in trace for gate in gates):
-            terms = [np.all([_holds(c, trace[c.gate], rows) for c in term], axis=0) for term in space.terms]
-            held[space.name] = held[space.parent] & np.any(terms, axis=0)
+        literals = [literal for term in space.terms for literal in term]
+        if space.parent in held and all(literal.gate in trace for literal in literals):
+            parent = held[space.parent]
+            rank = max([parent.ndim, *(literal.axes for literal in literals)])
+            terms = [reduce(_and, [_holds(c, trace[c.gate], rank) for c in term]) for term in space.terms]
+            held[space.name] = _and(reduce(_or, terms), _widened(parent, rank))
     return {name: int(mask.sum()) for name, mask in held.items() if name is not None}
 
 
@@ -138,13 +141,27 @@ def _literal(plan: Plan, choice: Choice) -> Literal | None:
     if not isinstance(gate, Gate):
         return None
     axes = gate.type.axes[:-1] if gate.kind is GateKind.MANY else gate.type.axes
-    if len(axes) > 1 or (axes and axes[0].size != BATCH_SIZE):
+    if axes and axes[0].size != BATCH_SIZE:
         return None
-    return Literal(gate.name, choice.arms, choice.negated, bool(axes))
+    return Literal(gate.name, choice.arms, choice.negated, len(axes))
 
 
-def _holds(literal: Literal, trace: Array, rows: int) -> Array:
+def _holds(literal: Literal, trace: Array, rank: int) -> Array:
+    """Where a literal holds, with that rank or none."""
     taken: Array = np.isin(trace, literal.arms)
-    if taken.ndim > literal.rowwise:
+    if taken.ndim > literal.axes:
         taken = np.asarray(taken.any(axis=-1))
-    return np.broadcast_to(~taken if literal.negated else taken, (rows,))
+    return _widened(np.asarray(~taken) if literal.negated else taken, rank)
+
+
+def _widened(mask: Array, rank: int) -> Array:
+    """With further axes of size one; a scalar stays one."""
+    return mask.reshape(mask.shape + (1,) * (rank - mask.ndim)) if mask.ndim else mask
+
+
+def _and(a: Array, b: Array) -> Array:
+    return np.asarray(a & b)
+
+
+def _or(a: Array, b: Array) -> Array:
+    return np.asarray(a | b)

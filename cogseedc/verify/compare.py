@@ -101,26 +101,21 @@ def compare_decisions(
     )
 
 
-def compare_reach(node: Gate | Exit, trace: Array, own: Array, demanded: Array, loops: int = 0) -> str | None:
+def compare_reach(node: Gate | Exit, trace: Array, own: Array, demanded: Array) -> str | None:
     """What is wrong with an artifact's reach: a decision on which an output depends must have been made.
 
-    `demanded` has the rows, then the turns of the `loops` around the gate.
+    `demanded` is over the axes of the decision and the turns of the loops around it.
     """
     missing = np.asarray(trace < 0)
     if kind_of(node) is GateKind.MANY:
         missing = np.asarray(missing.all(axis=-1) & (own >= 0).any(axis=-1))
-    axis, first = type_of(node).batch, type_of(node).turn
-    kept = tuple(range(first - (axis is not None), first + loops))
-    lost = np.asarray(missing.any(axis=tuple(i for i in range(missing.ndim) if i not in kept)))
-    if axis is None:
-        lost = lost & demanded.any(axis=0)
-        return "not reached, yet an output depends on it" if lost.any() else None
-    lost = lost & demanded
+    lost = missing & demanded
     if not lost.any():
         return None
-    row, *turns = (int(i) for i in np.argwhere(lost)[0])
-    where = f"row {row}" + (f", turn {', '.join(map(str, turns))}" if turns else "")
-    return f"not reached at {where}, yet an output depends on it; {int(lost.sum())} of {lost.size} places"
+    if not lost.ndim:
+        return "not reached, yet an output depends on it"
+    first = [int(i) for i in np.argwhere(lost)[0]]
+    return f"not reached at {first}, yet an output depends on it; {int(lost.sum())} of {lost.size}"
 
 
 def compare_rows(found: Mapping[str, int], predicted: Mapping[str, int]) -> Iterator[tuple[str, str]]:
@@ -158,7 +153,7 @@ def compare_run(
             continue  # its trace lists what the scores choose, so a forced mask shows in values only
         elif not _obeyed(decisions, forced[name]):
             yield Mismatch("force", scenario, name, f"was forced to {forced[name]} and did not take it")
-        lost = None if name in untold else compare_reach(node, decisions, own, reference.demanded[name], loops)
+        lost = None if name in untold else compare_reach(node, decisions, own, reference.demanded[name])
         if lost is not None:
             yield Mismatch("reach", scenario, name, lost)
 

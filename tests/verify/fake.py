@@ -35,7 +35,8 @@ class Artifact:
         result = reference.run(inputs, knobs, chosen)
         trace = {}
         for name, decisions in result.trace.items():
-            reached = result.demanded[name].reshape([-1] + [1] * (decisions.ndim - 1))
+            reached = result.demanded[name]
+            reached = reached.reshape(reached.shape + (1,) * (decisions.ndim - reached.ndim))
             shown = result.own[name] if kind_of(reference.plan.decider(name)) is GateKind.MANY else decisions
             trace[name] = np.where(reached, shown, -1)
         outputs = {name: value.astype("float32") for name, value in result.outputs.items()}

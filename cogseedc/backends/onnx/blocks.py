@@ -87,11 +87,11 @@ def _write(
 ) -> int:
     output = fused.join.output
     type = steps.type(output)
-    value = steps.arm(then, fused.write, type)
+    value = steps.arm(then, fused.join, fused.write)
     source = fused.write.value.space
     index = steps.rows.places(then, source, output.space)
     over = previous or ("" if index is None else steps.joins.full(then, type, output.space))
-    written = steps.joins.overwrite(then, over, value, type, source, output.space)
+    written = steps.joins.overwrite(then, over, value, type, source, output.space, fused.join.lay)
     kept = previous or steps.joins.full(other, type, output.space)
     dims = steps.dims(type, output.space)
     if type.batch is not None and output.space != ROOT:

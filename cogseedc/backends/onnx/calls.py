@@ -31,12 +31,13 @@ class CallSite:
         call: Call,
         args: Sequence[str],
         inputs: Sequence[TensorType | None],
+        types: tuple[TensorType, ...] | None = None,
     ) -> None:
         self._region, self._sizes, self._space = region, sizes, space
         self.attrs: Attrs = call.attrs
         self.args: Sequence[str] = args
         self.inputs: Sequence[TensorType | None] = inputs
-        self.types: tuple[TensorType, ...] = call.types
+        self.types: tuple[TensorType, ...] = types or call.types
 
     def node(self, op_type: str, inputs: Sequence[str], /, **attributes: Any) -> str:
         return self._region.nodes_of(op_type, inputs, 1, **attributes)[0]

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from cogseedc.backends.onnx.builder import Region, branch
+from cogseedc.backends.onnx.places import Places
 from cogseedc.backends.onnx.rows import Rows
 from cogseedc.backends.onnx.sizes import Sizes
 from cogseedc.backends.onnx.tensors import NUMPY, Dimension
 from cogseedc.backends.plan.model import SpaceId, Strategy
-from cogseedc.ir import BATCH_SIZE, Size, TensorType
+from cogseedc.ir import BATCH_SIZE, Lay, Size, TensorType
 
 
 class Joins:
@@ -19,11 +20,17 @@ class Joins:
 
     def __init__(self, rows: Rows, sizes: Sizes) -> None:
         self._rows, self._sizes = rows, sizes
+        self._places = Places(rows, sizes)
 
-    def take(self, region: Region, value: str, type: TensorType, source: SpaceId, target: SpaceId) -> str:
-        """The rows of `target` from a value at the rows of its ancestor `source`."""
+    def take(
+        self, region: Region, value: str, type: TensorType, source: SpaceId, target: SpaceId, lay: Lay = ()
+    ) -> str:
+        """The rows of `target` from a value at the rows of its ancestor `source`; of positions, their axes lie at
+        `lay`."""
         if type.batch is None:
             return value
+        if self._rows.placed(target, source) is not None:
+            return self._places.take(region, value, type, source, target, lay)
         return self._rows.take(region, value, type.batch, target, source)
 
     def full(self, region: Region, type: TensorType, space: SpaceId, fill: float = 0) -> str:
@@ -47,11 +54,22 @@ class Joins:
         return region.node("Expand", [value, self._sizes.vector(region, want.shape, space)])
 
     def overwrite(
-        self, region: Region, previous: str, value: str, type: TensorType, source: SpaceId, target: SpaceId
+        self,
+        region: Region,
+        previous: str,
+        value: str,
+        type: TensorType,
+        source: SpaceId,
+        target: SpaceId,
+        lay: Lay = (),
     ) -> str:
         """`previous` at the rows of `target`, overwritten at those of `source`, whose BRANCH spaces are run."""
         index = self._rows.places(region, source, target)
-        return value if index is None or type.batch is None else self.put(region, previous, index, value, type)
+        if index is None or type.batch is None:
+            return value
+        if self._rows.placed(source, target) is not None:
+            return self._places.put(region, previous, value, type, source, target, lay)
+        return self.put(region, previous, index, value, type)
 
     def all_turns(self, region: Region, turns: str, type: TensorType, space: SpaceId) -> str:
         """What all turns of a loop gave, a value of `type` each, with its full shape also when there was no turn."""
@@ -82,13 +100,14 @@ class Joins:
         dims: Sequence[Dimension],
         source: SpaceId,
         target: SpaceId,
+        lay: Lay = (),
     ) -> str:
         """The same where the BRANCH spaces on the way may not have been run."""
         guard = self._rows.guard(source, target)
         if guard is None:
-            return self.overwrite(region, previous, value, type, source, target)
+            return self.overwrite(region, previous, value, type, source, target, lay)
         then, other = Region(region.shared, region), Region(region.shared, region)
-        written = self.overwrite(then, previous, value, type, source, target)
+        written = self.overwrite(then, previous, value, type, source, target, lay)
         return branch(region, guard, (then, other), ([written], [previous]), [(type.dtype, dims)])[0]
 
     def add(
@@ -100,18 +119,23 @@ class Joins:
         dims: Sequence[Dimension],
         source: SpaceId,
         target: SpaceId,
+        lay: Lay = (),
     ) -> str:
         """`total` with the rows of `source` added; its BRANCH spaces may not have been run."""
         guard = self._rows.guard(source, target)
         if guard is None:
-            return self._added(region, total, value, type, source, target)
+            return self._added(region, total, value, type, source, target, lay)
         then, other = Region(region.shared, region), Region(region.shared, region)
-        added = self._added(then, total, value, type, source, target)
+        added = self._added(then, total, value, type, source, target, lay)
         return branch(region, guard, (then, other), ([added], [total]), [(type.dtype, dims)])[0]
 
-    def _added(self, region: Region, total: str, value: str, type: TensorType, source: SpaceId, target: SpaceId) -> str:
+    def _added(
+        self, region: Region, total: str, value: str, type: TensorType, source: SpaceId, target: SpaceId, lay: Lay
+    ) -> str:
         if type.batch is None or self._rows.places(region, source, target) is None:
             return region.node("Add", [total, value])
+        if self._rows.placed(source, target) is not None:
+            return self._places.put(region, total, value, type, source, target, lay, add=True)
         current = self._rows.current(region, total, type.batch, source, target)
         return self.overwrite(region, total, region.node("Add", [current, value]), type, source, target)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from cogseedc.backends.onnx.rows import arm_mask
 from cogseedc.backends.onnx.tensors import NUMPY, ONNX
-from cogseedc.ir import Dtype, Gate, Merge, MergeMode, TensorType
+from cogseedc.ir import Dtype, Gate, Merge, MergeMode
 
 if TYPE_CHECKING:
     from cogseedc.backends.onnx.builder import Region
@@ -62,14 +62,6 @@ def any_of(region: Region, masks: Sequence[str]) -> str:
     for mask in masks[1:]:
         result = region.node("Or", [result, mask])
     return result
-
-
-def aligned_choice(region: Region, type: TensorType, mask: str) -> str:
-    """A mask over the batch, or over nothing, laid along the batch axis of a value of `type`."""
-    if type.batch is None or type.batch == type.rank - 1:
-        return mask
-    axes = np.arange(1, type.rank - type.batch)
-    return region.node("Unsqueeze", [mask, region.constant(axes)])
 
 
 def aligned(region: Region, node: Merge, arm: int, mask: str) -> str:

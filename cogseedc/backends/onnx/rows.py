@@ -31,8 +31,10 @@ class Rows:
         """`batch` is a value with a batch axis, and where it is; `around` counts the rows of the root without one."""
         self._plan, self._value, self._batch_one, self._waits = plan, value, batch_one, waits
         self._batch, self._around = batch, around
+        self.within: Callable[[Region, str, str, Space], str] | None = None
+        """Composes the places of rows of a batch with those of positions in them."""
         self.entry: dict[SpaceId, str] = {}
-        """COMPACT: bool over the rows of the parent. BRANCH: scalar bool."""
+        """COMPACT: bool over the rows of the parent, or over its positions, flattened. BRANCH: scalar bool."""
 
     def space(self, id: SpaceId) -> Space:
         return self._plan.spaces[id]
@@ -50,15 +52,35 @@ class Rows:
     def enter(self, region: Region, space: Space, place: Place) -> str:
         """Computes and records the entry of a space, in a block of its parent."""
         region.shared.place = place
-        terms = [_reduce(region, "And", [self.choice(region, c) for c in term]) for term in space.terms]
+        terms = [_reduce(region, "And", [self._mask(region, c, space) for c in term]) for term in space.terms]
         mask = _reduce(region, "Or", terms)
         if space.strategy is Strategy.BRANCH:
             mask = region.node("Reshape", [mask, region.constant(np.zeros([0], np.int64))])
         elif all(self._uniform(c) for term in space.terms for c in term):
             assert space.parent is not None
             mask = region.node("Expand", [mask, self.count(region, space.parent)])
+        elif space.grid:
+            mask = region.node("Reshape", [mask, region.constant(np.array([-1], np.int64))])
         self.entry[space.id] = mask
         return mask
+
+    def placed(self, lower: SpaceId, upper: SpaceId) -> Space | None:
+        """The space below `upper` in which positions in its batch are chosen, on the way to `lower`."""
+        return next(
+            (s for s in reversed(self.path(lower, upper)) if self._chooses(s) and not self.space(upper).grid), None
+        )
+
+    def _chooses(self, space: Space) -> bool:
+        """Whether positions are chosen in the rows of its parent."""
+        return bool(space.grid) and space.parent is not None and not self.space(space.parent).grid
+
+    def _mask(self, region: Region, choice: Choice, space: Space) -> str:
+        """Where a choice holds, with as many axes as positions in `space` have."""
+        mask = self.choice(region, choice)
+        gate = self._plan.graph[choice.decision.node]
+        assert isinstance(gate, Gate), gate
+        rank, width = gate.type.rank - (gate.kind is GateKind.MANY), 1 + len(space.grid)
+        return region.node("Unsqueeze", [mask, region.constant(np.arange(rank, width))]) if 0 < rank < width else mask
 
     def choice(self, region: Region, choice: Choice) -> str:
         """The bool tensor, over the gate's axes, that is true where the choice holds."""
@@ -84,14 +106,18 @@ class Rows:
             return value
         if len(masks) == 1 and not self._waits:
             return region.node("Compress", [value, self.entry[masks[0]]], axis=axis)
-        return region.node("Gather", [value, self._index(region, lower, upper)], axis=axis)
+        return region.node("Gather", [value, self.index(region, lower, upper)], axis=axis)
 
     def places(self, region: Region, lower: SpaceId, upper: SpaceId) -> str | None:
         """i64 [rows, 1], as ScatterND wants it: where the rows of `lower` lie in its ancestor `upper`; None: all do."""
         found: str | None = None
         for space in reversed(self.path(lower, upper)):
             if space.strategy is Strategy.COMPACT:
-                found = self._places(region, found, self.entry[space.id])
+                if found is not None and self._chooses(space):
+                    assert self.within is not None
+                    found = self.within(region, found, self._places(region, None, self.entry[space.id]), space)
+                else:
+                    found = self._places(region, found, self.entry[space.id])
         return found
 
     def _places(self, region: Region, outer: str | None, mask: str) -> str:
@@ -105,7 +131,7 @@ class Rows:
             found = home.keep(key, home.node("Compress", [outer, mask], axis=0))
         return found
 
-    def _index(self, region: Region, lower: SpaceId, upper: SpaceId) -> str:
+    def index(self, region: Region, lower: SpaceId, upper: SpaceId) -> str:
         """The same as a vector."""
         places = self.places(region, lower, upper)
         assert places is not None
@@ -116,7 +142,7 @@ class Rows:
 
     def current(self, region: Region, total: str, axis: int, lower: SpaceId, upper: SpaceId) -> str:
         """The rows of `lower` from a value at those of `upper`, whose places are needed anyway."""
-        return region.node("Gather", [total, self._index(region, lower, upper)], axis=axis)
+        return region.node("Gather", [total, self.index(region, lower, upper)], axis=axis)
 
     def guard(self, lower: SpaceId, upper: SpaceId) -> str | None:
         """Condition of the BRANCH spaces below the last COMPACT one: what empties a value though its index is not."""

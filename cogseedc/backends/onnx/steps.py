@@ -11,7 +11,7 @@ from cogseedc.backends.onnx.builder import Place, Region
 from cogseedc.backends.onnx.calls import CallSite, Folding, literal
 from cogseedc.backends.onnx.fusion import fuse
 from cogseedc.backends.onnx.joins import Joins, runs_whole
-from cogseedc.backends.onnx.merges import aligned_choice, any_of, merge, weighted, where
+from cogseedc.backends.onnx.merges import aligned, any_of, merge, weighted, where
 from cogseedc.backends.onnx.rows import Rows
 from cogseedc.backends.onnx.sizes import Sizes
 from cogseedc.backends.onnx.tensors import Dimension
@@ -30,6 +30,7 @@ from cogseedc.backends.plan.model import (
     Strategy,
     Take,
     Write,
+    at_positions,
 )
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import (
@@ -136,7 +137,7 @@ class Steps:
         return found
 
     def type(self, slot: Slot) -> TensorType:
-        return self.plan.graph.type(Value(slot.node, slot.port))
+        return slot.type(self.plan.graph)
 
     def dims(self, type: TensorType, space: SpaceId, open: bool = False) -> list[Dimension]:
         """Dimensions for ONNX. `open`: the value may have no row, because its block was not run."""
@@ -184,7 +185,8 @@ class Steps:
         while space.parent is not None:
             if space.strategy is Strategy.COMPACT and self.type(slot).batch is not None:
                 break
-            found = self.values.get(Slot(slot.node, slot.port, space.parent))
+            lay = slot.lay if self.rows.space(space.parent).grid else ()
+            found = self.values.get(Slot(slot.node, slot.port, space.parent, lay))
             if found is not None:
                 return found
             space = self.rows.space(space.parent)
@@ -200,7 +202,7 @@ class Steps:
             case Take(source=source, target=target):
                 if not self._known(source.node):
                     value = self.value(region, source)
-                    moved = self.joins.take(region, value, self.type(source), source.space, target.space)
+                    moved = self.joins.take(region, value, self.type(source), source.space, target.space, target.lay)
                     self._define(region, target, moved, value)
             case Spread(source=source, target=target):
                 self._define(region, target, self.spread(region, source, target.space))
@@ -250,7 +252,8 @@ class Steps:
     def _call(self, region: Region, step: Run, node: Call, space: SpaceId) -> tuple[str, ...]:
         args = [self.value(region, s) if s else "" for s in step.inputs]
         inputs = [self.type(s) if s else None for s in step.inputs]
-        result = self.ops[node.op].onnx(CallSite(region, self.sizes, space, node, args, inputs))
+        types = tuple(self.type(s) for s in step.outputs)
+        result = self.ops[node.op].onnx(CallSite(region, self.sizes, space, node, args, inputs, types))
         return (result,) if isinstance(result, str) else tuple(result)
 
     def _gate(self, region: Region, step: Run, node: Gate) -> str:
@@ -273,9 +276,10 @@ class Steps:
         weights = rest.pop(0) if node.mode is MergeMode.WEIGHTED_SUM else None
         name = merge(region, node, names[:count], gates, names[count : 2 * count], otherwise, weights)
         arms = [self.type(s).shape for s in slots[:count]]
-        if node.type.shape in arms:
+        shape = self.type(step.outputs[0]).shape
+        if shape in arms:
             return name
-        return region.node("Expand", [name, self.sizes.vector(region, node.type.shape, space)])
+        return region.node("Expand", [name, self.sizes.vector(region, shape, space)])
 
     def _gate_of(self, slot: Slot) -> Gate:
         node = self.plan.graph[slot.node]
@@ -297,12 +301,13 @@ class Steps:
         done = self.fusion.done[step.output]
         total = self.running.pop(step.output) if done else self.base(region, step)
         for write in step.writes[done:]:
-            value = self.arm(region, write, type)
+            value = self.arm(region, step, write)
             source = write.value.space
             if total is None and runs_whole(self.rows, source, target):
                 total = self.joins.full(region, type, target)
             previous = total or self.joins.full(region, type, target)
-            total = self.joins.write(region, previous, value, type, self.dims(type, target, open=True), source, target)
+            dims = self.dims(type, target, open=True)
+            total = self.joins.write(region, previous, value, type, dims, source, target, step.lay)
         return total or self.joins.full(region, type, target)
 
     def base(self, region: Region, step: Join) -> str | None:
@@ -312,10 +317,12 @@ class Steps:
         have, want = self.type(step.base), self.type(step.output)
         return self.joins.expand(region, self.value(region, step.base), have, want, step.output.space)
 
-    def arm(self, region: Region, write: Write, type: TensorType) -> str:
+    def arm(self, region: Region, join: Join | Accumulate, write: Write) -> str:
         """A write's value, broadcast to the join's type at the rows of its own space."""
         have, space = self.type(write.value), write.value.space
-        return self.joins.expand(region, self.value(region, write.value), have, type, space)
+        whole = self.plan.graph.type(Value(join.node))
+        want = at_positions(whole, join.lay if self.rows.space(space).grid else ())
+        return self.joins.expand(region, self.value(region, write.value), have, want, space)
 
     def _accumulate(self, region: Region, step: Accumulate) -> str:
         target = step.output.space
@@ -324,14 +331,14 @@ class Steps:
         assert isinstance(node, Merge)
         total = self.joins.full(region, type, target)
         for arm, write in enumerate(step.writes):
-            value = self.arm(region, write, type)
+            value = self.arm(region, step, write)
             if write.weight is not None:
                 value = weighted(region, node, arm, value, self.value(region, write.weight))
             dims = self.dims(type, target, open=True)
-            total = self.joins.add(region, total, value, type, dims, write.value.space, target)
+            total = self.joins.add(region, total, value, type, dims, write.value.space, target, step.lay)
         if step.otherwise is None:
             return total
-        taken = [aligned_choice(region, type, self.rows.choice(region, c)) for c in step.taken]
+        taken = [aligned(region, node, i, self.rows.choice(region, c)) for i, c in enumerate(step.taken)]
         return where(region, any_of(region, taken), total, self.value(region, step.otherwise), type.dtype)
 
 

@@ -55,7 +55,7 @@ def traced_gates(steps: Steps, region: Region) -> Iterator[tuple[str, str, Tenso
         value = earlier[report.gate] = _laid_out(steps, region, report, earlier)
         if report.indices:
             value = region.node("Max", [value, _integer(region, -1)])
-        yield report.name, value, steps.type(report.indices or report.decision).with_dtype(Dtype.I64)
+        yield report.name, value, (report.indices or report.decision).whole(steps.plan.graph).with_dtype(Dtype.I64)
     for id, turns in steps.turns.items():
         for name, recorded, type in turns.gates:
             region.shared.place = Place(f"/trace/{name}", "trace")
@@ -101,12 +101,13 @@ def _at_root(steps: Steps, region: Region, value: str, type: TensorType, space: 
 def _laid_out(steps: Steps, region: Region, report: GateReport, earlier: Mapping[NodeId, str]) -> str:
     """A gate's decisions at the rows of the batch; where it was not reached -1, of k-of-n -2."""
     slot = report.indices or report.decision
-    type = steps.type(slot).with_dtype(Dtype.I64)
+    type = slot.whole(steps.plan.graph).with_dtype(Dtype.I64)
     value = _arms(steps, region, report)
     absent = _UNREACHED if report.indices else -1
     if slot.space != ROOT:
         unreached = steps.joins.full(region, type, ROOT, absent)
-        value = steps.joins.write(region, unreached, value, type, steps.dims(type, ROOT), slot.space, ROOT)
+        dims = steps.dims(type, ROOT)
+        value = steps.joins.write(region, unreached, value, type, dims, slot.space, ROOT, slot.lay)
     if report.reached == ((),):
         return value
     gate = _gate_of(steps, report.gate)
@@ -147,8 +148,9 @@ def _held(
         return found
     if batch is None:
         return any_true(region, found)
-    later = of.type.rank - 1 - batch
-    axes = region.constant(np.arange(1, 1 + later, dtype=np.int64)) if later else ""
+    own = asked.type.rank - (asked.kind is GateKind.MANY)
+    later = of.type.rank - own - (batch if own == 1 else 0)
+    axes = region.constant(np.arange(own, own + later, dtype=np.int64)) if later else ""
     return region.node("Unsqueeze", [found, axes]) if later else found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from cogseedc.backends.plan.choose import Chosen, Gates, choose, entered_by
 from cogseedc.backends.plan.exits import exits
@@ -31,6 +32,7 @@ from cogseedc.backends.plan.model import (
     Wrap,
     Write,
 )
+from cogseedc.backends.plan.reach import Reach, reach
 from cogseedc.backends.plan.schedule import blocks, schedule
 from cogseedc.backends.plan.spaces import Condition, Spaces
 from cogseedc.diagnostics import InternalError
@@ -44,6 +46,7 @@ from cogseedc.ir import (
     Guard,
     Input,
     Knob,
+    Lay,
     Literals,
     Loop,
     LoopKind,
@@ -54,8 +57,6 @@ from cogseedc.ir import (
     Return,
     Value,
     Weight,
-    guardable,
-    guards,
     output_types,
 )
 from cogseedc.ops import OPS
@@ -92,17 +93,17 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     `training` plans the dense meaning, with losses and the values of all exits. Raises InternalError for a graph
     that still has exit markers.
     """
-    order = _live(graph, training)
-    literals = Literals.over((id, n) for id in order if isinstance(n := graph[id], Gate) and guardable(n))
-    read = lift(graph, order, guards(graph, literals), target, OPS)
+    found = reach(graph, _live(graph, training), target.batch_one, training)
+    order, literals = found.order, found.literals
+    read = lift(graph, order, found.guards, target, OPS, found.lays)
     chosen = choose(graph, order, read, literals, target, "dense" if training else gates, OPS)
     dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy == "dense")
     spaces = Spaces(literals, {id: _strategy(literals.gates[id], c, target) for id, c in chosen.items()})
-    items = Items(graph, spaces, order)
+    items = Items(graph, spaces, order, OPS)
     for id in order:
-        _add(items, literals, id, literals.drop(read.get(id, TRUE), dense))
+        _add(items, literals, id, literals.drop(read.get(id, TRUE), dense), found.lays.get(id, ()))
     loops = {id: _loop(node, target, gates, training) for id in order if isinstance(node := graph[id], Loop)}
-    return _assemble(items, order, chosen, read, loops, target, training)
+    return _assemble(items, replace(found, guards=read), chosen, loops, target, training)
 
 
 def _loop(loop: Loop, target: Target, gates: Gates, training: bool) -> LoopPlan:
@@ -137,15 +138,16 @@ def _strategy(gate: Gate, chosen: Chosen, target: Target) -> Strategy:
     return entered_by(gate, target) if chosen.strategy == "dense" else Strategy(chosen.strategy)
 
 
-def _add(items: Items, literals: Literals, id: NodeId, guard: Guard) -> None:
+def _add(items: Items, literals: Literals, id: NodeId, guard: Guard, lay: Lay) -> None:
+    lay = lay if literals.places(guard) else ()
     node = items.graph[id]
     operands = items.graph.wiring().operands(id)
     if isinstance(node, (*SOURCES, Output)):
         return
     if isinstance(node, Merge):
-        merge(items, literals, id, node, operands, items.spaces.of(guard))
+        merge(items, literals, id, node, operands, items.spaces.of(guard), lay)
     else:
-        items.run(id, items.spaces.of(guard), operands, len(output_types(node)))
+        items.run(id, items.spaces.of(guard), operands, len(output_types(node)), lay)
 
 
 def _foldable(loop: Loop, body: Plan) -> bool:
@@ -160,20 +162,19 @@ def _foldable(loop: Loop, body: Plan) -> bool:
 
 def _assemble(
     items: Items,
-    order: Sequence[NodeId],
+    reached: Reach,
     chosen: Mapping[NodeId, Chosen],
-    read: Mapping[NodeId, Guard],
     loops: Mapping[NodeId, LoopPlan],
     target: Target,
     training: bool,
 ) -> Plan:
-    graph = items.graph
+    graph, order = items.graph, reached.order
     outputs = tuple((id, _result(items, id)) for id, node in graph.nodes() if isinstance(node, Output))
     spaces = items.finish(labels(graph, items.spaces.drafts))
     steps = schedule(items)
     runs = [step for _, body in steps for step in body if isinstance(step, Run)]
     asked = {step.node: step for step in runs if isinstance(graph[step.node], Gate)}
-    reports = tuple(_report(items, asked[id], chosen.get(id, Chosen("dense")), read[id]) for id in order if id in asked)
+    reports = tuple(_report(items, asked[id], chosen.get(id, Chosen("dense")), reached) for id in order if id in asked)
     found = exits(graph, order) if training else ()
     kept = [slot for _, slot in outputs] + [r.decision for r in reports] + [r.indices for r in reports if r.indices]
     kept += [slot for _, values in found for _, slot in values]
@@ -209,14 +210,26 @@ def _result(items: Items, id: NodeId) -> Slot:
     return Slot(value.node, value.port, home)
 
 
-def _report(items: Items, step: Run, chosen: Chosen, guard: Guard) -> GateReport:
+def _report(items: Items, step: Run, chosen: Chosen, found: Reach) -> GateReport:
     gate = items.graph[step.node]
     assert isinstance(gate, Gate)
     indices = step.inputs[1] if len(step.inputs) > 1 else None
     space = items.home[step.node]
-    reached = ((),) if items.spaces.guard(space) == guard else _asked(items.graph, step.node)
+    guard = found.guards[step.node]
+    if items.spaces.guard(space) == guard:
+        reached: Sequence[tuple[Condition, ...]] = ((),)
+    elif found.literals.places(guard):
+        reached = [tuple(items.spaces.conditions(term)) for term in guard.terms]
+    else:
+        reached = _asked(items.graph, step.node)
     return GateReport(
-        step.node, gate.name, chosen.strategy, step.outputs[0], indices, reached=reached, predicted=chosen.predicted
+        step.node,
+        gate.name,
+        chosen.strategy,
+        step.outputs[0],
+        indices,
+        reached=tuple(reached),
+        predicted=chosen.predicted,
     )
 
 

@@ -68,7 +68,7 @@ class Chosen:
 def entered_by(gate: Gate, target: Target) -> Strategy:
     """How a space that asks a gate is entered: by a real `if` where the decision is one element."""
     axes = gate.type.axes[:-1] if gate.kind is GateKind.MANY else gate.type.axes
-    return Strategy.BRANCH if target.batch_one or not axes else Strategy.COMPACT
+    return Strategy.BRANCH if not axes or (target.batch_one and len(axes) == 1) else Strategy.COMPACT
 
 
 def choose(
@@ -85,7 +85,7 @@ def choose(
     if gates == "dense":
         return {id: Chosen("dense") for id in natural}
     if gates == "branch":
-        return {id: Chosen("branch") for id in natural}
+        return {id: Chosen("dense" if literals.mask(id) & literals.placed else "branch") for id in natural}
     if gates == "compact":
         uniform = {id for id, gate in literals.gates.items() if not literals.mask(id) & literals.batch}
         return {id: Chosen("branch" if id in uniform else "compact") for id in natural}

@@ -5,12 +5,12 @@ Values that are wanted outside the space of their node get a Spread here; Takes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cogseedc.backends.plan.model import ROOT, Choice, Enter, Run, Slot, Space, SpaceId, Spread, Step, Take
 from cogseedc.backends.plan.spaces import Draft, Spaces
-from cogseedc.ir import Constant, Graph, Input, Knob, NodeId, Value, Weight
+from cogseedc.ir import Constant, Gate, GateKind, Graph, Input, Knob, Lay, NodeId, Ops, Value, Weight, laid
 
 SOURCES = (Input, Weight, Knob, Constant)
 """Nodes that are there before the first block."""
@@ -32,10 +32,12 @@ class Item:
 class Items:
     """The items of one plan, made while nodes are added in topological order."""
 
-    def __init__(self, graph: Graph, spaces: Spaces, order: Sequence[NodeId]) -> None:
-        self.graph, self.spaces = graph, spaces
+    def __init__(self, graph: Graph, spaces: Spaces, order: Sequence[NodeId], ops: Ops) -> None:
+        self.graph, self.spaces, self._ops = graph, spaces, ops
         self.list: list[Item] = []
         self.home: dict[NodeId, SpaceId] = {}
+        self.lay: dict[NodeId, Lay] = {}
+        """For nodes at home in a space of positions: where their axes lie in the results."""
         self.place = {node: i for i, node in enumerate(order)}
         self._producer: dict[NodeId, int] = {}
         self._enter: dict[SpaceId, int] = {}
@@ -50,30 +52,49 @@ class Items:
             self._batched[value] = self.graph.type(value).batch is not None
         return self._batched[value]
 
-    def add(self, node: NodeId, space: SpaceId) -> Item:
+    def slot(self, value: Value, space: SpaceId, lay: Lay) -> Slot:
+        """The slot of a value in a space. Where the axes of positions lie counts in spaces of positions only."""
+        return Slot(value.node, value.port, space, lay if self.spaces.drafts[space].grid else ())
+
+    def add(self, node: NodeId, space: SpaceId, lay: Lay = ()) -> Item:
         """The item of a node at home in `space`, still without step. Sources have none: they are there."""
         item = self._new(space, (self.place[node], 0))
         self.home[node] = space
+        if self.spaces.drafts[space].grid:
+            self.lay[node] = lay
         self._producer[node] = len(self.list) - 1
         return item
 
-    def run(self, node: NodeId, space: SpaceId, operands: Iterable[Value | None], outputs: int) -> None:
+    def run(self, node: NodeId, space: SpaceId, operands: Sequence[Value | None], outputs: int, lay: Lay = ()) -> None:
         """Adds a node that computes its outputs from operands in its own space."""
-        item = self.add(node, space)
-        inputs = tuple(None if v is None else self.want(item, v) for v in operands)
-        item.step = Run(node, inputs, tuple(Slot(node, port, space) for port in range(outputs)))
+        item = self.add(node, space, lay)
+        lays = self.lays(node, space, lay, len(operands))
+        inputs = tuple(None if v is None else self.want(item, v, lays[i]) for i, v in enumerate(operands))
+        item.step = Run(node, inputs, tuple(self.slot(Value(node, port), space, lay) for port in range(outputs)))
+
+    def lays(self, node: NodeId, space: SpaceId, lay: Lay, count: int) -> Sequence[Lay]:
+        """Where the axes of positions lie in each of `count` operands of a node in a space."""
+        if not self.spaces.drafts[space].grid:
+            return [()] * count
+        found = laid(self.graph, self._ops, node, lay)
+        assert found is not None, "a node that mixes positions is in a space of them"
+        return found
+
+    def movable(self, node: NodeId, lay: Lay) -> Sequence[Lay] | None:
+        """The same for single positions along `lay`, wherever the node is; None: it cannot be computed for them."""
+        return laid(self.graph, self._ops, node, lay)
 
     def tail(self, node: NodeId) -> Item:
         """An item of the root that only waits: for what an output gives."""
         return self._new(ROOT, (self.place[node], 0))
 
-    def want(self, item: Item, value: Value) -> Slot:
+    def want(self, item: Item, value: Value, lay: Lay = ()) -> Slot:
         """The slot of a value in an item's space; makes what has to be done before."""
         home = self.home.get(value.node, ROOT)
         if not self.batched(value):
             self._wait(item, self._producer.get(value.node))
             return Slot(value.node, value.port, home)
-        slot = Slot(value.node, value.port, item.space)
+        slot = self.slot(value, item.space, lay)
         shared = ROOT if home == ROOT else self.spaces.common(home, item.space)
         if shared == home:
             self._wait(item, self._producer.get(value.node))
@@ -83,16 +104,16 @@ class Items:
             item.slots.append(slot)
         return slot
 
-    def below(self, item: Item, value: Value, space: SpaceId) -> Slot:
+    def below(self, item: Item, value: Value, space: SpaceId, lay: Lay = ()) -> Slot:
         """The slot of a value in a space below an item's; the item waits for it."""
-        slot = Slot(value.node, value.port, space)
+        slot = self.slot(value, space, lay if self.batched(value) else ())
         if self.home.get(value.node, ROOT) == space:
             self._wait(item, self._producer.get(value.node))
             return slot
         if slot not in self._moved:
             move = self._new(space, (self.place[value.node], 1))
             self._moved[slot] = len(self.list) - 1
-            source = self.want(move, value)
+            source = self.want(move, value, lay)
             if not self.batched(value):
                 move.step = Take(source, slot)
         self._wait(item, self._moved[slot])
@@ -100,14 +121,19 @@ class Items:
 
     def choice(self, item: Item, gate: NodeId, arms: tuple[int, ...], negated: bool) -> Choice:
         """A choice whose decision is read in an item's space."""
-        return Choice(self.want(item, Value(gate)), arms, negated)
+        node = self.graph[gate]
+        assert isinstance(node, Gate)
+        axes = node.type.rank - (node.kind is GateKind.MANY)
+        width = 1 + len(self.spaces.drafts[item.space].grid)
+        lay = tuple(i if i < axes else -1 for i in range(width))
+        return Choice(self.want(item, Value(gate), lay), arms, negated)
 
     def finish(self, names: Sequence[str]) -> tuple[Space, ...]:
         """All spaces, with the slots of their decisions."""
         for draft in self.spaces.drafts[1:]:
             self._enter_of(draft.id)
         return tuple(
-            Space(d.id, d.parent, d.strategy, self._terms.get(d.id, ()), name)
+            Space(d.id, d.parent, d.strategy, self._terms.get(d.id, ()), name, d.grid)
             for d, name in zip(self.spaces.drafts, names, strict=True)
         )
 
@@ -142,11 +168,11 @@ class Items:
         self._terms[draft.id] = tuple(tuple(self.choice(item, *literal) for literal in term) for term in draft.terms)
 
     def _spread_to(self, value: Value, space: SpaceId) -> int:
-        target = Slot(value.node, value.port, space)
+        lay = self.lay.get(value.node, ())
+        target = self.slot(value, space, lay)
         if target not in self._spread:
             item = self._new(space, (self.place[value.node], 1))
             self._spread[target] = len(self.list) - 1
-            home = self.home[value.node]
-            item.step = Spread(Slot(value.node, value.port, home), target)
+            item.step = Spread(self.slot(value, self.home[value.node], lay), target)
             self._wait(item, self._producer[value.node])
         return self._spread[target]

@@ -5,11 +5,12 @@ Decides from guards only; values and rows are moved by `Items`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cogseedc.backends.plan.items import Item, Items
 from cogseedc.backends.plan.model import ROOT, Accumulate, Join, Slot, SpaceId, Write
-from cogseedc.ir import FALSE, Guard, Literals, Merge, MergeMode, NodeId, Value
+from cogseedc.ir import FALSE, Guard, Lay, Literals, Merge, MergeMode, NodeId, Value, follows, lay_of
 
 _ADDED = (MergeMode.SUM, MergeMode.WEIGHTED_SUM)
 
@@ -28,21 +29,30 @@ class Arm:
 
 
 def merge(
-    items: Items, literals: Literals, id: NodeId, node: Merge, operands: tuple[Value | None, ...], at: SpaceId
+    items: Items,
+    literals: Literals,
+    id: NodeId,
+    node: Merge,
+    operands: tuple[Value | None, ...],
+    at: SpaceId,
+    lay: Lay = (),
 ) -> None:
-    """Adds the item of a merge at home in the space `at`."""
+    """Adds the item of a merge at home in the space `at`; in a space of positions, their axes lie at `lay`."""
     count = len(node.arms)
     given = [v for v in operands if v is not None]
-    decided = all(v.node in literals.gates for v in given[count : 2 * count]) and all(
-        axes in ((), (node.type.batch,)) for axes in node.axes
+    along = lay or lay_of(literals, node, operands)
+    lays = items.movable(id, along) if along else ((),) * len(operands)
+    decided = lays is not None and all(
+        v.node in literals.gates and follows(literals, node, i, v.node, along)
+        for i, v in enumerate(given[count : 2 * count])
     )
     sparse = decided and any(_space(items, node, v, at) != at for v in given[:count] + given[2 * count :])
-    if sparse and node.mode is MergeMode.SELECT:
-        _select(items, literals, id, node, given, at)
-    elif sparse and node.mode in _ADDED and _reachable(items, literals, node, given, at):
-        _accumulate(items, literals, id, node, given, at)
+    if lays is not None and sparse and node.mode is MergeMode.SELECT:
+        _Join(items, literals, id, node, given, at, along, lays).select()
+    elif lays is not None and sparse and node.mode in _ADDED and _reachable(items, literals, node, given, at):
+        _Join(items, literals, id, node, given, at, along, lays).accumulate()
     else:
-        items.run(id, at, operands, 1)
+        items.run(id, at, operands, 1, lay)
 
 
 def _space(items: Items, node: Merge, value: Value, at: SpaceId) -> SpaceId:
@@ -56,24 +66,71 @@ def _space(items: Items, node: Merge, value: Value, at: SpaceId) -> SpaceId:
     return home if items.spaces.common(home, at) == at else at
 
 
-def _select(items: Items, literals: Literals, id: NodeId, node: Merge, given: list[Value], at: SpaceId) -> None:
-    arms = _arms(items, literals, node, given, at)
-    arms.sort(key=lambda a: items.spaces.drafts[a.space].depth)
-    base: Value | None = None
-    kept: list[Arm] = []
-    moved: list[Arm] = []
-    for i, arm in enumerate(arms):
-        if i == 0 and arm.space == at:
-            base = arm.value
-        elif _covered(items, literals, arm, arms[:i]):
-            kept.append(arm)
-        else:
-            exact = items.spaces.below(at, arm.chosen)
-            moved.append(replace(arm, space=exact))
-    item = items.add(id, at)
-    start = None if base is None else items.want(item, base)
-    writes = tuple(Write(items.below(item, arm.value, arm.space)) for arm in (*kept, *moved))
-    item.step = Join(id, start, writes, Slot(id, 0, at))
+@dataclass(frozen=True, slots=True)
+class _Join:
+    """A merge whose arms are brought together row by row."""
+
+    items: Items
+    literals: Literals
+    id: NodeId
+    node: Merge
+    given: list[Value]
+    at: SpaceId
+    lay: Lay
+    """Where the axes of positions lie in the result; (): rows of the batch."""
+    lays: Sequence[Lay]
+    """The same for each operand."""
+
+    def select(self) -> None:
+        items, at = self.items, self.at
+        arms = _arms(items, self.literals, self.node, self.given, at)
+        arms.sort(key=lambda a: items.spaces.drafts[a.space].depth)
+        base: Arm | None = None
+        kept: list[Arm] = []
+        moved: list[Arm] = []
+        for i, arm in enumerate(arms):
+            if i == 0 and arm.space == at:
+                base = arm
+            elif _covered(items, self.literals, arm, arms[:i]):
+                kept.append(arm)
+            else:
+                exact = items.spaces.below(at, arm.chosen)
+                moved.append(replace(arm, space=exact))
+        item = items.add(self.id, at, self.lay)
+        start = None if base is None else items.want(item, base.value, self.lays[self._port(base)])
+        writes = tuple(
+            Write(items.below(item, arm.value, arm.space, self.lays[self._port(arm)])) for arm in (*kept, *moved)
+        )
+        item.step = Join(self.id, start, writes, self._output(), self.lay)
+
+    def accumulate(self) -> None:
+        items, node, at, lays = self.items, self.node, self.at, self.lays
+        count = len(node.arms)
+        weights = self.given[-1] if node.mode is MergeMode.WEIGHTED_SUM else None
+        gates = [v.node for v in self.given[count : 2 * count]]
+        exact = [items.spaces.below(at, _taken(self.literals, g, a)) for g, a in zip(gates, node.arms, strict=True)]
+        item = items.add(self.id, at, self.lay)
+        writes = tuple(
+            Write(
+                items.below(item, value, space, lays[i]),
+                None if weights is None else self._weight(item, weights, space),
+            )
+            for i, (value, space) in enumerate(zip(self.given[:count], exact, strict=True))
+        )
+        otherwise = items.want(item, self.given[2 * count], lays[2 * count]) if node.otherwise else None
+        taken = tuple(items.choice(item, g, (a,), False) for g, a in zip(gates, node.arms, strict=True))
+        item.step = Accumulate(self.id, writes, otherwise, taken, self._output(), self.lay)
+
+    def _port(self, arm: Arm) -> int:
+        return arm.index if arm.index < len(self.node.arms) else 2 * len(self.node.arms)
+
+    def _output(self) -> Slot:
+        return self.items.slot(Value(self.id), self.at, self.lay)
+
+    def _weight(self, item: Item, weights: Value, space: SpaceId) -> Slot:
+        lay = self.lays[len(self.given) - 1]
+        batched = self.items.batched(weights)
+        return self.items.below(item, weights, space, lay) if batched else self.items.want(item, weights)
 
 
 def _arms(items: Items, literals: Literals, node: Merge, given: list[Value], at: SpaceId) -> list[Arm]:
@@ -117,22 +174,3 @@ def _reachable(items: Items, literals: Literals, node: Merge, given: list[Value]
     guard = items.spaces.guard(at)
     gates = given[len(node.arms) : 2 * len(node.arms)]
     return all(_possible(literals, guard, _taken(literals, g.node, a)) for g, a in zip(gates, node.arms, strict=True))
-
-
-def _accumulate(items: Items, literals: Literals, id: NodeId, node: Merge, given: list[Value], at: SpaceId) -> None:
-    count = len(node.arms)
-    weights = given[-1] if node.mode is MergeMode.WEIGHTED_SUM else None
-    gates = [v.node for v in given[count : 2 * count]]
-    exact = [items.spaces.below(at, _taken(literals, g, a)) for g, a in zip(gates, node.arms, strict=True)]
-    item = items.add(id, at)
-    writes = tuple(
-        Write(items.below(item, value, space), None if weights is None else _weight(items, item, weights, space))
-        for value, space in zip(given[:count], exact, strict=True)
-    )
-    otherwise = items.want(item, given[2 * count]) if node.otherwise else None
-    taken = tuple(items.choice(item, g, (a,), False) for g, a in zip(gates, node.arms, strict=True))
-    item.step = Accumulate(id, writes, otherwise, taken, Slot(id, 0, at))
-
-
-def _weight(items: Items, item: Item, weights: Value, space: SpaceId) -> Slot:
-    return items.below(item, weights, space) if items.batched(weights) else items.want(item, weights)

@@ -6,7 +6,7 @@ elements is moved, and what a convolution wrote is read in the layout that it ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from cogseedc.ir import BATCH, TRUE, Call, Dtype, Graph, Guard, NodeId, Ops, Size, TensorType
 from cogseedc.target import Target
@@ -16,9 +16,15 @@ RATE = 0.5
 
 
 def lift(
-    graph: Graph, order: Sequence[NodeId], guards: Mapping[NodeId, Guard], target: Target, ops: Ops
+    graph: Graph,
+    order: Sequence[NodeId],
+    guards: Mapping[NodeId, Guard],
+    target: Target,
+    ops: Ops,
+    placed: Collection[NodeId] = (),
 ) -> dict[NodeId, Guard]:
-    """The guards, with those of shrinking calls replaced by their operand's where that pays."""
+    """The guards, with those of shrinking calls replaced by their operand's where that pays; not of operands that are
+    `placed`, that is, computed for single positions."""
     found = dict(guards)
     wiring = graph.wiring()
     wanted = set(order)
@@ -30,6 +36,8 @@ def lift(
         source = graph[values[0].node]
         above = found.get(values[0].node, TRUE)
         if not isinstance(source, Call) or found.get(id, TRUE) == above or node.type.batch is None:
+            continue
+        if values[0].node in placed:
             continue
         readers = {e.dst for e in wiring.outs[values[0].node] if e.src_port == values[0].port and e.dst in wanted}
         alone = all(r == id or found.get(r, TRUE) == above for r in readers)

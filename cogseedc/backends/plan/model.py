@@ -1,7 +1,8 @@
 """The plan: what an emitter spells. All decisions are already made.
 
-A plan is a flat list of blocks. Each block runs in one row space: a subset of the batch rows. Spaces form a
-tree; the root has all rows. Nothing here computes; see `schedule`.
+A plan is a flat list of blocks. Each block runs in one row space: a subset of the batch rows, or of the positions in
+the batch and further axes (tokens, pixels). Spaces form a tree; the root has all rows. Nothing here computes; see
+`schedule`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
 
-from cogseedc.ir import Graph, NodeId
+from cogseedc.ir import BATCH_SIZE, Axis, Graph, Lay, NodeId, Size, TensorType, Value
 
 SpaceId = NewType("SpaceId", int)
 ROOT = SpaceId(0)
@@ -36,6 +37,25 @@ class Slot:
     node: NodeId
     port: int
     space: SpaceId
+    lay: Lay = ()
+    """In a space of positions: where their axes lie in the value. It keeps its rank: the batch axis counts the
+    positions, the others have size one."""
+
+    def type(self, graph: Graph) -> TensorType:
+        """The type of what the slot holds, N being the rows of its space."""
+        return at_positions(self.whole(graph), self.lay)
+
+    def whole(self, graph: Graph) -> TensorType:
+        """The type of the value at all positions."""
+        return graph.type(Value(self.node, self.port))
+
+
+def at_positions(type: TensorType, lay: Lay) -> TensorType:
+    """The type of a value of which single positions along the axes at `lay` are held."""
+    if not lay:
+        return type
+    sizes = {p: Size.of(1) if i else BATCH_SIZE for i, p in enumerate(lay) if p >= 0}
+    return type.with_axes(tuple(Axis(a.name, sizes.get(p, a.size)) for p, a in enumerate(type.axes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +69,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Rows of `parent` where, in one of `terms`, all choices hold. The root has no parent."""
+    """Rows of `parent` where, in one of `terms`, all choices hold. The root has no parent.
+
+    With a `grid`, rows are positions: in the flattened axes of the parent's batch and the grid or, if the parent has
+    the same grid, in the parent's positions.
+    """
 
     id: SpaceId
     parent: SpaceId | None
@@ -58,6 +82,8 @@ class Space:
     """Decisions are slots at rows of `parent`."""
     name: str
     """For people and for emitted names: `not_easy`. Unique, an identifier."""
+    grid: tuple[Size, ...] = ()
+    """Sizes of the axes, beside the batch, whose positions it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +148,8 @@ class Join:
     base: Slot | None
     writes: tuple[Write, ...]
     output: Slot
+    lay: Lay = ()
+    """Where the axes of written positions lie in the output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +165,8 @@ class Accumulate:
     taken: tuple[Choice, ...]
     """Where any of these holds, an arm was selected; in the block's space."""
     output: Slot
+    lay: Lay = ()
+    """Where the axes of written positions lie in the output."""
 
 
 Step = Run | Enter | Take | Spread | Join | Accumulate

@@ -76,7 +76,7 @@ def _nearest(items: Items, slot: Slot, there: set[Slot]) -> Slot:
     value = Value(slot.node, slot.port)
     source = isinstance(items.graph[value.node], SOURCES)
     for space in items.spaces.up(slot.space):
-        found = Slot(slot.node, slot.port, space)
+        found = items.slot(value, space, slot.lay)
         if found in there or (source and space == ROOT):
             return found
     raise AssertionError(f"value {value} is nowhere above space {slot.space}")
@@ -138,5 +138,5 @@ def blocks(
     )
 
 
-def _key(slot: Slot) -> tuple[int, int, int]:
-    return slot.node, slot.port, slot.space
+def _key(slot: Slot) -> tuple[int, int, int, tuple[int, ...]]:
+    return slot.node, slot.port, slot.space, slot.lay

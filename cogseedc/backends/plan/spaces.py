@@ -1,4 +1,5 @@
-"""Row spaces: the tree of subsets of the batch in which the parts of a program run, made from guards on demand.
+"""Row spaces: the tree of subsets of the batch (or of positions in it and further axes) in which the parts of a
+program run, made from guards on demand.
 
 The parent of a space is the nearest space whose guard its own implies. Nothing here moves a value.
 """
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cogseedc.backends.plan.model import ROOT, SpaceId, Strategy
-from cogseedc.ir import TRUE, GateKind, Guard, Literals, NodeId
+from cogseedc.ir import TRUE, GateKind, Guard, Literals, NodeId, Size
 
 Condition = tuple[NodeId, tuple[int, ...], bool]
 """A gate, arms, negated: as `Choice` has them, without saying where the decision is read."""
@@ -26,6 +27,8 @@ class Draft:
     terms: tuple[tuple[Condition, ...], ...]
     """What must hold beyond the guard of the parent."""
     depth: int
+    grid: tuple[Size, ...] = ()
+    """Sizes of the axes, beside the batch, whose positions it holds."""
 
 
 class Spaces:
@@ -99,11 +102,13 @@ class Spaces:
         return known
 
     def _new(self, parent: SpaceId, guard: Guard, residual: tuple[int, ...]) -> SpaceId:
-        terms = tuple(tuple(self._conditions(bits)) for bits in residual)
+        terms = tuple(tuple(self.conditions(bits)) for bits in residual)
         ways = {self._strategies[gate] for term in terms for gate, _, _ in term}
         strategy = Strategy.COMPACT if Strategy.COMPACT in ways else Strategy.BRANCH
         id = SpaceId(len(self.drafts))
-        self.drafts.append(Draft(id, parent, strategy, guard, terms, self.drafts[parent].depth + 1))
+        above = self.drafts[parent]
+        grid = above.grid or next((g for term in terms for gate, _, _ in term if (g := self._grid(gate))), ())
+        self.drafts.append(Draft(id, parent, strategy, guard, terms, above.depth + 1, grid))
         return id
 
     def _parent(self, guard: Guard) -> SpaceId:
@@ -130,18 +135,25 @@ class Spaces:
         return tuple(term & ~held for term in guard.terms)
 
     def _runs(self, bits: int) -> list[int]:
-        """A conjunction cut where the strategy of its gates changes: one space for each."""
+        """A conjunction cut where the strategy or the axes of its gates change: one space for each."""
         runs: list[int] = []
-        last: Strategy | None = None
+        last: tuple[Strategy, bool] | None = None
         for gate in self._literals.owners_of(bits):
-            strategy = self._strategies[gate]
-            if strategy is not last:
+            way = self._strategies[gate], bool(self._grid(gate))
+            if way != last:
                 runs.append(0)
             runs[-1] |= bits & self._literals.mask(gate)
-            last = strategy
+            last = way
         return runs
 
-    def _conditions(self, bits: int) -> Iterator[Condition]:
+    def _grid(self, gate: NodeId) -> tuple[Size, ...]:
+        """Sizes of the axes beside the batch that a gate is over."""
+        if not self._literals.mask(gate) & self._literals.placed:
+            return ()
+        node = self._literals.gates[gate]
+        return node.type.shape[1 : -1 if node.kind is GateKind.MANY else None]
+
+    def conditions(self, bits: int) -> Iterator[Condition]:
         """What a conjunction says of each gate: the arms that are left."""
         for id in self._literals.owners_of(bits):
             gate = self._literals.gates[id]

@@ -9,7 +9,7 @@ from cogseedc.backends.names import field_name
 from cogseedc.backends.plan.model import ROOT, Block, Enter, GateReport, Run, Slot, Space, SpaceId, Strategy, Wrap
 from cogseedc.backends.pytorch.body import Body, Device, Key, Nothing, Record, Rows, Symbol, Taken, spread_out
 from cogseedc.backends.pytorch.literal import DTYPES, literal, typed
-from cogseedc.backends.pytorch.program import Program, traced_types
+from cogseedc.backends.pytorch.program import Program, Target, traced_types
 from cogseedc.backends.pytorch.steps import emit_step
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import BATCH, Constant, Dtype, Gate, GateKind, Input, Knob, Loop, Loss, NodeId, Output, Size
@@ -108,7 +108,9 @@ def block_method(program: Program, block: Block) -> Method:
     returned = [body.read(key) for key in results]
     name = f"_block_{program.prefix}{block.id}_{program.space(block.space).name}"
     start = spread_out(f"def {name}(", ["self", *(body.read(k) for k in body.parameters)], "):")
-    end = spread_out("return ", returned, "") if len(returned) < 8 else spread_out("return (", returned, ")")
+    end = spread_out("return ", returned, "")
+    if len(end) > 1 or len(returned) > 7:
+        end = spread_out("return (", returned, ")")
     return Method(name, (*start, *_indented([*body.lines, *end])), tuple(body.parameters), tuple(results))
 
 
@@ -369,10 +371,8 @@ def _laid_out(program: Program, body: Body, report: GateReport, earlier: dict[No
     assert isinstance(gate, Gate)
     space = report.decision.space
     shown = report.indices or report.decision
-    type = program.type(shown).with_dtype(Dtype.I64)
+    type = shown.whole(program.graph).with_dtype(Dtype.I64)
     condition = None if space == ROOT else program.runs(body, space, ROOT)
-    rows = None if type.batch is None else program.rows(space, ROOT)
-    index = None if rows is None else body.read(rows)
     text = _arms(program, body, report)
     absent = _UNREACHED if gate.kind is GateKind.MANY else "-1"
     unreached = None if condition is None else program.filled(body, type, ROOT, absent)
@@ -380,9 +380,11 @@ def _laid_out(program: Program, body: Body, report: GateReport, earlier: dict[No
     if unreached is None:
         body.say(f"{name} = {text}", gate.origin)
     else:
+        if type.batch is not None:
+            text = program.put(body, name, text, Target(space, ROOT, type, shown.lay))
         body.say(f"{name} = {unreached}", gate.origin)
         body.say(f"if {condition}:")
-        body.say(f"    {name} = " + (text if index is None else f"{name}.index_copy({type.batch}, {index}, {text})"))
+        body.say(f"    {name} = {text}")
     if report.reached != ((),):
         terms = [" & ".join(_held(program, earlier, c, gate) for c in term) for term in report.reached]
         body.say(f"{name} = torch.where({_either(terms)}, {name}, {absent})")
@@ -424,5 +426,6 @@ def _held(
         return text
     if batch is None:
         return f"{text}.any()"
-    later = of.type.rank - 1 - batch
-    return f"{text}[:{', None' * later}]" if later else text
+    axes = asked.type.rank - (asked.kind is GateKind.MANY)
+    later = of.type.rank - axes if axes > 1 else of.type.rank - 1 - batch
+    return f"{text}[{':, ' * (axes - 1)}:{', None' * later}]" if later else text

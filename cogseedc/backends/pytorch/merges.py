@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cogseedc.backends.plan.model import Accumulate, Join, Run, Slot, SpaceId, Write
+from cogseedc.backends.plan.model import Accumulate, Join, Run, Slot, SpaceId, Write, at_positions
 from cogseedc.backends.pytorch.body import Body
 from cogseedc.backends.pytorch.literal import DTYPES
-from cogseedc.backends.pytorch.program import Program, aligned
-from cogseedc.ir import Merge, MergeMode
+from cogseedc.backends.pytorch.program import Program, Target, aligned
+from cogseedc.ir import Lay, Merge, MergeMode
 
 
 def dense(program: Program, body: Body, step: Run, node: Merge) -> None:
@@ -70,22 +70,23 @@ def join(program: Program, body: Body, step: Join, at: SpaceId) -> None:
     node = program.graph[step.node]
     assert isinstance(node, Merge)
     origin = program.origin(step.node)
-    values = [_value(program, body, w.value, node, w.value.space) for w in step.writes]
-    start = None if step.base is None else _value(program, body, step.base, node, at)
-    whole = [program.rows(w.value.space, at) is None for w in step.writes]
-    if start is None and not all(whole):
-        start = program.filled(body, node.type, at, "0")
-    runs = [program.runs(body, w.value.space, at) for w in step.writes]
-    index = [_index(program, body, w, at) for w in step.writes]
+    type = program.type(step.output)
+    values = [_value(program, body, w.value, node, step.lay) for w in step.writes]
+    start = None if step.base is None else _value(program, body, step.base, node, step.lay, at)
+    targets = [Target(w.value.space, at, type, step.lay) for w in step.writes]
+    if start is None and not all(program.rows(t.lower, at) is None for t in targets):
+        start = program.filled(body, type, at, "0")
+    runs = [program.runs(body, t.lower, at) for t in targets]
+    for target in targets:
+        _read(program, body, target)
     name = program.define(body, step.output)
     if start is None:  # one of the branches is taken: the first, unless a later one is
         start = values[0]
-        values, runs, whole, index = values[1:], runs[1:], whole[1:], index[1:]
+        values, runs, targets = values[1:], runs[1:], targets[1:]
     body.say(f"{name} = {start}", origin)
-    for value, condition, all_rows, rows in zip(values, runs, whole, index, strict=True):
+    for value, condition, target in zip(values, runs, targets, strict=True):
         body.say(f"if {condition}:")
-        written = value if all_rows else f"{name}.index_copy({node.type.batch}, {rows}, {value})"
-        body.say(f"    {name} = {written}", origin)
+        body.say(f"    {name} = {program.put(body, name, value, target)}", origin)
 
 
 def accumulate(program: Program, body: Body, step: Accumulate, at: SpaceId) -> None:
@@ -93,40 +94,47 @@ def accumulate(program: Program, body: Body, step: Accumulate, at: SpaceId) -> N
     node = program.graph[step.node]
     assert isinstance(node, Merge)
     origin = program.origin(step.node)
-    values = [_weighted(program, body, w, node, i) for i, w in enumerate(step.writes)]
-    runs = [program.runs(body, w.value.space, at) for w in step.writes]
-    index = [_index(program, body, w, at) for w in step.writes]
+    type = program.type(step.output)
+    values = [_weighted(program, body, w, node, step.lay, i) for i, w in enumerate(step.writes)]
+    targets = [Target(w.value.space, at, type, step.lay) for w in step.writes]
+    runs = [program.runs(body, t.lower, at) for t in targets]
+    for target in targets:
+        _read(program, body, target)
     taken = [
         aligned(node, i, program.mask(c.decision.node, program.value(body, c.decision), c.arms[0]))
         for i, c in enumerate(step.taken)
     ]
     otherwise = None if step.otherwise is None else program.value(body, step.otherwise)
-    start = program.filled(body, node.type, at, "0")
+    start = program.filled(body, type, at, "0")
     name = program.define(body, step.output)
     body.say(f"{name} = {start}", origin)
-    for value, condition, rows in zip(values, runs, index, strict=True):
+    for value, condition, target in zip(values, runs, targets, strict=True):
         body.say(f"if {condition}:")
-        added = f"{name} + {value}" if rows is None else f"{name}.index_add({node.type.batch}, {rows}, {value})"
-        body.say(f"    {name} = {added}", origin)
+        body.say(f"    {name} = {program.put(body, name, value, target, add=True)}", origin)
     if otherwise is not None:
         body.say(f"{name} = torch.where({' | '.join(taken)}, {name}, {otherwise})", origin)
 
 
-def _index(program: Program, body: Body, write: Write, at: SpaceId) -> str | None:
-    rows = program.rows(write.value.space, at)
-    return None if rows is None else body.read(rows)
+def _read(program: Program, body: Body, target: Target) -> None:
+    """Makes what a write reads, before statements that run under a condition."""
+    rows = program.rows(target.lower, target.upper)
+    if rows is not None:
+        body.read(rows)
+        program.sizes(body, program.space(program.compact(target.lower)).grid, target.upper)
 
 
-def _value(program: Program, body: Body, slot: Slot, node: Merge, space: SpaceId) -> str:
-    """The value, expanded where its type is narrower than what the merge gives."""
+def _value(program: Program, body: Body, slot: Slot, node: Merge, lay: Lay, at: SpaceId | None = None) -> str:
+    """The value, expanded where its type is narrower than what the merge gives, in its own space or `at` another."""
+    space = slot.space if at is None else at
     text = program.value(body, slot)
-    if program.type(slot).shape == node.type.shape:
+    wanted = at_positions(node.type, lay if program.space(space).grid else ())
+    if program.type(slot).shape == wanted.shape:
         return text
-    return f"{text}.expand({program.sizes(body, node.type.shape, space)})"
+    return f"{text}.expand({program.sizes(body, wanted.shape, space)})"
 
 
-def _weighted(program: Program, body: Body, write: Write, node: Merge, arm: int) -> str:
-    value = _value(program, body, write.value, node, write.value.space)
+def _weighted(program: Program, body: Body, write: Write, node: Merge, lay: Lay, arm: int) -> str:
+    value = _value(program, body, write.value, node, lay)
     if write.weight is None:
         return value
     weight = f"{program.value(body, write.weight)}[..., {node.arms[arm]}]"

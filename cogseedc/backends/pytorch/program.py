@@ -30,6 +30,7 @@ from cogseedc.ir import (
     Graph,
     Input,
     Knob,
+    Lay,
     Loop,
     Merge,
     NodeId,
@@ -38,7 +39,6 @@ from cogseedc.ir import (
     Output,
     Size,
     TensorType,
-    Value,
     Weight,
 )
 
@@ -66,6 +66,17 @@ class LoopMethod:
     parameters: tuple[Key, ...]
     """What the method takes beside the operands; the last argument is the record of its turns."""
     body: Program
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where rows are written: those of `lower` in a value of `type` at the rows of `upper`."""
+
+    lower: SpaceId
+    upper: SpaceId
+    type: TensorType
+    lay: Lay
+    """For positions: where their axes lie in the value."""
 
 
 class Program:
@@ -116,8 +127,40 @@ class Program:
         assert rows is not None
         return f"{body.read(rows)}.numel()"
 
+    def placed(self, lower: SpaceId, upper: SpaceId) -> bool:
+        """Whether the index between them is of positions in the batch and further axes."""
+        return bool(self.space(self.compact(lower)).grid) and not self.space(self.compact(upper)).grid
+
+    def taken(self, body: Body, value: str, source: Slot, target: Slot) -> str | None:
+        """The rows of `target`, which is below; None where it has all of them."""
+        rows = self.rows(target.space, source.space)
+        if rows is None or self.type(source).batch is None:
+            return None
+        index = body.read(rows)
+        if not self.placed(target.space, source.space):
+            return f"{value}.index_select({self.type(source).batch}, {index})"
+        return self._moved(body, "take_places", [value, index], target.space, source.space, target.lay)
+
+    def put(self, body: Body, name: str, value: str, write: Target, add: bool = False) -> str:
+        """`name`, at the rows of a space, with a value at the rows of one below written or added."""
+        rows = self.rows(write.lower, write.upper)
+        if rows is None:
+            return f"{name} + {value}" if add else value
+        index = body.read(rows)
+        if not self.placed(write.lower, write.upper):
+            return f"{name}.index_{'add' if add else 'copy'}({write.type.batch}, {index}, {value})"
+        function = "add_places" if add else "put_places"
+        return self._moved(body, function, [name, index], write.lower, write.upper, write.lay, value)
+
+    def _moved(
+        self, body: Body, function: str, start: list[str], lower: SpaceId, upper: SpaceId, lay: Lay, *end: str
+    ) -> str:
+        self.shared.support.add(function)
+        sizes = self.sizes(body, self.space(self.compact(lower)).grid, upper)
+        return f"{function}({', '.join([*start, sizes, items([str(p) for p in lay]), *end])})"
+
     def type(self, slot: Slot) -> TensorType:
-        return self.graph.type(Value(slot.node, slot.port))
+        return slot.type(self.graph)
 
     def origin(self, node: NodeId) -> Origin:
         return self.graph[node].origin
@@ -244,7 +287,7 @@ class Program:
 
 def traced_types(program: Program) -> list[tuple[str, TensorType]]:
     """The gates of a plan, those in loops behind the others, with what their traces are."""
-    found = [(r.name, program.type(r.indices or r.decision).with_dtype(Dtype.I64)) for r in program.plan.gates]
+    found = [(r.name, (r.indices or r.decision).whole(program.graph).with_dtype(Dtype.I64)) for r in program.plan.gates]
     for id, method in program.loops.items():
         node = program.graph[id]
         assert isinstance(node, Loop)

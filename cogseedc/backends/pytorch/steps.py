@@ -21,7 +21,7 @@ from cogseedc.backends.plan.model import (
 from cogseedc.backends.pytorch.body import Body, Device, Record, Rows, Symbol, Taken, spread_out
 from cogseedc.backends.pytorch.literal import literal
 from cogseedc.backends.pytorch.merges import accumulate, dense, join
-from cogseedc.backends.pytorch.program import Program
+from cogseedc.backends.pytorch.program import Program, Target
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import BATCH, Attrs, Call, Gate, GateKind, Loop, Merge, Size, TensorType
 
@@ -37,7 +37,7 @@ class _Call:
     def __init__(self, program: Program, body: Body, node: Call, step: Run, space: SpaceId) -> None:
         self._program, self._body, self._space = program, body, space
         self.attrs: Attrs = node.attrs
-        self.types: tuple[TensorType, ...] = node.types
+        self.types: tuple[TensorType, ...] = tuple(program.type(s) for s in step.outputs)
         self.inputs: Sequence[TensorType | None] = [None if s is None else program.type(s) for s in step.inputs]
         self.args: Sequence[str | None] = [None if s is None else program.value(body, s) for s in step.inputs]
 
@@ -102,12 +102,9 @@ def _run(program: Program, body: Body, step: Run, space: SpaceId) -> None:
 
 
 def _take(program: Program, body: Body, step: Take) -> None:
-    type = program.type(step.source)
     source = program.value(body, step.source)
-    rows = None if type.batch is None else program.rows(step.target.space, step.source.space)
-    if rows is not None:
-        index = body.read(rows)
-        text = f"{source}.index_select({type.batch}, {index})"
+    text = program.taken(body, source, step.source, step.target)
+    if text is not None:
         if not source.isidentifier():
             source = program.define(body, step.target)
         body.say(f"{source} = {text}", program.origin(step.source.node))
@@ -115,17 +112,16 @@ def _take(program: Program, body: Body, step: Take) -> None:
 
 
 def _spread(program: Program, body: Body, step: Spread) -> None:
-    type = program.type(step.source)
     upper, lower = step.target.space, step.source.space
-    rows = program.rows(lower, upper)
     source = program.value(body, step.source)
     condition = program.runs(body, lower, upper)
-    index = None if rows is None else body.read(rows)
+    type = program.type(step.target)
     zeros = program.filled(body, type, upper, "0")
     name = program.define(body, step.target)
+    written = program.put(body, name, source, Target(lower, upper, type, step.source.lay))
     body.say(f"{name} = {zeros}", program.origin(step.source.node))
     body.say(f"if {condition}:")
-    body.say(f"    {name} = " + (source if index is None else f"{name}.index_copy({type.batch}, {index}, {source})"))
+    body.say(f"    {name} = {written}")
 
 
 def _enter(program: Program, body: Body, space: Space) -> None:
@@ -133,14 +129,21 @@ def _enter(program: Program, body: Body, space: Space) -> None:
         text = _joined(" or ", [_joined(" and ", [_is(program, body, c) for c in term]) for term in space.terms])
         body.say(f"{body.define(Taken(space.id))} = {text}")
         return
-    mask = _joined(" | ", [_joined(" & ", [_where(program, body, c) for c in term]) for term in space.terms])
+    width = 1 + len(space.grid)
+    mask = _joined(" | ", [_joined(" & ", [_where(program, body, c, width) for c in term]) for term in space.terms])
     above = program.above(space.id)
     name = body.define(Rows(space.id, above))
+    if space.grid:
+        mask = f"({mask}).flatten()" if " " in mask or mask.startswith("~") else f"{mask}.flatten()"
     mask = mask[1:-1] if _BARE.fullmatch(mask) else mask
     body.say(f"{name} = torch.nonzero({mask}).squeeze(1)")
     for rows in program.composed.get(space.id, ()):
         outer = body.read(Rows(above, rows.above))
-        body.say(f"{body.define(rows)} = {outer}.index_select(0, {name})")
+        text = f"{outer}.index_select(0, {name})"
+        if program.placed(space.id, above):
+            program.shared.support.add("rows_within")
+            text = f"rows_within({name}, {program.sizes(body, space.grid, above)}, {outer})"
+        body.say(f"{body.define(rows)} = {text}")
 
 
 def _joined(sign: str, parts: Sequence[str]) -> str:
@@ -149,11 +152,16 @@ def _joined(sign: str, parts: Sequence[str]) -> str:
     return sign.join(f"({p})" if " " in p and not p.startswith("(") else p for p in parts)
 
 
-def _where(program: Program, body: Body, choice: Choice) -> str:
-    """A bool tensor over the rows, or a scalar one: where a choice holds."""
+def _where(program: Program, body: Body, choice: Choice, width: int) -> str:
+    """A bool tensor over the rows (or over `width` axes of positions), or a scalar one: where a choice holds."""
     gate = program.graph[choice.decision.node]
     assert isinstance(gate, Gate)
-    decision = program.value(body, choice.decision)
+    text = _holds(gate, program.value(body, choice.decision), choice)
+    rank = gate.type.rank - (gate.kind is GateKind.MANY)
+    return f"({text})[:{', None' * (width - rank)}]" if 0 < rank < width else text
+
+
+def _holds(gate: Gate, decision: str, choice: Choice) -> str:
     if gate.kind is GateKind.MANY:
         return ("~" if choice.negated else "") + f"{decision}[..., {choice.arms[0]}]"
     if gate.kind is GateKind.BOOL:
