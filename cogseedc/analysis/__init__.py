@@ -1,9 +1,10 @@
 """What can be said of a graph without changing it: demand, guards, cost, cuts."""
 
 from cogseedc.analysis.budget import Budget, check_budgets
-from cogseedc.analysis.cost import ArmCost, Costs, ExitCost, NodeCost, Range, costs, even_rates, expected, node_cost
+from cogseedc.analysis.cost import ArmCost, Costs, ExitCost, LoopCost, NodeCost, Range, costs, node_cost
 from cogseedc.analysis.cuts import Cut, Trunk, balanced, cuts, place
 from cogseedc.analysis.demand import demand, demand_at, narrowed
+from cogseedc.analysis.expected import even_rates, expected, expected_turns
 from cogseedc.analysis.guards import FALSE, TRUE, Guard, Literals, guardable, guards
 from cogseedc.analysis.paths import Extreme, Paths, Picks
 
@@ -18,6 +19,7 @@ __all__ = [
     "Extreme",
     "Guard",
     "Literals",
+    "LoopCost",
     "NodeCost",
     "Paths",
     "Picks",
@@ -31,6 +33,7 @@ __all__ = [
     "demand_at",
     "even_rates",
     "expected",
+    "expected_turns",
     "guardable",
     "guards",
     "narrowed",

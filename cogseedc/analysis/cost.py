@@ -1,13 +1,15 @@
-"""What a program costs per sample: MACs, parameters, bytes; over all paths, per exit and per arm. Times nothing."""
+"""What a program costs per sample: MACs, parameters, bytes; over all paths, per exit and per arm. Times nothing.
+
+A loop costs its turns times a path through its body: the least path and the fewest turns, or the worst and all turns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, reduce
-from itertools import combinations
-from math import prod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, reduce
 from operator import and_ as intersect
+from typing import Literal
 
 from cogseedc.analysis.counting import Rule, catalogue
 from cogseedc.analysis.paths import Extreme, Paths, Picks
@@ -18,11 +20,15 @@ from cogseedc.ir import (
     GateKind,
     Graph,
     Guard,
+    Input,
     Literals,
+    Loop,
     NodeId,
     Ops,
+    Output,
     Size,
     TensorType,
+    Value,
     Weight,
     guards,
     output_types,
@@ -64,7 +70,7 @@ class ExitCost:
 
 @dataclass(frozen=True, slots=True)
 class ArmCost:
-    """MACs of what runs only when a gate takes an arm."""
+    """MACs of what runs only when a gate takes an arm; of a gate in a loop, when it does in every turn."""
 
     gate: str
     arm: int
@@ -72,8 +78,30 @@ class ArmCost:
 
 
 @dataclass(frozen=True)
+class LoopCost:
+    """A loop: the costs of one turn, and how many there are."""
+
+    name: str
+    guard: Guard
+    """When it is run."""
+    fewest: int
+    most: int
+    until: Gate | None
+    """The gate that decides which indices stop, where it is one."""
+    halts: bool
+    body: Costs
+    """Of one turn; without weights, which are the program's."""
+    bound: bool
+    """Whether a gate that work hangs on decides alike in all turns, or decides how many there are."""
+
+    def times(self, extreme: Extreme, turns: int) -> Extreme:
+        """So many turns, each as one that costs `extreme`."""
+        return Extreme(turns * extreme.value, extreme.exact and not (self.bound and turns > 1))
+
+
+@dataclass(frozen=True)
 class Costs:
-    """The costs of one program, from its guards."""
+    """The costs of one program, or of a turn of a loop, from its guards."""
 
     nodes: dict[NodeId, NodeCost]
     assumed: tuple[str, ...]
@@ -88,11 +116,30 @@ class Costs:
     arms: tuple[ArmCost, ...]
     literals: Literals
     macs_by_guard: dict[Guard, int]
+    """Without those of loops."""
+    loops: tuple[LoopCost, ...] = ()
+
+    @cached_property
+    def gates(self) -> dict[str, Gate]:
+        """The gates that work hangs on, those in loops and those that end loops included, by name."""
+        found = {gate.name: gate for gate in self.literals.gates.values()}
+        for loop in self.loops:
+            found |= loop.body.gates
+            if loop.until is not None:
+                found[loop.until.name] = loop.until
+        return found
 
 
 def node_cost(graph: Graph, ops: Ops, id: NodeId, rule: Rule = catalogue) -> NodeCost:
-    """The cost of one node; its MACs by a counting rule."""
+    """The cost of one node; its MACs by a counting rule. Of a loop: of all its turns, without the weights."""
     node, none = graph[id], Size.of(0)
+    if isinstance(node, Loop):
+        inner = [node_cost(node.body, ops, i, rule) for i, n in node.body.nodes() if not isinstance(n, Weight)]
+        written = sum((_bytes(type) for type in node.types), none)
+        turns = node.steps.substitute(_ONE)
+        return NodeCost(
+            sum((c.macs for c in inner), none) * turns, none, sum((c.bytes for c in inner), none) * turns + written
+        )
     if not isinstance(node, (Call, Weight)):
         return NodeCost(none, none, none)
     written = sum((_bytes(type) for type in output_types(node)), none)
@@ -113,33 +160,106 @@ def _bytes(type: TensorType) -> Size:
 
 def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Costs:
     """All costs of a graph; its control edges say what is skipped, so without them everything runs on every path."""
+    steps = [NodeCost(loop.steps, loop.steps, loop.steps) for inner, _ in graph.nested() for _, loop in inner.loops()]
+    every = [node_cost(inner, ops, id) for inner, _ in graph.nested() for id, _ in inner.nodes()]
+    number, assumed = numbers([*every, *steps], sizes or {})
+    turn = _turn(graph, ops, number)
+    trainable = {path: number(node.type.elements) for path, node in graph.weights().items() if node.trainable}
+    weight_bytes = sum(number(_bytes(node.type)) for node in graph.weights().values())
+    found = guards(graph, turn.literals)
+    read = _read(graph, found, turn.literals, trainable)
+    return replace(
+        turn,
+        assumed=assumed,
+        bytes=Range(*(Extreme(e.value + weight_bytes, e.exact) for e in (turn.bytes.least, turn.bytes.worst))),
+        params=sum(trainable.values()),
+        weight_bytes=weight_bytes,
+        exits=_exits(turn.literals, found, _Bounds.of(graph, turn, turn.macs_by_guard, "macs"), read),
+    )
+
+
+def _turn(graph: Graph, ops: Ops, number: Callable[[Size], int]) -> Costs:
+    """The costs of a graph without its weights: of the program, or of one turn of a loop."""
     literals = Literals.of(graph)
     found = guards(graph, literals)
     nodes = {id: node_cost(graph, ops, id) for id, _ in graph.nodes()}
-    number, assumed = numbers(nodes.values(), sizes or {})
     macs, written = dict[Guard, int](), dict[Guard, int]()
-    params = weight_bytes = 0
+    loops = list[LoopCost]()
     for id, cost in nodes.items():
-        if isinstance(graph[id], Weight):
-            params += number(cost.params)
-            weight_bytes += number(cost.bytes)
-        guard = found[id]
+        node, guard = graph[id], found[id]
+        if isinstance(node, Weight):
+            continue
+        if isinstance(node, Loop):
+            loops.append(_loop(node, guard, ops, number))
+            cost = NodeCost(Size.of(0), Size.of(0), sum((_bytes(type) for type in node.types), Size.of(0)))
         macs[guard] = macs.get(guard, 0) + number(cost.macs)
         written[guard] = written.get(guard, 0) + number(cost.bytes)
-    picks = _picks(graph)
-    paths = Paths(literals, macs, picks)
-    return Costs(
-        nodes=nodes,
-        assumed=assumed,
-        macs=_range(paths),
-        bytes=_range(Paths(literals, written, picks)),
-        params=params,
-        weight_bytes=weight_bytes,
-        exits=_exits(literals, found, paths, _read(graph, nodes, found, literals, number)),
-        arms=_arms(literals, macs),
-        literals=literals,
-        macs_by_guard=macs,
+    nothing = Range(Extreme(0), Extreme(0))
+    empty = Costs(nodes, (), nothing, nothing, 0, 0, (), (), literals, macs, tuple(loops))
+    return replace(
+        empty,
+        macs=_Bounds.of(graph, empty, macs, "macs").range(),
+        bytes=_Bounds.of(graph, empty, written, "bytes").range(),
+        arms=(
+            *_arms(literals, _with(macs, [(loop.guard, loop.most * loop.body.macs.worst.value) for loop in loops])),
+            *_inner(loops),
+        ),
     )
+
+
+def _loop(loop: Loop, guard: Guard, ops: Ops, number: Callable[[Size], int]) -> LoopCost:
+    body, turn, most = loop.body, _turn(loop.body, ops, number), number(loop.steps)
+    wiring = body.wiring()
+    until = None
+    if loop.halts:
+        stop = wiring.operand(max(id for id, node in body.nodes() if isinstance(node, Output)), 0)
+        asked = None if stop is None else body[stop.node]
+        until = asked if isinstance(asked, Gate) else None
+    inputs = [id for id, node in body.nodes() if isinstance(node, Input)]
+    captured = {Value(id) for id in inputs[loop.carries + len(loop.scanned) :]}
+    asked_for = {id for level in turn.macs_by_guard for term in level.terms for id in turn.literals.owners_of(term)}
+    bound = any(wiring.operand(id, 0) in captured or turn.literals.gates[id] == until for id in asked_for)
+    return LoopCost(loop.name, guard, min(most, 1) if loop.halts else most, most, until, loop.halts, turn, bound)
+
+
+def _with(weights: Mapping[Guard, int], further: Iterable[tuple[Guard, int]]) -> dict[Guard, int]:
+    total = dict(weights)
+    for guard, weight in further:
+        total[guard] = total.get(guard, 0) + weight
+    return total
+
+
+def _inner(loops: Iterable[LoopCost]) -> Iterator[ArmCost]:
+    for loop in loops:
+        yield from (ArmCost(arm.gate, arm.arm, loop.most * arm.macs) for arm in loop.body.arms)
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """Two sums over all paths: the least, in which loops count their least, and the worst."""
+
+    low: Paths
+    high: Paths
+    exact: bool
+    """Whether what loops count is reached."""
+
+    @staticmethod
+    def of(graph: Graph, costs: Costs, weights: Mapping[Guard, int], what: Literal["macs", "bytes"]) -> _Bounds:
+        ranges = [(loop, loop.body.macs if what == "macs" else loop.body.bytes) for loop in costs.loops]
+        low = [(loop.guard, loop.times(range.least, loop.fewest)) for loop, range in ranges]
+        high = [(loop.guard, loop.times(range.worst, loop.most)) for loop, range in ranges]
+        picks = _picks(graph)
+        return _Bounds(
+            Paths(costs.literals, _with(weights, ((guard, e.value) for guard, e in low)), picks),
+            Paths(costs.literals, _with(weights, ((guard, e.value) for guard, e in high)), picks),
+            all(e.exact for _, e in (*low, *high)),
+        )
+
+    def range(self, given: Sequence[int] = (0,)) -> Range:
+        """Over the paths where one of the conjunctions holds."""
+        least, worst = [self.low.least(term) for term in given], [self.high.worst(term) for term in given]
+        low, high = min(least, key=lambda e: e.value), max(worst, key=lambda e: e.value)
+        return Range(Extreme(low.value, low.exact and self.exact), Extreme(high.value, high.exact and self.exact))
 
 
 def numbers(costs: Iterable[NodeCost], sizes: Mapping[str, int]) -> tuple[Callable[[Size], int], tuple[str, ...]]:
@@ -148,12 +268,6 @@ def numbers(costs: Iterable[NodeCost], sizes: Mapping[str, int]) -> tuple[Callab
     unknown = sorted({symbol for size in every for symbol in size.symbols()} - set(sizes))
     known = {**dict.fromkeys(unknown, ASSUMED), **sizes}
     return lambda size: size.evaluate(known), tuple(unknown)
-
-
-def _range(paths: Paths, given: Sequence[int] = (0,)) -> Range:
-    """Over the paths where one of the conjunctions holds."""
-    least, worst = [paths.least(term) for term in given], [paths.worst(term) for term in given]
-    return Range(min(least, key=lambda e: e.value), max(worst, key=lambda e: e.value))
 
 
 def _picks(graph: Graph) -> dict[NodeId, Picks]:
@@ -174,27 +288,26 @@ def _picks(graph: Graph) -> dict[NodeId, Picks]:
 
 
 def _read(
-    graph: Graph,
-    nodes: Mapping[NodeId, NodeCost],
-    found: Mapping[NodeId, Guard],
-    literals: Literals,
-    number: Callable[[Size], int],
+    graph: Graph, found: Mapping[NodeId, Guard], literals: Literals, trainable: Mapping[str, int]
 ) -> dict[Guard, int]:
-    """Trainable numbers by when something reads them."""
-    outs, result = graph.wiring().outs, dict[Guard, int]()
-    for id, cost in nodes.items():
-        if isinstance(graph[id], Weight):
-            when = literals.union(found[edge.dst] for edge in outs[id])
-            result[when] = result.get(when, 0) + number(cost.params)
-    return result
+    """Trainable numbers by when something reads them, maybe the body of a loop."""
+    outs = graph.wiring().outs
+    readers: dict[str, list[Guard]] = {path: [] for path in trainable}
+    for id, node in graph.nodes():
+        if isinstance(node, Weight) and node.path in readers:
+            readers[node.path] += [found[edge.dst] for edge in outs[id]]
+        elif isinstance(node, Loop):
+            for path in node.body.weights().keys() & readers.keys():
+                readers[path].append(found[id])
+    return _with({}, ((literals.union(when), trainable[path]) for path, when in readers.items()))
 
 
 def _exits(
-    literals: Literals, found: Mapping[NodeId, Guard], paths: Paths, params: Mapping[Guard, int]
+    literals: Literals, found: Mapping[NodeId, Guard], bounds: _Bounds, params: Mapping[Guard, int]
 ) -> tuple[ExitCost, ...]:
     def cost(path: str | None, leaves: Guard) -> ExitCost:
         read = sum(count for when, count in params.items() if not literals.exclusive(when, leaves))
-        return ExitCost(path, _range(paths, leaves.terms), read)
+        return ExitCost(path, bounds.range(leaves.terms), read)
 
     result, stays = list[ExitCost](), 0
     for id, gate in literals.gates.items():
@@ -221,46 +334,3 @@ def _arms(literals: Literals, macs: Mapping[Guard, int]) -> tuple[ArmCost, ...]:
         for id, gate in literals.gates.items()
         for arm in range(gate.arms)
     )
-
-
-def expected(costs: Costs, rates: Mapping[str, Sequence[float]]) -> float:
-    """Mean MACs per sample when gate `g`, where it is reached, takes arm `a` at rate `rates[g][a]`.
-
-    Decisions of different gates count as independent, given that they are reached. Raises KeyError for a gate without
-    rates that a guard speaks of.
-    """
-    return sum(w * _chance(costs.literals, guard, rates) for guard, w in costs.macs_by_guard.items())
-
-
-def even_rates(costs: Costs) -> dict[str, tuple[float, ...]]:
-    """Rates for when nothing was measured: every arm alike; a k-of-n gate selects each arm half of the time."""
-    return {
-        gate.name: (0.5 if gate.kind is GateKind.MANY else 1 / max(gate.arms, 1),) * gate.arms
-        for gate in costs.literals.gates.values()
-    }
-
-
-def _chance(literals: Literals, guard: Guard, rates: Mapping[str, Sequence[float]]) -> float:
-    """Inclusion and exclusion over the terms."""
-    total = 0.0
-    for count in range(1, len(guard.terms) + 1):
-        for chosen in combinations(guard.terms, count):
-            both = 0
-            for term in chosen:
-                both |= term
-            if not literals.contradictory(both):
-                total += (-1) ** (count + 1) * _chance_of_all(literals, both, rates)
-    return total
-
-
-def _chance_of_all(literals: Literals, term: int, rates: Mapping[str, Sequence[float]]) -> float:
-    return prod(_chance_of(literals, gate, term, rates) for gate in literals.owners_of(term))
-
-
-def _chance_of(literals: Literals, id: NodeId, term: int, rates: Mapping[str, Sequence[float]]) -> float:
-    gate, first = literals.gates[id], literals.first[id]
-    rate = rates[gate.name]
-    if gate.kind is not GateKind.MANY:
-        return sum(rate[arm] for arm in range(gate.arms) if not term >> (first + arm) & 1)
-    both = [term >> (first + 2 * arm) & 3 for arm in range(gate.arms)]
-    return prod((1.0, 1 - rate[arm], rate[arm])[excluded] for arm, excluded in enumerate(both))

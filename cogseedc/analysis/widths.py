@@ -5,8 +5,8 @@ The choice is data (`Widths`): the pass writes it into a graph, an artifact keep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from struct import pack, unpack
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,10 @@ from cogseedc.ir import BATCH, Call, Graph, NodeId, Ops, Size, Value, Wiring
 if TYPE_CHECKING:
     from cogseedc.target import Target
 
-Ranges = Mapping[Value, tuple[float, float]]
-"""Least and largest element of values, as measured."""
+Located = tuple[str, Value]
+"""A value of the program (name ""), or of the body of the loop of that name."""
+Ranges = Mapping[Located, tuple[float, float]]
+"""Least and largest element of values, as measured; in a loop, over all its turns."""
 LEVELS = 255
 """Steps of the range of a value, whose integers are 0 .. 255; weights are signed."""
 
@@ -44,7 +46,7 @@ class Rounding:
 
 @dataclass(frozen=True)
 class Widths:
-    """Precisions of the calls of one graph, and the scales of the values that are rounded to int8."""
+    """Precisions of the calls of one graph and of the bodies of its loops; scales of the values rounded to int8."""
 
     nodes: Mapping[NodeId, str] = field(default_factory=dict)
     """Reduced precisions, by call; a call that is not here has fp32."""
@@ -56,10 +58,16 @@ class Widths:
     """Largest magnitude of an int8 weight."""
     exact: bool = True
     """Whether nothing is modelled to be cheaper."""
+    bodies: Mapping[str, Widths] = field(default_factory=dict)
+    """Those of the bodies of all loops that have any, at any depth, by the name of the loop."""
 
     @property
     def precisions(self) -> frozenset[str]:
-        return frozenset(self.nodes.values())
+        return frozenset(self.nodes.values()).union(*(body.precisions for body in self.bodies.values()))
+
+    def of(self, loop: str) -> Widths:
+        """Those of the body of a loop; of no loop (""): the program's own."""
+        return self.bodies.get(loop, Widths(static=self.static)) if loop else self
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,22 @@ def choose(
 ) -> Widths:
     """The precisions of least modelled cost among those that `candidates` allows.
 
-    With `ranges` (of all values in `wanted_ranges`) scales are fixed.
+    With `ranges` (of all values in `wanted_ranges`) scales are fixed. What goes into a loop, from turn to turn and out
+    of it is in fp32, so that its body is chosen for by itself.
     """
+    own = _chosen(graph, ops, target, bits, ranges, "", diagnostics)
+    bodies = {name: _chosen(body, ops, target, bits, ranges, name, diagnostics) for name, body in _bodies(graph)}
+    return replace(own, bodies={name: widths for name, widths in bodies.items() if widths.nodes})
+
+
+def _bodies(graph: Graph) -> Iterator[tuple[str, Graph]]:
+    return ((around[-1].name, body) for body, around in graph.nested() if around)
+
+
+def _chosen(
+    graph: Graph, ops: Ops, target: Target, bits: str, ranges: Ranges | None, loop: str, diagnostics: Diagnostics
+) -> Widths:
+    """The precisions of one graph: the program's, or that of the body of a loop."""
     static = ranges is not None
     domains = candidates(graph, ops, target, bits, static, diagnostics)
     if not domains or diagnostics.failed:
@@ -86,12 +108,21 @@ def choose(
     choice = cheapest(model.singles, model.pairs)
     nodes = {id: domain[choice.values[id]] for id, domain in domains.items()}
     nodes = {id: precision for id, precision in nodes.items() if precision != FP32}
-    rounded = _rounded(graph, target, nodes, ranges) if ranges is not None else {}
+    measured = {value: range for (name, value), range in ranges.items() if name == loop} if ranges is not None else {}
+    rounded = _rounded(graph, target, nodes, measured) if static else {}
     return Widths(nodes, rounded, static, target.int8_weight, choice.exact)
 
 
-def wanted_ranges(graph: Graph, domains: Mapping[NodeId, tuple[str, ...]]) -> tuple[Value, ...]:
+def wanted_ranges(graph: Graph, ops: Ops, target: Target, bits: str, diagnostics: Diagnostics) -> tuple[Located, ...]:
     """The values whose ranges int8 calls may need: their operands and results."""
+    return tuple(
+        (name, value)
+        for name, inner in (("", graph), *_bodies(graph))
+        for value in _wanted(inner, candidates(inner, ops, target, bits, True, diagnostics))
+    )
+
+
+def _wanted(graph: Graph, domains: Mapping[NodeId, tuple[str, ...]]) -> list[Value]:
     wiring = graph.wiring()
     fixed = weights_alone(graph, wiring)
     found: dict[Value, None] = {}
@@ -99,7 +130,7 @@ def wanted_ranges(graph: Graph, domains: Mapping[NodeId, tuple[str, ...]]) -> tu
         if INT8 in domain:
             found[Value(id)] = None
             found.update(dict.fromkeys(activations(graph, wiring, id, fixed).values()))
-    return tuple(sorted(found, key=lambda v: (v.node, v.port)))
+    return sorted(found, key=lambda v: (v.node, v.port))
 
 
 def model_of(graph: Graph, ops: Ops, target: Target, domains: Mapping[NodeId, tuple[str, ...]], static: bool) -> Model:
@@ -167,7 +198,9 @@ def _number(size: Size) -> float:
     return float(size.evaluate({**dict.fromkeys(size.symbols(), ASSUMED), BATCH: 1}))
 
 
-def _rounded(graph: Graph, target: Target, nodes: Mapping[NodeId, str], ranges: Ranges) -> dict[Value, Rounding]:
+def _rounded(
+    graph: Graph, target: Target, nodes: Mapping[NodeId, str], ranges: Mapping[Value, tuple[float, float]]
+) -> dict[Value, Rounding]:
     """The values that are rounded, with their scales, in topological order.
 
     A layer's result is rounded where another int8 call reads it, or where the target's kernel gives integers; an

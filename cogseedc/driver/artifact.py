@@ -75,7 +75,7 @@ def _manifest(
 ) -> dict[str, Json]:
     target, settings = lowering.target, program.settings
     absolute, relative = tolerance(lowering.precisions)
-    if lowering.widths.nodes:
+    if lowering.precisions:
         absolute += last_step(rounded_graph(program, target, lowering.widths))
     return {
         "schema": SCHEMA,
@@ -105,7 +105,7 @@ def _manifest(
             "precisions": [*sorted(lowering.precisions)],
             "absolute": absolute,
             "relative": relative,
-            "margin": max(MARGIN, absolute) if lowering.widths.nodes else MARGIN,
+            "margin": max(MARGIN, absolute) if lowering.precisions else MARGIN,
             "gates": lowering.gates,
             "bits": lowering.bits,
         },
@@ -114,7 +114,7 @@ def _manifest(
 
 def _traced(graph: Graph) -> dict[str, str]:
     """Every gate whose decisions the trace has, under its own name or that of a gate that decides alike."""
-    gates = [node for _, node in graph.nodes() if isinstance(node, Gate)]
+    gates = [node for inner, _ in graph.nested() for _, node in inner.nodes() if isinstance(node, Gate)]
     return {name: gate.name for gate in gates for name in (gate.name, *gate.aliases)}
 
 
@@ -135,7 +135,7 @@ def _requirement(left: Size, right: Size) -> Json:
 
 def _precisions(program: Program, lowering: Lowering) -> dict[str, bytes]:
     """The payload that says which calls compute in reduced precision, where there are any."""
-    if not lowering.widths.nodes:
+    if not lowering.precisions:
         return {}
     graph = rounded_graph(program, lowering.target, Widths())
     return {PAYLOAD: canonical_json(record_of(lowering.widths, graph), indent=1)}

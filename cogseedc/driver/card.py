@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from cogseedc.driver.manifest import Json, interface
-from cogseedc.ir import Graph, Weight
+from cogseedc.ir import Graph
 
 if TYPE_CHECKING:
     from cogseedc.driver.program import Program
@@ -33,11 +33,7 @@ def described_lines(described: Mapping[str, Json]) -> list[str]:
 
 def parameters(graph: Graph) -> int:
     """Elements of all trainable weights."""
-    total = 0
-    for _, node in graph.nodes():
-        if isinstance(node, Weight) and node.trainable:
-            total += node.type.elements.value or 0
-    return total
+    return sum(node.type.elements.value or 0 for node in graph.weights().values() if node.trainable)
 
 
 def model_card(manifest: Mapping[str, Json], doc: str, costs: Sequence[tuple[str, str]]) -> str:

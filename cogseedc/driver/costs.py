@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from cogseedc.analysis.budget import Budget, check_budgets, hold_mean
-from cogseedc.analysis.cost import Costs, ExitCost, Range, costs, even_rates, expected
+from cogseedc.analysis.cost import Costs, ExitCost, LoopCost, Range, costs
 from cogseedc.analysis.counting import RULES
+from cogseedc.analysis.expected import even_rates, expected, expected_turns
 from cogseedc.analysis.passed import Passed, passed
 from cogseedc.diagnostics import Diagnostic, Diagnostics, UserError
 from cogseedc.driver.manifest import Json
 from cogseedc.frontend.build.model import BudgetBound
-from cogseedc.ir import GateKind, Graph, Literals
+from cogseedc.ir import GateKind, Graph, Guard, Literals
 from cogseedc.ops import OPS
 
 
@@ -33,6 +34,7 @@ def measured(graph: Graph, sizes: Mapping[str, int], rates: Mapping[str, float] 
         "rule": "macs",
         "exits": [_exit(exit) for exit in found.exits],
         "arms": [{"gate": arm.gate, "arm": arm.arm, "macs": arm.macs} for arm in found.arms],
+        "loops": [_loop(loop, shares) for loop in _loops(found)],
         "rates": {gate: [*shares[gate]] for gate in sorted(shares)},
         "rates_given": [*sorted(rates or {})],
         "assumed": [*found.assumed],
@@ -65,19 +67,47 @@ def _exit(exit: ExitCost | Passed) -> dict[str, Json]:
     return {"name": exit.path, "macs": range["worst"], "params": exit.params, **range}
 
 
+def _loops(costs: Costs) -> Iterator[LoopCost]:
+    """All loops, also those in the bodies of others."""
+    for loop in costs.loops:
+        yield loop
+        yield from _loops(loop.body)
+
+
+def _loop(loop: LoopCost, shares: Mapping[str, Sequence[float]]) -> Json:
+    return {
+        "name": loop.name,
+        "turns": {"least": loop.fewest, "expected": expected_turns(loop, shares), "worst": loop.most},
+        "macs": {**_range(loop.body.macs), "expected": expected(loop.body, shares)},
+        "until": None if loop.until is None else loop.until.name,
+    }
+
+
 def work(graph: Graph, sizes: Mapping[str, int], traced: Mapping[str, str]) -> list[Json]:
     """MACs by the decisions that ask for them, so that a trace tells what a sample has cost.
 
     `traced` gives, by gate, the name under which the trace has its decisions. Of any other gate nothing is asked,
-    which can only count too much.
+    which can only count too much. The work of a loop is that of one turn, done again in each turn that was run.
     """
-    found = costs(graph, OPS, sizes)
+    return _work(costs(graph, OPS, sizes), traced)
+
+
+def _work(found: Costs, traced: Mapping[str, str]) -> list[Json]:
+    def when(guard: Guard) -> list[Json]:
+        return [[*_literals(found.literals, term, traced)] for term in guard.terms]
+
     pieces = sorted(found.macs_by_guard.items(), key=lambda item: item[0].terms)
-    return [
-        {"macs": macs, "any": [[*_literals(found.literals, term, traced)] for term in guard.terms]}
-        for guard, macs in pieces
-        if macs
-    ]
+    result: list[Json] = [{"macs": macs, "any": when(guard)} for guard, macs in pieces if macs]
+    for loop in found.loops:
+        until = None if loop.until is None else traced.get(loop.until.name)
+        if until is None and not traced.keys() & loop.body.gates.keys():
+            if loop.body.macs.worst.value:
+                result.append({"macs": loop.most * loop.body.macs.worst.value, "any": when(loop.guard)})
+            continue
+        rows = loop.until is not None and loop.until.type.batch is not None
+        turns: Json = {"most": loop.most, "until": until, "rows": rows, "work": _work(loop.body, traced)}
+        result.append({"turns": turns, "any": when(loop.guard)})
+    return result
 
 
 def hold_budgets(graph: Graph, bounds: Sequence[BudgetBound], sizes: Mapping[str, int]) -> None:
@@ -109,6 +139,11 @@ def rows(record: Mapping[str, Json]) -> Iterator[tuple[str, str, str, str]]:
         yield name, count(cast(float, exit["least"])), "", count(cast(float, exit["worst"]))
     yield "bytes", count(written["least"]), "", count(written["worst"])
     yield "parameters", "", "", count(cast(int, record["params"]))
+    for loop in cast(list[dict[str, Json]], record["loops"]):
+        turns, turn = cast(dict[str, float], loop["turns"]), cast(dict[str, float], loop["macs"])
+        expected = turns["expected"]
+        yield f"turns of {loop['name']}", f"{turns['least']}", f"{expected:.3g}", f"{turns['worst']}"
+        yield f"MACs of a turn of {loop['name']}", count(turn["least"]), count(turn["expected"]), count(turn["worst"])
     for arm in cast(list[dict[str, Json]], record["arms"]):
         yield f"MACs of {arm['gate']} = {arm['arm']}", "", "", count(cast(int, arm["macs"]))
 
@@ -152,7 +187,7 @@ def _range(range: Range) -> dict[str, Json]:
 
 
 def _given(found: Costs, rates: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
-    gates = {gate.name: gate for gate in found.literals.gates.values()}
+    gates = found.gates
     result: dict[str, tuple[float, ...]] = {}
     for name, share in rates.items():
         gate = gates.get(name)

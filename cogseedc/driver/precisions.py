@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from cogseedc.analysis.tolerance import FP32, INT8, candidates
+from cogseedc.analysis.tolerance import FP32
 from cogseedc.analysis.widths import Rounding, Widths, choose, wanted_ranges
 from cogseedc.diagnostics import Diagnostics
 from cogseedc.driver.manifest import Json
 from cogseedc.driver.program import Program
 from cogseedc.interp import ranges_of
-from cogseedc.ir import Call, Graph, NodeId, Output, Value
+from cogseedc.ir import Call, Graph, Loop, NodeId, Output, Value
 from cogseedc.ops import OPS
 from cogseedc.passes import PIPELINES, AssignBitwidths, Context, Pass, run_pipeline
 from cogseedc.runtime.artifact import damaged
@@ -37,16 +37,17 @@ def chosen_widths(
 
     Raises UserError CS0706 .. CS0708, and CS0843 .. CS0845 for samples that do not fit the program.
     """
-    if bits == FP32 and not any(node.origin.forced_bits for _, node in program.elaborated.graph.nodes()):
+    graphs = [graph for graph, _ in program.elaborated.graph.nested()]
+    if bits == FP32 and not any(node.origin.forced_bits for graph in graphs for _, node in graph.nodes()):
         return Widths()
     graph = rounded_graph(program, target, Widths())
     found = Diagnostics()
     ranges = None
     if calibration is not None and weights is not None:
-        domains = candidates(graph, OPS, target, bits, True, found)
+        wanted = wanted_ranges(graph, OPS, target, bits, found)
         found.check()
-        if any(INT8 in domain for domain in domains.values()):
-            ranges = ranges_of(graph, weights, calibration, wanted_ranges(graph, domains))
+        if wanted:
+            ranges = ranges_of(graph, weights, calibration, wanted)
     widths = choose(graph, OPS, target, bits, ranges, found)
     found.check()
     return widths
@@ -88,6 +89,8 @@ def last_step(graph: Graph) -> float:
     while stack:
         id = stack.pop()
         node = graph[id]
+        if isinstance(node, Loop):
+            largest = max(largest, last_step(node.body))
         if isinstance(node, Call) and node.op == "dequantize":
             scale = graph[wiring.ins[id][1].src]
             largest = max(largest, float(getattr(scale, "values", (0.0,))[0]))
@@ -102,6 +105,7 @@ def last_step(graph: Graph) -> float:
 
 def record_of(widths: Widths, graph: Graph) -> Json:
     """Precisions as data; `graph` is the one that they were chosen for."""
+    bodies = {around[-1].name: body for body, around in graph.nested() if around}
     return {
         "nodes": [
             {"node": id, "op": _op(graph, id), "path": graph[id].origin.path, "precision": precision}
@@ -114,6 +118,7 @@ def record_of(widths: Widths, graph: Graph) -> Json:
         "scales": "calibrated" if widths.static else "measured per sample",
         "weight_limit": widths.weight_limit,
         "exact": widths.exact,
+        **({"loops": {n: record_of(w, bodies[n]) for n, w in widths.bodies.items()}} if widths.bodies else {}),
     }
 
 
@@ -129,11 +134,13 @@ def widths_of(record: Json, graph: Graph) -> Widths:
         }
         fits = fits and all(value.node in graph for value in rounded)
         static, limit, exact = table["scales"] == "calibrated", int(table["weight_limit"]), bool(table["exact"])
-    except (KeyError, TypeError, ValueError):
+        loops = {around[-1].name: body for body, around in graph.nested() if around}
+        bodies = {str(name): widths_of(inner, loops[name]) for name, inner in table.get("loops", {}).items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
         fits = False
     if not fits:
         raise damaged(f"{PAYLOAD} does not fit the program that the artifact keeps")
-    return Widths(nodes, rounded, static, limit, exact)
+    return Widths(nodes, rounded, static, limit, exact, bodies)
 
 
 def _op(graph: Graph, id: NodeId) -> str:

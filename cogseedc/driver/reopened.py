@@ -57,7 +57,7 @@ class Reopened:
             arms=tuple(({**dict(old.arms), **arms}).items()),
         )
         program = reloaded(self.program, settings)
-        if not arms or not self.widths.nodes:
+        if not arms or not self.widths.precisions:
             return replace(self, program=program)
         ranges = samples if self.widths.static else None
         fresh = lower(program, self.target, self.weights, self.gates, self.bits, ranges).widths

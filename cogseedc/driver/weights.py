@@ -18,7 +18,7 @@ from cogseedc.backends.names import Names, names
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.driver.program import Program, read_bytes
 from cogseedc.interp import initial_weights, load_weights
-from cogseedc.ir import Graph, Weight
+from cogseedc.ir import Graph
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -57,7 +57,7 @@ class Weights:
 
 def weight_paths(graph: Graph) -> list[str]:
     """Instance paths of all weights."""
-    return [node.path for _, node in graph.nodes() if isinstance(node, Weight)]
+    return [*graph.weights()]
 
 
 def given_weights(source: str | Path | Mapping[str, Any] | None) -> dict[str, Array] | None:

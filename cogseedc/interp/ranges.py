@@ -25,11 +25,13 @@ CALLS = 4
 
 
 def ranges_of(
-    graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array], wanted: Sequence[Value]
-) -> dict[Value, tuple[float, float]]:
+    graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array], wanted: Sequence[tuple[str, Value]]
+) -> dict[tuple[str, Value], tuple[float, float]]:
     """Least and largest finite element of each wanted value over the samples, in the dense meaning of the program.
 
-    States that are not among the inputs are the initial ones in the first call, then what the call before gave.
+    A value is named with the loop in whose body it is ("": none), and measured over all its turns. States that are not
+    among the inputs are the initial ones in the first call, then what the call before gave.
+
     Raises UserError: CS0843 .. CS0845 for inputs that do not fit, CS0708 when there is no sample.
     """
     arrays = check_inputs(graph, inputs)
@@ -46,10 +48,10 @@ def ranges_of(
         near = {n: a if i is None else take_sample(a, axes[n], int(i)) for n, a in arrays.items()}
         for _ in range(CALLS if states else 1):
             after = reference.run(near).outputs
-            for value in wanted:
-                found[value] = _wider(found[value], reference.value(value))
+            for loop, value in wanted:
+                found[loop, value] = _wider(found[loop, value], reference.value(value, loop))
             near |= {state.input: after[state.output].astype(dtype) for state, dtype in states}
-    return {value: (low, high) if low <= high else (0.0, 0.0) for value, (low, high) in found.items()}
+    return {place: (low, high) if low <= high else (0.0, 0.0) for place, (low, high) in found.items()}
 
 
 def _wider(known: tuple[float, float], arrays: Sequence[Array]) -> tuple[float, float]:

@@ -5,7 +5,7 @@ Works on graphs before and after passes. Guards change no value; they only say w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics import Diagnostic, UserError
@@ -20,10 +20,10 @@ from cogseedc.interp.arrays import (
 )
 from cogseedc.interp.collect import Result, collect
 from cogseedc.interp.evaluate import Evaluator, State
-from cogseedc.interp.schedule import schedule
+from cogseedc.interp.schedule import Schedule, schedule
 from cogseedc.interp.trace import type_of
 from cogseedc.interp.weights import load_weights
-from cogseedc.ir import BATCH, Graph, Input, TensorType, Value, Weight
+from cogseedc.ir import BATCH, Graph, Input, Loop, TensorType, Value
 from cogseedc.lazy import lazy
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Reference:
         """
         self.graph = graph
         self.plan = schedule(graph)
-        types = {node.path: node.type for _, node in graph.nodes() if isinstance(node, Weight)}
+        types = {path: node.type for path, node in graph.weights().items()}
         self._weights = {p: to_reference(a, types[p].dtype) for p, a in load_weights(graph, weights).items()}
         self._evaluator: Evaluator | None = None
         self._states: list[State] = []
@@ -94,9 +94,10 @@ class Reference:
             evaluator.evaluate(self._state(i), sample, values, choice)
         return collect(self.plan, self._states[: max(rows, 1)], evaluator.sizes, rows)
 
-    def value(self, value: Value) -> list[Array]:
-        """What the last run computed for a value inside: one array per sample, or one of the whole batch."""
-        return [state.values[value.node][value.port] for state in self._states]
+    def value(self, value: Value, loop: str = "") -> list[Array]:
+        """What the last run computed for a value inside: one array per sample, or one of the whole batch. With the name
+        of a loop: for one in its body, an array per turn of each."""
+        return [state.values[value.node][value.port] for state in _within(self.plan, self._states, loop)]
 
     def _check_names(self, given: Mapping[str, Array]) -> None:
         unknown = sorted(name for name in given if name not in self.plan.deciders)
@@ -124,6 +125,18 @@ class Reference:
         while len(self._states) <= index:
             self._states.append(self._states[0].copy() if self._states else State())
         return self._states[index]
+
+
+def _within(plan: Schedule, states: Sequence[State], loop: str) -> Sequence[State]:
+    """The states of all turns of a loop, at any depth below these states; without a name, these."""
+    if not loop:
+        return states
+    found: list[State] = []
+    for step in plan.loops:
+        inner = [turn for state in states for turn in state.turns[step.id].states]
+        assert isinstance(step.node, Loop)
+        found += inner if step.node.name == loop else _within(step.body, inner, loop)
+    return found
 
 
 def _zeros(array: Array, type: TensorType) -> Array:

@@ -88,7 +88,8 @@ def as_trace(node: Gate | Exit, own: Array, decision: Array, indices: Array | No
     if indices is None:
         return indices_of(decision, arms_of(node))
     kept = (own == decision).all(axis=-1, keepdims=True)
-    return np.where(kept, indices, indices_of(decision, indices.shape[-1]))
+    selected = np.take_along_axis(own, np.maximum(indices, 0), axis=-1)
+    return np.where(kept, np.where(selected, indices, -1), indices_of(decision, indices.shape[-1]))
 
 
 def rows_taking(node: Gate | Exit, decision: Array, arm: int, rows: int) -> Array | None:

@@ -25,7 +25,7 @@ def initial_weights(graph: Graph, rng: int) -> dict[str, Array]:
 
     A weight depends on `rng`, its path, shape and initialiser only, so another weight changes none.
     """
-    return {node.path: _initial(node, rng) for _, node in _weights(graph)}
+    return {path: _initial(node, rng) for path, node in graph.weights().items()}
 
 
 def load_weights(graph: Graph, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -33,7 +33,7 @@ def load_weights(graph: Graph, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
     Raises UserError: CS0840 missing or unknown names, CS0841 shapes, CS0842 dtypes.
     """
-    wanted = {node.path: node for _, node in _weights(graph)}
+    wanted = graph.weights()
     problems = [*_name_problems(wanted, arrays)]
     for path, node in wanted.items():
         if path in arrays:
@@ -41,12 +41,6 @@ def load_weights(graph: Graph, arrays: Mapping[str, Array]) -> dict[str, Array]:
     if problems:
         raise UserError(*problems)
     return {path: np.asarray(arrays[path]) for path in wanted}
-
-
-def _weights(graph: Graph) -> Iterator[tuple[int, Weight]]:
-    for id, node in graph.nodes():
-        if isinstance(node, Weight):
-            yield id, node
 
 
 def _shape(node: Weight) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import networkx
 
-from cogseedc.ir.nodes import ControlEdge, DataEdge, Edge, Loop, Node, NodeId, Value, output_types
+from cogseedc.ir.nodes import ControlEdge, DataEdge, Edge, Loop, Node, NodeId, Value, Weight, output_types
 from cogseedc.ir.types import TensorType
 
 
@@ -154,6 +154,11 @@ class Graph:
         yield self, around
         for _, loop in self.loops():
             yield from loop.body.nested((*around, loop))
+
+    def weights(self) -> dict[str, Weight]:
+        """All weights by path, also those that only bodies of loops read: in their own order, outermost first."""
+        nodes = (node for graph, _ in self.nested() for _, node in graph.nodes())
+        return {node.path: node for node in nodes if isinstance(node, Weight)}
 
     def copy(self) -> Graph:
         """An independent graph with the same ids; payloads are shared, but for bodies of loops, which are copied."""

@@ -42,14 +42,22 @@ class AssignBitwidths(Pass):
         target = context.target
         if context.training or target is None:
             return False
-        widths = self.widths
-        if widths is None:
+        loop = "" if context.loop is None else context.loop.name
+        if self.widths is not None:
+            widths = self.widths.of(loop)
+        else:
             bits = self.bits or target.default_bits
-            widths = choose(graph, context.ops, target, bits, self.ranges, context.diagnostics)
+            widths = choose(graph, context.ops, target, bits, self._ranges(loop), context.diagnostics)
         if context.diagnostics.failed or not widths.nodes:
             return False
         _Writer(graph, context, widths, () if self.emulated else target.row_layers).write()
         return True
+
+    def _ranges(self, loop: str) -> Ranges | None:
+        """The measured ranges, those of the body of a loop as those of a program."""
+        if self.ranges is None or not loop:
+            return self.ranges
+        return {("", value): range for (name, value), range in self.ranges.items() if name == loop}
 
 
 class _Writer:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from cogseedc.diagnostics import Diagnostics
-from cogseedc.ir import ControlEdge, Graph, Ops, Phase, phase
+from cogseedc.ir import ControlEdge, Graph, Loop, Ops, Phase, phase
 from cogseedc.ir.verifier import verify
 from cogseedc.limits import Limits
 
@@ -28,6 +28,8 @@ class Context:
     target: Target | None = None
     training: bool = False
     """Whether losses are wanted."""
+    loop: Loop | None = None
+    """The loop whose body a pass is given, and not the program."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _everywhere(step: Pass, graph: Graph, context: Context) -> bool:
     changed = step.run(graph, context)
     context.diagnostics.check()
     for _, loop in graph.loops():
-        changed |= _everywhere(step, loop.body, context)
+        changed |= _everywhere(step, loop.body, replace(context, loop=loop))
     return changed
 
 

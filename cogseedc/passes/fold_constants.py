@@ -15,8 +15,10 @@ from cogseedc.ir import (
     Exit,
     Gate,
     Graph,
+    Loop,
     NodeId,
     OpSpec,
+    Output,
     Size,
     TensorType,
     Value,
@@ -65,7 +67,7 @@ class FoldConstants(Pass):
 
     def run(self, graph: Graph, context: Context) -> bool:
         wiring = graph.wiring()
-        deciding = _deciding(graph)
+        deciding = _deciding(graph, context.loop is not None)
         values = {id: _array(node) for id, node in graph.nodes() if isinstance(node, Constant) and _known(node.type)}
         known: dict[Value, Array] = {Value(id): array for id, array in values.items()}
         folded = list[NodeId]()
@@ -109,12 +111,13 @@ class _Folding:
         return tuple(size.evaluate({}) for size in sizes)
 
 
-def _deciding(graph: Graph) -> set[NodeId]:
-    """Nodes whose value can reach a gate or an exit's condition."""
+def _deciding(graph: Graph, body: bool) -> set[NodeId]:
+    """Nodes whose value can reach a gate or an exit's condition, maybe in a loop, or in a turn that follows."""
+    decides = (Gate, Exit, Loop, Output) if body else (Gate, Exit, Loop)
     ins = graph.wiring().ins
     found = set[NodeId]()
     for id in reversed(graph.wiring().order):
-        if isinstance(graph[id], (Gate, Exit)) or id in found:
+        if isinstance(graph[id], decides) or id in found:
             found.update(edge.src for edge in ins[id])
     return found
 

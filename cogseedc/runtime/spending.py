@@ -33,41 +33,76 @@ class Piece:
     conjunctions: tuple[tuple[Literal, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Work that is done in each turn of a loop that a sample runs, when all literals of some conjunction hold."""
+
+    pieces: tuple[Piece | Turns, ...]
+    most: int
+    until: str | None
+    """The gate that ends it: it decided in the turns that were run. None: all turns are."""
+    rows: bool
+    """Whether that gate decides for each sample."""
+    conjunctions: tuple[tuple[Literal, ...], ...]
+
+
 @dataclass(frozen=True)
 class Work:
     """All work of a program, by the decisions that ask for it. Decisions over further axes than the batch ask for
-    none here: their arms count as computed in full."""
+    none here: their arms count as computed in full, and so do turns that some position of a sample runs."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Piece | Turns, ...]
     worst: int
     """Proved bound of one sample."""
 
     @cached_property
     def total(self) -> int:
         """MACs of everything, whatever is decided."""
-        return sum(piece.macs for piece in self.pieces)
+        return _total(self.pieces)
 
     def macs(self, trace: Mapping[str, Array], count: int) -> Array:
         """MACs of each of `count` samples, f64. Raises KeyError for a trace without a gate that work hangs on."""
-        spent = np.zeros(count)
-        known: dict[Literal, Array] = {}
-        for piece in self.pieces:
-            done = np.zeros(count, bool)
-            for conjunction in piece.conjunctions:
-                every: Array = np.ones(count, bool)
-                for literal in conjunction:
-                    if literal not in known:
-                        known[literal] = _holds(literal, trace[literal.gate])
-                    every = np.logical_and(every, known[literal])
-                done |= every
-            spent += piece.macs * done
-        return spent
+        return np.zeros(count) + _spent(self.pieces, trace, 0, {})
 
 
-def _holds(literal: Literal, decision: Array) -> Array:
-    """For each sample (or for all of them at once) whether a literal holds; where nothing was decided, none does."""
+def _total(pieces: Sequence[Piece | Turns]) -> int:
+    return sum(p.macs if isinstance(p, Piece) else p.most * _total(p.pieces) for p in pieces)
+
+
+def _spent(
+    pieces: Sequence[Piece | Turns], trace: Mapping[str, Array], loops: int, known: dict[Literal, Array]
+) -> Array:
+    """MACs of each sample (or of each alike) in each turn of so many loops around; an axis may have size one."""
+    spent = np.zeros((1,) * (1 + loops))
+    for piece in pieces:
+        done = np.zeros((1,) * (1 + loops), bool)
+        for conjunction in piece.conjunctions:
+            every = np.ones((1,) * (1 + loops), bool)
+            for literal in conjunction:
+                if literal not in known:
+                    known[literal] = _holds(literal, trace[literal.gate], loops)
+                every = np.logical_and(every, known[literal])
+            done = np.logical_or(done, every)
+        spent = spent + (piece.macs if isinstance(piece, Piece) else _turned(piece, trace, loops, known)) * done
+    return spent
+
+
+def _turned(turns: Turns, trace: Mapping[str, Array], loops: int, known: dict[Literal, Array]) -> Array:
+    """MACs of all turns of a loop."""
+    each = _spent(turns.pieces, trace, loops + 1, known)
+    if turns.until is None:
+        return np.asarray(each.sum(-1)) if each.shape[-1] != 1 else np.asarray(turns.most * each[..., 0])
+    ran = np.asarray(trace[turns.until] >= 0)
+    kept = loops + 1 + turns.rows
+    ran = np.asarray(ran.any(axis=tuple(range(kept, ran.ndim))))
+    return np.asarray((each * ran).sum(-1))
+
+
+def _holds(literal: Literal, decision: Array, loops: int) -> Array:
+    """For each sample (or for all of them at once), in each turn of so many loops, whether a literal holds; where
+    nothing was decided, none does."""
     said: Array = np.isin(decision, literal.arms)
-    if said.ndim > 1:  # k of n: along the last axis
+    if said.ndim > 1 + loops:  # k of n: along the last axis
         said = np.asarray(said.any(-1))
     return said if literal.taken else np.logical_not(said)
 
@@ -81,11 +116,17 @@ def read_work(artifact: Artifact) -> Work:
     return Work(tuple(_piece(r) for r in records(costs, "work")), integer(record(costs, "macs"), "worst"))
 
 
-def _piece(value: Mapping[str, Json]) -> Piece:
+def _piece(value: Mapping[str, Json]) -> Piece | Turns:
     terms = value.get("any")
     if not isinstance(terms, list):
         raise damaged("costs.json has work without conditions")
-    return Piece(integer(value, "macs"), tuple(_conjunction(term) for term in terms))
+    conjunctions = tuple(_conjunction(term) for term in terms)
+    if "turns" not in value:
+        return Piece(integer(value, "macs"), conjunctions)
+    turns = record(value, "turns")
+    until = None if turns.get("until") is None else text(turns, "until")
+    pieces = tuple(_piece(r) for r in records(turns, "work"))
+    return Turns(pieces, integer(turns, "most"), until, turns.get("rows") is True, conjunctions)
 
 
 def _conjunction(term: Json) -> tuple[Literal, ...]:

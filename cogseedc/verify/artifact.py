@@ -54,7 +54,7 @@ def verify_artifact(path: str | os.PathLike[str], settings: Settings | None = No
     if chosen.near == NEAR:
         chosen = replace(chosen, near=_number(record(found.manifest, "numerics"), "margin"))
     widths = kept_widths(found, program)
-    rounded = rounded_graph(program, target_of(found), widths) if widths.nodes else None
+    rounded = rounded_graph(program, target_of(found), widths) if widths.precisions else None
     runner = artifact_runner(found, session, schedule(graph))
     subject = f"{program.name} for {session.target}"
     spaces = planned_rows(found, program, weights, widths)

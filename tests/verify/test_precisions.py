@@ -115,3 +115,41 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
         folder.mkdir()
         manifests.append((compiled(folder, "onnx-edge", "int8", True) / "cogseed.json").read_bytes())
     assert manifests[0] == manifests[1]
+
+
+LOOPS = """
+seed Cell {
+    bits int8 | fp16
+    in  x: f32[N, D]
+    out y: f32[N, D]
+    y = relu(linear[D](relu(linear[D](x))))
+}
+export seed Net {
+    in  x: f32[N, T, D=8]
+    out ys: f32[N, T, D]
+    ys = scan a in x over T with h = zeros[N, D]() {
+        h2 = repeat 3 with s = a + h until mean(s) > 0.3 { next s = Cell(s) + 0.2 }
+        next h = h2
+        yield Cell(h2)
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("bits", "calibrated"), [("int8", False), ("int8", True), ("fp16", False)])
+def test_bodies_of_loops_have_precisions_too(target: str, bits: str, calibrated: bool, tmp_path: Path) -> None:
+    (tmp_path / "net.seed").write_text(LOOPS)
+    given = {"x": np.random.default_rng(5).normal(size=(8, 3, 8)).astype("float32")} if calibrated else None
+    place = compile_program(
+        tmp_path / "net.seed", target, tmp_path / "out", rng=0, bits=bits, calibration=given, verify_each=True
+    )
+    report = verify_artifact(place)
+    assert report.ok, report.to_text()
+    assert report.unrounded[0][1] > 0
+    kept = json.loads(read(place).payload("precisions.json"))
+    assert not kept["nodes"], "the program itself only scans"
+    assert len(kept["loops"]) == 2
+    for body in kept["loops"].values():
+        assert {record["precision"] for record in body["nodes"]} == {bits}
+        assert bool(body["rounded"]) is calibrated

@@ -75,8 +75,9 @@ def emit(
         root.shared.names.unique(_output(plan, id).name)
     emit_blocks(steps, root)
     outputs = _outputs(steps, root)
-    if traces:
-        switch, traced, held = emit_trace(steps, root)
+    recorded = emit_trace(steps, root) if traces else None
+    if recorded is not None:
+        switch, traced, held = recorded
         inputs.append(switch)
         outputs.append(traced)
         metadata = {**metadata, TRACED: held}

@@ -24,18 +24,21 @@ TRACED = "cogseed.traced"
 """Name of the output that holds it, a sequence of i64 tensors, and of the metadata that names them, apart by spaces."""
 
 
-def emit_trace(steps: Steps, root: Region) -> tuple[ValueInfoProto, ValueInfoProto, str]:
+def emit_trace(steps: Steps, root: Region) -> tuple[ValueInfoProto, ValueInfoProto, str] | None:
     """Adds a sequence of `trace.<gate>` and `rows.<space>`, filled where the input `cogseed.trace` is true, else empty.
 
     ONNX Runtime computes every output on every run, asked for or not: one If with one output keeps that below a
-    microsecond, however many gates there are. The switch, the output, and the names of what it holds.
+    microsecond, however many gates there are. The switch, the output, and the names of what it holds; None for a model
+    that decides nothing.
     """
     root.shared.place = Place("/trace", "trace")
-    switch = info(root.shared.names.unique(SWITCH), Dtype.BOOL, [])
-    root.initializer(switch.name, np.array(False))
     then, other = Region(root.shared, root, alone=True), Region(root.shared, root)
     gates = [(f"trace.{name}", value) for name, value, _ in traced_gates(steps, then)]
     traced = [*gates, *((f"rows.{name}", value) for name, value in traced_rows(steps, then))]
+    if not traced:
+        return None
+    switch = info(root.shared.names.unique(SWITCH), Dtype.BOOL, [])
+    root.initializer(switch.name, np.array(False))
     filled = then.node("SequenceConstruct", [value for _, value in traced])
     empty = other.node("SequenceEmpty", [], dtype=TensorProto.INT64)
     output = branch_of_sequence(root, switch.name, (then, other), (filled, empty), TRACED)

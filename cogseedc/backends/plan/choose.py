@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from cogseedc.analysis.cost import node_cost
 from cogseedc.backends.plan.model import ROOT, SpaceId, Strategy
 from cogseedc.backends.plan.spaces import Spaces
 from cogseedc.ir import (
@@ -20,6 +21,7 @@ from cogseedc.ir import (
     Graph,
     Guard,
     Literals,
+    Loop,
     Merge,
     NodeId,
     Ops,
@@ -164,6 +166,9 @@ def _loads(
             macs = ops[node.op].macs
             load.work_ns += number(macs(node.attrs, types, node.types)) * target.costs.mac_ns if macs else 0.0
             load.ops += 1
+        if isinstance(node, Loop):
+            load.work_ns += number(node_cost(graph, ops, id).macs) * target.costs.mac_ns
+            load.ops += round(number(node.steps)) * sum(isinstance(n, Call) for _, n in node.body.nodes())
         load.work_ns += sum(number(t.elements) for t in output_types(node)) * target.costs.take_ns
         for value in values:
             if value is None or graph.type(value).batch is None:

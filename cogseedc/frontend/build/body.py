@@ -28,13 +28,16 @@ class _Extraction:
         """Nodes of the outer graph and what stands for them inside."""
         self.captured: dict[Value, Value] = {}
         self.names: set[str] = set()
+        own = (node.name for id, node in graph.nodes() if id >= start and isinstance(node, Gate))
+        self.gates = {name.removeprefix(f"{path}.") for name in own}
+        """Names of gates in the body, without that of the loop."""
 
     def run(self, inputs: Sequence[NodeId], results: Sequence[Value]) -> tuple[Graph, tuple[Value, ...]]:
         moved = [id for id, node in self.outer.nodes() if id >= self.start and not isinstance(node, (Weight, Knob))]
         for id in inputs:
             node = self.outer[id]
             assert isinstance(node, Input)
-            self.place[id] = self.body.add(replace(node, name=self._free(node.name)))
+            self.place[id] = self.body.add(replace(node, name=self._free(node.name, self.names)))
         feeds = {id: self.outer.feeds(id) for id in moved}
         wanted = [v for id in moved for v in feeds[id] if v is not None] + list(results)
         for value in dict.fromkeys(v for v in wanted if self._outside(v.node)):
@@ -53,8 +56,8 @@ class _Extraction:
         return id < self.start or isinstance(self.outer[id], (Weight, Knob))
 
     def _inside(self, value: Value) -> Value:
-        found = self.captured.get(value)
-        return Value(self.place[value.node], value.port) if found is None else found
+        placed = self.place.get(value.node)  # a gate that is captured: not the value that it decides by
+        return self.captured[value] if placed is None else Value(placed, value.port)
 
     def _capture(self, value: Value) -> None:
         node = self.outer[value.node]
@@ -76,19 +79,19 @@ class _Extraction:
         for part in parts:
             if part not in self.captured:
                 self.captured[part] = self._input(part, gate.origin)
-        name = f"{self.path}.{gate.name.rsplit('.', 1)[-1]}"
+        name = f"{self.path}.{self._free(gate.name.rsplit('.', 1)[-1], self.gates)}"
         return self.body.add(replace(gate, name=name, exit=None), [self.captured[part] for part in parts])
 
     def _input(self, value: Value, origin: Origin) -> Value:
         node = self.outer[value.node]
-        name = self._free(_called(node))
+        name = self._free(_called(node), self.names)
         return Value(self.body.add(Input(name, self.outer.type(value), origin)))
 
-    def _free(self, name: str) -> str:
+    def _free(self, name: str, taken: set[str]) -> str:
         free, place = name, 2
-        while free in self.names:
+        while free in taken:
             free, place = f"{name}_{place}", place + 1
-        self.names.add(free)
+        taken.add(free)
         return free
 
 

@@ -135,7 +135,9 @@ def graphs(draw):
 @settings(max_examples=60, deadline=None)
 @given(graphs(), st.sampled_from([EDGE, TORCH, targets.load("onnx-cuda")]), st.booleans())
 def test_the_choice_costs_as_little_as_any(graph, target, static):
-    ranges = {Value(id): (-1.0, 2.0) for id, node in graph.nodes() if not isinstance(node, Output)} if static else None
+    ranges = (
+        {("", Value(id)): (-1.0, 2.0) for id, node in graph.nodes() if not isinstance(node, Output)} if static else None
+    )
     found = choose(graph, OPS, target, "auto", ranges, Diagnostics())
     domains = candidates(graph, OPS, target, "auto", static, Diagnostics())
     model = model_of(graph, OPS, target, domains, static)
@@ -152,7 +154,9 @@ def test_the_choice_costs_as_little_as_any(graph, target, static):
 @settings(max_examples=60, deadline=None)
 @given(graphs(), st.sampled_from(["int8", "fp16"]), st.booleans(), st.booleans())
 def test_what_is_written_is_a_graph_and_means_nearly_the_same(graph, bits, static, emulated):
-    ranges = {Value(id): (-6.0, 6.0) for id, node in graph.nodes() if not isinstance(node, Output)} if static else None
+    ranges = (
+        {("", Value(id)): (-6.0, 6.0) for id, node in graph.nodes() if not isinstance(node, Output)} if static else None
+    )
     weights = initial_weights(graph, 0)
     x = np.random.default_rng(0).uniform(-1, 1, (3, 8)).astype("float32")
     before = Reference(graph, weights).run({"x": x}).outputs["y"]

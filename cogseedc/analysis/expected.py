@@ -1,0 +1,68 @@
+"""What a program costs in the mean, when it is known how often each gate takes each arm. Measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from math import prod
+
+from cogseedc.analysis.cost import Costs, LoopCost
+from cogseedc.ir import GateKind, Guard, Literals, NodeId
+
+Rates = Mapping[str, Sequence[float]]
+"""By gate, for each arm, the share of the indices that reach the gate for which it takes the arm."""
+
+
+def expected(costs: Costs, rates: Rates) -> float:
+    """Mean MACs per sample when gate `g`, where it is reached, takes arm `a` at rate `rates[g][a]`.
+
+    Decisions of different gates, and of different turns of a loop, count as independent, given that they are reached.
+    Raises KeyError for a gate without rates that a guard speaks of.
+    """
+    own = sum(w * _chance(costs.literals, guard, rates) for guard, w in costs.macs_by_guard.items())
+    return own + sum(
+        _chance(costs.literals, loop.guard, rates) * expected_turns(loop, rates) * expected(loop.body, rates)
+        for loop in costs.loops
+    )
+
+
+def expected_turns(loop: LoopCost, rates: Rates) -> float:
+    """The mean number of turns: an index that stops after each with probability p runs (1 - (1 - p)^most) / p."""
+    if not loop.halts:
+        return loop.most
+    stops = 0.5 if loop.until is None else rates[loop.until.name][1]
+    return float(loop.most) if stops <= 0 else (1 - (1 - stops) ** loop.most) / stops
+
+
+def even_rates(costs: Costs) -> dict[str, tuple[float, ...]]:
+    """Rates for when nothing was measured: every arm alike; a k-of-n gate selects each arm half of the time."""
+    return {
+        name: (0.5 if gate.kind is GateKind.MANY else 1 / max(gate.arms, 1),) * gate.arms
+        for name, gate in costs.gates.items()
+    }
+
+
+def _chance(literals: Literals, guard: Guard, rates: Rates) -> float:
+    """Inclusion and exclusion over the terms."""
+    total = 0.0
+    for count in range(1, len(guard.terms) + 1):
+        for chosen in combinations(guard.terms, count):
+            both = 0
+            for term in chosen:
+                both |= term
+            if not literals.contradictory(both):
+                total += (-1) ** (count + 1) * _chance_of_all(literals, both, rates)
+    return total
+
+
+def _chance_of_all(literals: Literals, term: int, rates: Rates) -> float:
+    return prod(_chance_of(literals, gate, term, rates) for gate in literals.owners_of(term))
+
+
+def _chance_of(literals: Literals, id: NodeId, term: int, rates: Rates) -> float:
+    gate, first = literals.gates[id], literals.first[id]
+    rate = rates[gate.name]
+    if gate.kind is not GateKind.MANY:
+        return sum(rate[arm] for arm in range(gate.arms) if not term >> (first + arm) & 1)
+    both = [term >> (first + 2 * arm) & 3 for arm in range(gate.arms)]
+    return prod((1.0, 1 - rate[arm], rate[arm])[excluded] for arm, excluded in enumerate(both))
