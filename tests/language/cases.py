@@ -66,8 +66,8 @@ CASES = {
     ),
     "nan_exit": Case(batches=(3,), inputs={"x": np.array([[NAN, 0, 0, 0], [9, 0, 0, 0], [0, 0, 0, 0.1]], np.float32)}),
     "ties": Case(
-        batches=(4,),
-        inputs={"x": np.array([[1, 1, 1, 1], [0, 2, 2, 2], [3, 1, 3, 3], [0, 0, 1, 0]], np.float32)},
+        batches=(5,),
+        inputs={"x": np.array([[1, 1, 1, 0], [1, 1, 1, 1], [0, 2, 2, 2], [3, 1, 3, 3], [0, 0, 1, 0]], np.float32)},
     ),
     "arithmetic": Case(
         batches=(4,), inputs={"n": np.array([[-4, -3, -1, 0], [1, 2, 3, 4], [5, 6, 7, 8], [-9, 9, 10, 3]])}
