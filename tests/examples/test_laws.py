@@ -219,3 +219,35 @@ def test_the_widest_slice_is_the_whole_network() -> None:
     wanted = F.linear(y.mean((2, 3)), w["last"], w["bias"])
     with torch.no_grad():
         torch.testing.assert_close(module(x, width=0).logits, wanted, atol=1e-4, rtol=1e-4)
+
+
+PLAIN = """\
+seed Trunk[d: int] {
+    in  x: f32[N, D]
+    out y: f32[N, d]
+    y = x |> linear[d] |> relu |> linear[d] |> relu
+}
+export seed Plain {
+    in  x: f32[N, D=128]
+    out y: f32[N, K=10]
+    share f = Trunk[256]
+    @bits(PRECISION)
+    h = f(x)
+    y = h |> linear[10]
+}
+"""
+
+
+@pytest.mark.parametrize(("hard", "precision"), [(True, "fp16"), (False, "int8")])
+def test_one_seed_has_a_precision_in_each_arm(hard: bool, precision: str) -> None:
+    source = FOLDER / "18_dynamic_precision.seed"
+    weights = weights_of(source, {})
+    shared = {name: value for name, value in weights.items() if not name.startswith("hard.")}
+    alone = cogseedc.build(PLAIN.replace("PRECISION", precision), weights=shared).eval()
+    exact = cogseedc.build(PLAIN.replace("    @bits(PRECISION)\n", ""), weights=shared).eval()
+    module = cogseedc.build(source, weights=weights).eval()
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((5, 128)).astype(np.float32))
+    with torch.no_grad():
+        forced = deciding(module, lambda name, decision: torch.full_like(decision, hard))(x).y
+        torch.testing.assert_close(forced, alone(x).y, atol=1e-5, rtol=1e-5)
+        assert (alone(x).y - exact(x).y).abs().max() > 1e-4, "nothing was rounded"

@@ -692,6 +692,53 @@ def dynamic_weights(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def dynamic_kernels(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, t = i["x"], i["t"]
+    v, n = x.mean((2, 3)), len(x)
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    k4 = w.linear("k.linear", v).reshape(n, 4, 3, 3)
+    s2 = w.linear("s.linear", v).reshape(n, 2, 2, 3, 3)
+    a, b = np.zeros((n, 4, 6, 6)), np.zeros((n, 2, 2, 2)) + v[:, :2, None, None]
+    for r in range(3):
+        for c in range(3):
+            a += k4[:, :, r, c, None, None] * padded[:, :, r : r + 6, c : c + 6]
+            near = padded[:, :, 2 * r : 2 * r + 3 : 2, 2 * c : 2 * c + 3 : 2].reshape(n, 2, 2, 2, 2)
+            b += np.einsum("ngi,ngihw->nghw", s2[..., r, c], near)
+    kernel = w.linear("w.linear", t).reshape(n, 3, 2, 4)
+    at = np.tanh(w.linear("at.linear", v))
+    column, row = ((at[:, j] + 1) * 3 / 2 - 0.5 for j in range(2))
+    grid = np.pad(w["grid"], ((0, 0), (0, 0), (1, 1), (1, 1)))
+    moved = np.zeros((n, 2, 4))
+    for dr in range(2):
+        for dc in range(2):
+            y, z = np.floor(row).astype(int) + dr, np.floor(column).astype(int) + dc
+            share = np.maximum(1 - abs(row - y), 0) * np.maximum(1 - abs(column - z), 0)
+            moved += share[:, None, None] * grid[:, :, y + 1, z + 1].transpose(2, 0, 1)
+    d = np.zeros((n, 2, 4, 4))
+    for r in range(3):
+        for c in range(3):
+            d += np.einsum("noi,nihw->nohw", moved, x[:, :, r : r + 4, c : c + 4])
+    return {"a": a, "b": b, "c": np.einsum("ntoi,nti->nto", kernel, t), "d": d}
+
+
+@meaning
+def exits_experts(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    def mixture(path: str, x: Array) -> Array:
+        p = softmax(w.linear(f"{path}.pick.linear", x))
+        m = top(p, 2)
+        y = np.zeros_like(x)
+        for e in range(2):
+            a = w.linear(f"{path}.h.{e}.Expert.a.linear", x)
+            end = w.linear(f"{path}.h.{e}.Expert.linear", relu(a))
+            y += (p * m)[:, [e]] * pick(a.mean(1) > 0.1 * e, a, end)
+        b = w.linear(f"{path}.h.2.b.linear", x)
+        sure = m[:, 2] & (b.max(1) > 0.5)
+        return pick(sure, b * 5, y + (p * m)[:, [2]] * b + 1)
+
+    return {"y": mixture("1.h.Mixture", mixture("0.h.Mixture", i["x"]))}
+
+
+@meaning
 def marks(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     return {"y": w.linear("Small.linear", relu(w.linear("a.Small.linear", i["x"])))}
 
