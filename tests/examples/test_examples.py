@@ -64,7 +64,6 @@ def test_reads_prints_and_is_laid_out(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", EXAMPLES, ids=lambda p: p.stem)
 def test_is_documented_and_numbered(source: Path) -> None:
     assert source.read_text(encoding="utf-8").startswith("#")
-    assert source.read_text(encoding="utf-8").startswith("#")
     assert [path.stem[:2] for path in EXAMPLES].count(source.stem[:2]) == 1
 
 

@@ -69,6 +69,18 @@ CASES = {
         batches=(5,),
         inputs={"x": np.array([[1, 1, 1, 0], [1, 1, 1, 1], [0, 2, 2, 2], [3, 1, 3, 3], [0, 0, 1, 0]], np.float32)},
     ),
+    "golden_act": Case(
+        batches=(3,),
+        inputs={"p": np.array([[0.999] * 5, [0.01, 0.5, 0.6, 0.7, 0.8], [0.01] * 5], np.float32)},
+    ),
+    "golden_sact": Case(
+        batches=(1,),
+        sizes={"H": 1},
+        inputs={
+            "unit": np.array([1, 2, 3, 4, 5, 6], np.float32).reshape(1, 3, 1, 2),
+            "p": np.array([0.9, 0.1, 0.5, 0.1, 0.0, 0.0], np.float32).reshape(1, 3, 1, 2),
+        },
+    ),
     "arithmetic": Case(
         batches=(4,), inputs={"n": np.array([[-4, -3, -1, 0], [1, 2, 3, 4], [5, 6, 7, 8], [-9, 9, 10, 3]])}
     ),

@@ -739,6 +739,19 @@ def exits_experts(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def golden_act(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    """The vectors of SACT's own test, at epsilon 0.01."""
+    assert i["p"].shape == (3, 5)
+    return {"y": [0, 1.48, 3.9], "ponder": [2.0, 3.49, 5.96], "units": [1, 3, 5]}
+
+
+@meaning
+def golden_sact(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    assert i["p"].shape == (1, 3, 1, 2)
+    return {"y": [[[1.2, 5.4]]], "ponder": [[[2.1, 3.8]]], "units": [[[2, 3]]]}
+
+
+@meaning
 def marks(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     return {"y": w.linear("Small.linear", relu(w.linear("a.Small.linear", i["x"])))}
 
