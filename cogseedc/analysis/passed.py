@@ -5,12 +5,12 @@ So count those who publish a cost for each classifier of a network that is other
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cogseedc.analysis.cost import node_cost, numbers
 from cogseedc.analysis.counting import Rule
-from cogseedc.ir import Exit, Graph, NodeId, Ops, Output, Weight
+from cogseedc.ir import Exit, Graph, Loop, Node, NodeId, Ops, Output, Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,26 @@ def passed(
     """
     costs = {id: node_cost(graph, ops, id, rule) for id, _ in graph.nodes()}
     number, assumed = numbers(costs.values(), sizes or {})
-    found, macs, params = list[Passed](), 0, 0
+    found, macs, params, known = list[Passed](), 0, 0, set[str]()
     for id in _written(graph):
         node = graph[id]
         macs += number(costs[id].macs)
-        params += number(costs[id].params)
+        for path, weight in _weights(node):
+            params += number(weight.type.elements) if weight.trainable and path not in known else 0
+            known.add(path)
         if isinstance(node, Exit):
             found.append(Passed(node.name, macs, params))
     return (*found, Passed(None, macs, params)), assumed
+
+
+def _weights(node: Node) -> Iterable[tuple[str, Weight]]:
+    """The weight that a node is, or those that the body of a loop reads."""
+    match node:
+        case Weight(path=path):
+            return ((path, node),)
+        case Loop(body=body):
+            return body.weights().items()
+    return ()
 
 
 def _written(graph: Graph) -> Iterator[NodeId]:

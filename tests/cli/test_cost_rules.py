@@ -110,3 +110,34 @@ def test_the_options(command: Command) -> None:
     assert [*rule.type.choices] == [*RULES]  # type: ignore[attr-defined]
     assert command("cost", "good.seed", "--rule", "msdnet", "--rate", "g=0.5").status == 2
     assert command("cost", MSDNET, *sets("stem=imagenot")).status == 1
+
+
+LOOPS = """\
+export seed Net {
+    in  x: f32[N, D=4]
+    in  xs: f32[N, T=3, D=4]
+    out y: f32[N, D]
+    out z: f32[N, D]
+    share f = linear[D]
+    y = repeat 5 with y = x until done {
+        s = f(y)
+        gate done over N = mean[over=D](s) > 0
+        next y = when s[D=0] > 0 { f(s) } else { s }
+    }
+    z = scan v in xs over T with z = f(x) { next z = linear[D](z) + v }
+}
+"""
+
+
+def test_a_loop_counts_for_each_turn(command: Command) -> None:
+    """A layer has 16 MACs; outside the loops there is one, in a turn of the first one or two, of the second one."""
+    Path("net.seed").write_text(LOOPS)
+    record = json.loads(command("cost", "net.seed", "--json", "--rate", "done=0.5").out)
+    assert record["macs"] == {
+        "least": 16 * (1 + 1 + 3),
+        "worst": 16 * (1 + 2 * 5 + 3),
+        "expected": 16 * (1 + 1.5 * (2 - 2**-4) + 3),
+    }
+    assert record["params"] == 2 * 20
+    written = json.loads(command("cost", "net.seed", "--json", "--rule", "msdnet").out)
+    assert (written["macs"]["worst"], written["params"]) == (20 * (1 + 2 * 5 + 3), 2 * 20)
