@@ -181,7 +181,7 @@ def field_name(name: str) -> str:
     return legal
 
 
-_FIELDS = frozenset({"count", "index", "trace", "rows", "exits", "losses"})
+_FIELDS = frozenset({"count", "index", "trace", "rows", "exits", "losses", "logp", "baseline", "policy_loss"})
 
 
 def class_name(seed: str) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogseedc import target as targets
 from cogseedc.analysis.widths import Widths
-from cogseedc.diagnostics import Diagnostic, Label, Severity, UserError
+from cogseedc.diagnostics import Diagnostic, Severity, UserError
 from cogseedc.driver.artifact import Artifact, artifact
 from cogseedc.driver.lower import Lowering, lower
 from cogseedc.driver.program import Program, Settings, StaticValue, load, settings_of
 from cogseedc.driver.timing import Timing, collector_paused
 from cogseedc.driver.weights import Weights, given_weights, read_arrays
-from cogseedc.ir import Gate
 from cogseedc.publish import publish
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def compile_all(
     with clock.step("publish"):
         for name, place in places.items():
             done[name] = _publish(place, made[name])
-    return done, (*program.notes, *_note(weights), *_untrained(program, places))
+    return done, (*program.notes, *_note(weights))
 
 
 def prepared(source: str | Path | Program, request: Request, clock: Timing) -> tuple[Program, Weights]:
@@ -147,19 +146,6 @@ def _publish(place: Path, made: Artifact) -> Path:
         raise UserError(
             Diagnostic("CS0905", message, help="choose a new folder, or one that holds an artifact")
         ) from None
-
-
-def _untrained(program: Program, names: Iterable[str]) -> tuple[Diagnostic, ...]:
-    """A note when a module for training has gates whose estimators are not there yet."""
-    if not any(targets.load(name).backend == "torch" for name in names):
-        return ()
-    nodes = [node for _, node in program.elaborated.graph.nodes() if isinstance(node, Gate) and node.estimator]
-    if not nodes:
-        return ()
-    labels = tuple(Label(node.origin.span) for node in nodes[:1] if node.origin.span is not None)
-    message = "no gradient passes a decision yet: the estimators of `via` are recorded, but not compiled"
-    help = "what the gates read learns from the losses only where it is read outside the decisions too"
-    return (Diagnostic("CS0452", message, labels, help, Severity.NOTE),)
 
 
 def _note(weights: Weights) -> tuple[Diagnostic, ...]:

@@ -201,11 +201,14 @@ class Estimator:
 
     name: str  # gumbel | straight_through | soft | reinforce
     arguments: tuple[tuple[str, float], ...] = ()
+    inputs: tuple[str, ...] = ()
+    """Arguments that are values: they come in on the ports after those of the decision, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A decision. Port 0: bool | i64 | (MANY) bool mask. Port 1 (MANY): i64 indices, best first.
+    """A decision. Port 0: bool | i64 | (MANY) bool mask. Port 1 (MANY): i64 indices, best first. Then what
+    the estimator reads.
 
     Output 0 is the decision itself, of `type`: the one tensor from which both sides are made.
     """
@@ -238,7 +241,8 @@ class MergeMode(Enum):
 @dataclass(frozen=True, slots=True)
 class Merge:
     """A join. With n = len(arms), ports: 0..n-1 the arms' values, n..2n-1 the gates that choose them,
-    then (if `otherwise`) the value for indices with no arm, then (WEIGHTED_SUM) the dense weights [.., E].
+    then (if `otherwise`) the value for indices with no arm, then (WEIGHTED_SUM) the dense weights [.., E], then
+    (if `shares`) for each arm what stands for its gate's decision in training.
 
     SELECT takes the first arm, in order, whose gate took `arms[i]`; without `otherwise` the arms cover
     everything. Other modes combine all selected arms; without `otherwise`, none gives zero.
@@ -251,6 +255,9 @@ class Merge:
     """For each arm: positions, in the value, of the axes of its gate's decision (without E of MANY)."""
     type: TensorType
     origin: Origin = field(default=Origin(), compare=False)
+    shares: bool = False
+    """In training, after `lower-estimators`. A share is f32 over the axes of the gate, with the classes of a gate that
+    is not BOOL as a last axis; the port of an arm whose gate has none is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +301,9 @@ class Loss:
     name: str
     type: TensorType
     origin: Origin = field(default=Origin(), compare=False)
+    drawn: bool = False
+    """Not a loss, but the log-probability of the decisions that the gate of this name drew: port 0. Port 1: the
+    baseline of its reward."""
 
 
 class LoopKind(Enum):

@@ -283,10 +283,12 @@ class _Spelling:
 
     def _gate(self, id: NodeId, gate: Gate) -> str:
         operands = self.operands(id)
-        decided = operands[0] if len(operands) == 1 else f"({', '.join(operands)})"
+        decided = f"({', '.join(operands[:2])})" if gate.kind is GateKind.MANY else operands[0]
         via = ""
         if gate.estimator is not None:
-            via = f" via {gate.estimator.name}{_attrs(gate.estimator.arguments)}"
+            given = zip(gate.estimator.inputs, operands[len(operands) - len(gate.estimator.inputs) :], strict=True)
+            inputs = ", ".join(f"{name}={text}" for name, text in given)
+            via = f" via {gate.estimator.name}{_attrs(gate.estimator.arguments)}{f'({inputs})' if inputs else ''}"
         return f"gate {self.names[Value(id)]} over {_over(gate.over)} = {decided}{via}"
 
     def _exit(self, id: NodeId, node: Exit) -> str:
@@ -296,6 +298,8 @@ class _Spelling:
         return f"exit {self.names[Value(id)]} {{ {outs} }} when {operands[0]}"
 
     def _merge(self, id: NodeId, merge: Merge) -> str:
+        if merge.shares:
+            raise InternalError("a graph that was lowered for training has no text")
         operands, count = self.operands(id), len(merge.arms)
         values, gates, rest = operands[:count], operands[count : 2 * count], operands[2 * count :]
         kinds = {gate.kind for gate in self._choosers(id, merge)}

@@ -176,21 +176,26 @@ def _merge(
     count = len(merge.arms)
     ordered = merge.mode is MergeMode.SELECT
     left = guard
+    fixed = 2 * count + merge.otherwise + (merge.mode is MergeMode.WEIGHTED_SUM)
+    shares = operands[fixed:]
     for i, arm in enumerate(merge.arms):
         value, gate = operands[i], operands[count + i]
         if value is None or gate is None:
             continue
         here = left if ordered else guard
         yield count + i, gate, _along(literals, graph.type(gate), here)
+        share = shares[i] if i < len(shares) else None
+        if share is not None:
+            yield fixed + i, share, _along(literals, graph.type(share), here)
         followed = follows(literals, merge, i, gate.node, lay)
         chosen = literals.taken(gate.node, arm) if followed else TRUE
         yield i, value, _placed(literals, graph.type(value), merge.type, literals.and_(here, chosen))
         if followed:
             left = literals.and_(left, literals.not_taken(gate.node, arm))
-    rest = operands[2 * count :]
+    rest = operands[2 * count : fixed]
     if merge.otherwise and rest and rest[0] is not None:
         yield 2 * count, rest[0], _placed(literals, graph.type(rest[0]), merge.type, left)
-    for port in range(2 * count + merge.otherwise, len(operands)):
+    for port in range(2 * count + merge.otherwise, min(fixed, len(operands))):
         weights = operands[port]
         if weights is not None:
             yield port, weights, _along(literals, graph.type(weights), guard)

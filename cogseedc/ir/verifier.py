@@ -127,11 +127,14 @@ def _ports(node: Node) -> int | None:
         case Merge():
             return 2 * len(node.arms) + node.otherwise + (node.mode is MergeMode.WEIGHTED_SUM)
         case Gate():
-            return 2 if node.kind is GateKind.MANY else 1
+            inputs = 0 if node.estimator is None else len(node.estimator.inputs)
+            return (2 if node.kind is GateKind.MANY else 1) + inputs
         case Return():
             return len(node.types)
-        case Output() | Loss():
+        case Output():
             return 1
+        case Loss():
+            return 1 + node.drawn
         case Input() | Weight() | Knob() | Constant():
             return 0
         case Loop():
@@ -148,6 +151,8 @@ def _fed(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
             wanted = max(len(operands), 1)
         if wanted is None:
             continue
+        if isinstance(node, Merge) and node.shares and len(operands) <= wanted + len(node.arms):
+            operands = operands[:wanted]
         if len(operands) != wanted or None in operands:
             yield id, f"it has {wanted} ports, fed are {[i for i, v in enumerate(operands) if v is not None]}"
 
@@ -240,8 +245,10 @@ def _names(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
     seen = set[tuple[str, str]]()
     for id, node in graph.nodes():
         match node:
-            case Gate(name=name) | Input(name=name) | Output(name=name) | Knob(name=name) | Loss(name=name):
+            case Gate(name=name) | Input(name=name) | Output(name=name) | Knob(name=name):
                 key = (type(node).__name__, name)
+            case Loss(name=name, drawn=drawn):
+                key = ("drawn" if drawn else "Loss", name)
             case Weight(path=path):
                 key = ("Weight", path)
             case _:

@@ -19,6 +19,7 @@ from cogseedc.ops import (
     creation,
     decision,
     elementwise,
+    estimation,
     geometry,
     layout,
     linear,
@@ -66,6 +67,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     attention,
     recurrent,
     stochastic,
+    estimation,
     quantization,
 )
 """Modules with a table `OPS` and the name of their family, `GROUP`."""

@@ -3,12 +3,14 @@
 from cogseedc.passes.assign_bitwidths import AssignBitwidths
 from cogseedc.passes.base import Context, Observer, Pass, Ran, remove_guards, run_pipeline
 from cogseedc.passes.common_seeds import CommonSeeds
+from cogseedc.passes.drop_estimators import DropEstimators
 from cogseedc.passes.eliminate_dead_seeds import EliminateDeadSeeds
 from cogseedc.passes.fold_batch_norm import FoldBatchNorm, weight_only
 from cogseedc.passes.fold_constants import FoldConstants
 from cogseedc.passes.hoist_loops import HoistLoops
 from cogseedc.passes.inline import Inline
 from cogseedc.passes.insert_exit_points import InsertExitPoints, place_exits
+from cogseedc.passes.lower_estimators import LowerEstimators
 from cogseedc.passes.resolve_dependencies import ResolveDependencies
 from cogseedc.passes.simplify_gates import SimplifyGates
 from cogseedc.passes.trim_loops import TrimLoops
@@ -17,6 +19,7 @@ PASSES: tuple[type[Pass], ...] = (
     ResolveDependencies,
     InsertExitPoints,
     Inline,
+    DropEstimators,
     FoldBatchNorm,
     AssignBitwidths,
     FoldConstants,
@@ -25,6 +28,7 @@ PASSES: tuple[type[Pass], ...] = (
     HoistLoops,
     TrimLoops,
     EliminateDeadSeeds,
+    LowerEstimators,
 )
 """Every pass, in the order in which the pipelines run them."""
 
@@ -34,7 +38,7 @@ _FRAME: tuple[Pass, ...] = (
     Inline(),  # after the exits: a return that is left has none
 )
 
-ROUNDED: tuple[Pass, ...] = (*_FRAME, AssignBitwidths())
+ROUNDED: tuple[Pass, ...] = (*_FRAME, DropEstimators(), AssignBitwidths())
 
 INFERENCE: tuple[Pass, ...] = (
     *ROUNDED,
@@ -48,6 +52,7 @@ INFERENCE: tuple[Pass, ...] = (
 
 STORED_ROUNDED: tuple[Pass, ...] = (
     *_FRAME,
+    DropEstimators(),
     FoldBatchNorm(),  # before precisions: a layer is rounded with its norm
     AssignBitwidths(),
 )
@@ -62,7 +67,11 @@ STORED: tuple[Pass, ...] = (
     EliminateDeadSeeds(),
 )
 
-TRAINING: tuple[Pass, ...] = (*_FRAME, EliminateDeadSeeds())
+TRAINING: tuple[Pass, ...] = (
+    *_FRAME,
+    EliminateDeadSeeds(),
+    LowerEstimators(),  # after guards, which the trace needs; new nodes take those of what they stand beside
+)
 
 PIPELINES: dict[str, tuple[Pass, ...]] = {
     "inference": INFERENCE,  # PyTorch: the state dict is the source's
@@ -70,7 +79,7 @@ PIPELINES: dict[str, tuple[Pass, ...]] = {
     "training": TRAINING,  # dense: every exit, every loss
     "rounded": ROUNDED,  # the beginning of "inference": all that changes a value
     "stored-rounded": STORED_ROUNDED,  # the same of "stored"
-    "none": _FRAME,  # the least that a plan can read
+    "none": (*_FRAME, DropEstimators()),  # the least that a plan can read
 }
 
 run = run_pipeline
@@ -86,12 +95,14 @@ __all__ = [
     "AssignBitwidths",
     "CommonSeeds",
     "Context",
+    "DropEstimators",
     "EliminateDeadSeeds",
     "FoldBatchNorm",
     "FoldConstants",
     "HoistLoops",
     "Inline",
     "InsertExitPoints",
+    "LowerEstimators",
     "Observer",
     "Pass",
     "Ran",

@@ -28,13 +28,13 @@ def test_training_gives_exits_and_losses() -> None:
     assert list(result.exits) == ["easy"]
     np.testing.assert_allclose(result.exits["easy"].y.detach(), w.linear("exits.easy.linear", h), 1e-4, 1e-5)
     keep = (w.linear("keep.linear", x)[:, 0] > 0).mean()
-    trunk, arm = 4 * 2 + 4 * 1 + 4 * 3 * 2, 2 * 4 * 4
+    trunk, arm = 4 * 2 + 4 * 1 + 2 * 4 * 4 / 2 + 4 * 3, 2 * 4 * 4
     wanted = {
         "balance": (mask.mean(0) * scores.mean(0)).sum() * 2,
         "small": (h * h).mean() * 0.1,
         "spent": arm * keep,
         "full": arm,
-        "whole": trunk + 16 + arm * keep,
+        "whole": trunk + 12 * float((result.trace["easy"] == 0).float().mean()) + arm * keep,
         "region": arm * keep,
     }
     assert list(result.losses) == list(wanted)

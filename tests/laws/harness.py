@@ -348,7 +348,7 @@ class _Torch:
 def support() -> dict[str, Any]:
     """All functions that spellings may ask for."""
     found: dict[str, Any] = {}
-    for name in ("tensor", "neural"):
+    for name in ("tensor", "neural", "estimation"):
         module: ModuleType = import_module(f"cogseedc.backends.support.{name}")
         found |= {k: v for k, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__}
     return found

@@ -17,12 +17,10 @@ from cogseedc.source import Source
 
 DESCRIBED = {"CS0114", "CS0115", "CS0601", "CS0602", "CS0603", "CS0604", "CS0610"}
 """Their `wrong` is a description: the text itself would be invisible, or fill the screen."""
-COMMANDS = {"CS0452"}
-"""Their `wrong` is a command: checking the program says nothing."""
 CHECKED = ("CS02", "CS03", "CS04", "CS05", "CS06", "CS0703", "CS0704")
 """Codes that a program alone leads to; the others need a command, a target, or a file."""
 SYNTAX = [c for c in CODES.values() if c.code.startswith("CS01") and c.code not in DESCRIBED]
-PROGRAMS = [c for c in CODES.values() if c.code.startswith(CHECKED) and c.code not in DESCRIBED | COMMANDS]
+PROGRAMS = [c for c in CODES.values() if c.code.startswith(CHECKED) and c.code not in DESCRIBED]
 ROWS = [(r[0], r[3], r[4], r[5]) for r in types._ROWS] + [
     (r[0], r[3], "y = " + r[4], "y = " + r[5]) for r in neural._ROWS
 ]

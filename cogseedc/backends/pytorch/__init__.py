@@ -28,10 +28,26 @@ from cogseedc.backends.pytorch.loops import loop_methods
 from cogseedc.backends.pytorch.program import Program, Shared
 from cogseedc.backends.support import sources
 from cogseedc.diagnostics import InternalError
-from cogseedc.ir import Constant, Knob, TensorType, Weight
+from cogseedc.ir import Constant, Knob, Loss, TensorType, Weight
 from cogseedc.ops import OPS
 
 __all__ = ["emit", "names_of", "weights_of"]
+
+
+_REWARDED = '''\
+    def policy_loss(self, reward):
+        """A loss whose gradient makes what was drawn where `reward` (one number per sample) is high more likely.
+
+        The score function's (Williams 1992): the mean of (baseline - reward) log p, over all gates that draw.
+        """
+        total = 0.0
+        for gate, logp in self.logp.items():
+            given = reward.detach().reshape([*reward.shape, *[1] * (logp.dim() - reward.dim())])
+            total = total - ((given - self.baseline[gate].detach()) * logp).sum() / len(reward)
+        return total
+
+
+'''
 
 
 def weights_of(*plans: Plan) -> tuple[Weight, ...]:
@@ -66,6 +82,7 @@ def emit(plan: Plan, training: Plan, name: str, names: Names | None = None) -> s
     text = _render(
         imports=_imports(methods, shared),
         outputs="\n".join(fields) or "    pass",
+        rewarded=_REWARDED if any(isinstance(n, Loss) and n.drawn for _, n in training.graph.nodes()) else "",
         definitions=_definitions(trained, shared),
         name=title,
         summary="A dynamic network.",

@@ -151,12 +151,17 @@ def train_methods(program: Program, taken: Sequence[str]) -> list[Method]:
     main = Main(program, taken)
     arguments = tuple(main.arguments)
     losses: list[str] = []
+    drawn: list[str] = []
+    baselines: list[str] = []
     for block in program.plan.blocks:
         for step in block.steps:
             node = program.graph[step.node] if isinstance(step, Run) else None
             if isinstance(step, Run) and isinstance(node, Loss):
-                assert step.inputs[0] is not None
-                losses.append(f"{literal(node.name)}: {program.value(main, step.inputs[0])}")
+                first, *rest = (program.value(main, s) for s in step.inputs if s is not None)
+                if node.drawn:
+                    first = _batch_first(first, node.type.batch)
+                (drawn if node.drawn else losses).append(f"{literal(node.name)}: {first}")
+                baselines += [f"{literal(node.name)}: {_batch_first(v, node.type.batch)}" for v in rest]
             else:
                 emit_step(program, main, step, ROOT)
     tracing = trace_method(program, "_train_trace")
@@ -166,12 +171,21 @@ def train_methods(program: Program, taken: Sequence[str]) -> list[Method]:
     main.lines += spread_out("result = Result(", results, ")")
     main.lines += spread_out("result.exits = {", exits, "}")
     main.lines += spread_out("result.losses = {", losses, "}")
+    main.lines += spread_out("result.logp = {", drawn, "}")
+    if drawn:
+        main.lines += spread_out("result.baseline = {", baselines, "}")
     main.say("if trace:")
     main.lines += _indented(spread_out("result.trace = self._train_trace(", traced, ")"))
     main.say("return result")
     start = spread_out("def _train(", ["self", *arguments, "trace"], "):")
-    document = '"""Computes every arm and every exit for all rows, and the losses."""'
+    document = (
+        '"""Computes every arm and every exit for all rows, and the losses; gates decide as their estimators say."""'
+    )
     return [Method("_train", (*start, *_indented([document, *main.lines]))), tracing]
+
+
+def _batch_first(text: str, batch: int | None) -> str:
+    return f"{text}.movedim({batch}, 0)" if batch else text
 
 
 def exit_fields(program: Program) -> list[tuple[str, ...]]:

@@ -8,18 +8,27 @@ from cogseedc.backends.plan.model import Accumulate, Join, Run, Slot, SpaceId, W
 from cogseedc.backends.pytorch.body import Body
 from cogseedc.backends.pytorch.literal import DTYPES
 from cogseedc.backends.pytorch.program import Program, Target, aligned
+from cogseedc.backends.pytorch.shares import Arm, shared
 from cogseedc.ir import Lay, Merge, MergeMode
 
 
 def dense(program: Program, body: Body, step: Run, node: Merge) -> None:
     """A merge of which every arm is there at all rows."""
-    given = [program.value(body, s) for s in step.inputs if s is not None]
-    gates = [s.node for s in step.inputs if s is not None]
     count = len(node.arms)
+    fixed = 2 * count + node.otherwise + (node.mode is MergeMode.WEIGHTED_SUM)
+    given = [program.value(body, s) for s in step.inputs[:fixed] if s is not None]
+    gates = [s.node for s in step.inputs[:fixed] if s is not None]
     masks = [aligned(node, i, program.mask(gates[count + i], given[count + i], arm)) for i, arm in enumerate(node.arms)]
     otherwise = given[2 * count] if node.otherwise else None
     weights = given[-1] if node.mode is MergeMode.WEIGHTED_SUM else None
-    if node.mode is MergeMode.SELECT:
+    if node.shares:
+        shares = [None if s is None else program.value(body, s) for s in step.inputs[fixed:]]
+        arms = [
+            Arm(program, node, i, given[i], gates[count + i], masks[i], shares[i] if i < len(shares) else None)
+            for i in range(count)
+        ]
+        lines = shared(node, arms, otherwise, weights)
+    elif node.mode is MergeMode.SELECT:
         lines = _selected(given[:count], masks, otherwise)
     else:
         lines = _combined(program, node, given[:count], masks, weights)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.calls import Given
 from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.expressions import elementwise, unknown
 from cogseedc.frontend.build.model import BROKEN, BrokenUse, Configured, Frame, GateRef, Item, Tensor, mistake
-from cogseedc.ir import BATCH, Call, Dtype, NodeId, Size
+from cogseedc.ir import BATCH, Call, Dtype, Exit, Gate, GateKind, Loop, NodeId, Size
 from cogseedc.ops import OPS
 from cogseedc.source import Span
 
 Arms = tuple[tuple[NodeId, int], ...]
+Exits = tuple[NodeId, ...]
 
 
 def cost(b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe) -> Item:
     """Sum over regions of (MACs per sample) * (mean of the product of their gates' decisions).
 
-    Linear in the decisions' means, with static coefficients; `full=true` takes every gate as taken.
+    Linear in each gate's decisions, with static coefficients; what stands below an exit is spent by those who stay.
+    `full=true` takes every gate as taken, and nobody leaves. Counts what is written above it.
     """
     if not isinstance(expr, ast.Apply):
         raise mistake("CS0214", "`cost` is called with a name: `cost(x)`", expr.span)
@@ -32,35 +35,49 @@ def cost(b: Builder, frame: Frame, configured: Configured | None, given: Given, 
         raise mistake(
             "CS0214", "`cost` takes the name of a gate or of a bound region, or nothing for the whole seed", expr.span
         )
-    spent = _spent(b, frame, names[0] if names else None)
+    spent = _spent(b, frame, names[0] if names else None, expr.span)
     total: Tensor | None = None
-    for arms, macs in spent:
+    for (arms, exits), macs in spent:
         term = _size(b, frame, macs, expr.span)
-        for gate, arm in () if full else arms:
-            term = elementwise(
-                b, frame, "mul", [term, _indicator(b, frame, gate, arm, expr.span)], [expr.span] * 2, expr.span
-            )
+        asked, left = ((), ()) if full else (arms, exits)
+        factors = [_indicator(b, frame, gate, arm, expr.span) for gate, arm in asked]
+        factors += [_stays(b, frame, exit, expr.span) for exit in left]
+        for factor in factors:
+            term = elementwise(b, frame, "mul", [term, factor], [expr.span] * 2, expr.span)
         if term.type.rank:
             term = b.one(frame, "mean", term, span=expr.span, over=tuple(range(term.type.rank)))
         total = term if total is None else elementwise(b, frame, "add", [total, term], [expr.span] * 2, expr.span)
     return total if total is not None else b.constant(frame, 0.0, Dtype.F32, expr.span)
 
 
-def _spent(b: Builder, frame: Frame, name: ast.Expr | None) -> list[tuple[Arms, Size]]:
-    """MACs per sample by the arms around them, in order of first appearance."""
+def _spent(b: Builder, frame: Frame, name: ast.Expr | None, span: Span) -> list[tuple[tuple[Arms, Exits], Size]]:
+    """MACs per sample by the arms around them and the exits above them, in order of first appearance."""
     keep = _selector(b, frame, name)
-    found: dict[Arms, Size] = {}
+    found: dict[tuple[Arms, Exits], Size] = {}
+    exits: dict[str, list[NodeId]] = {}
     one = {BATCH: Size.of(1)}
     for id, node in b.graph.nodes():
+        if isinstance(node, Exit):
+            exits.setdefault(node.scope, []).append(id)
         arms = b.arms.get(id, ())
+        if isinstance(node, Loop) and keep(id, arms):
+            raise mistake(
+                "CS0427",
+                "`cost` does not count the turns of a loop that is run, not unrolled",
+                span,
+                *([Label(node.origin.span, "this loop")] if node.origin.span else []),
+                help="name what is to be counted beside the loop; in it, count with a carry",
+            )
         if not isinstance(node, Call) or not keep(id, arms):
             continue
         macs = OPS[node.op].macs
         if macs is None:
             continue
         inputs = [b.graph.type(v) if v is not None else None for v in b.graph.feeds(id)]
-        found[arms] = found.get(arms, Size.of(0)) + macs(node.attrs, inputs, node.types).substitute(one)
-    return [(arms, size) for arms, size in found.items() if size != Size.of(0)]
+        above = tuple(e for scope in ("", *node.origin.scope) for e in exits.get(scope, ())) if exits else ()
+        key = (arms, tuple(dict.fromkeys(above)))
+        found[key] = found.get(key, Size.of(0)) + macs(node.attrs, inputs, node.types).substitute(one)
+    return [(key, size) for key, size in found.items() if size != Size.of(0)]
 
 
 def _selector(b: Builder, frame: Frame, name: ast.Expr | None) -> Callable[[NodeId, Arms], bool]:
@@ -88,11 +105,32 @@ def _size(b: Builder, frame: Frame, size: Size, span: Span) -> Tensor:
 
 
 def _indicator(b: Builder, frame: Frame, gate: NodeId, arm: int, span: Span) -> Tensor:
+    """1 where the gate took the arm. For the `else` of a route, -1, where no arm was taken."""
     found = b.taken.get((gate, arm))
-    if found is None:  # the `else` of a route: what no arm took
-        parts = [t for (g, _), t in b.taken.items() if g == gate]
-        none = parts[0]
-        for part in parts[1:]:
-            none = b.call(frame, "logical_or", [none, part], span)[0]
-        found = b.call(frame, "logical_not", [none], span)[0]
-    return b.cast(frame, found, Dtype.F32, span)
+    if found is not None:
+        return b.cast(frame, found, Dtype.F32, span)
+    node = b.graph[gate]
+    exclusive = isinstance(node, Gate) and node.kind is not GateKind.MANY
+    rest: Tensor | None = None
+    for part in [t for (g, _), t in b.taken.items() if g == gate]:
+        taken = b.cast(frame, part, Dtype.F32, span)
+        if rest is None or not exclusive:
+            left = _less(b, frame, b.constant(frame, 1.0, Dtype.F32, span), taken, span)
+            rest = left if rest is None else elementwise(b, frame, "mul", [rest, left], [span] * 2, span)
+        else:
+            rest = _less(b, frame, rest, taken, span)
+    assert rest is not None, "the arms of a route were asked before its `else`"
+    return rest
+
+
+def _stays(b: Builder, frame: Frame, exit: NodeId, span: Span) -> Tensor:
+    """1 where an exit was not taken."""
+    value, node = b.graph.feeds(exit)[0], b.graph[exit]
+    assert value is not None
+    assert isinstance(node, Exit)
+    leaves = b.cast(frame, Tensor(value, node.condition), Dtype.F32, span)
+    return _less(b, frame, b.constant(frame, 1.0, Dtype.F32, span), leaves, span)
+
+
+def _less(b: Builder, frame: Frame, left: Tensor, right: Tensor, span: Span) -> Tensor:
+    return elementwise(b, frame, "sub", [left, right], [span] * 2, span)

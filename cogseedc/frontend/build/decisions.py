@@ -9,14 +9,13 @@ from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.core import Builder, described
 from cogseedc.frontend.build.expressions import elementwise
-from cogseedc.frontend.build.model import ArmOf, Frame, GateRef, Item, Tensor, Top, mistake
-from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.estimators import alone, fitting, held
+from cogseedc.frontend.build.model import ArmOf, Frame, GateRef, Item, Tensor, Top, Via, mistake
 from cogseedc.ir import (
     Axis,
     Call,
     Constant,
     Dtype,
-    Estimator,
     Gate,
     GateKind,
     Knob,
@@ -31,12 +30,6 @@ _LOGICAL = frozenset(("logical_and", "logical_or", "logical_not", "logical_xor")
 _LAYOUT = frozenset(("squeeze", "unsqueeze", "permute", "select", "slice", "expand", "cast", "identity", "reshape"))
 _COMPARISONS = frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
 _ONE = Size.of(1)
-ESTIMATORS = {
-    "gumbel": ("temperature",),
-    "straight_through": (),
-    "soft": (),
-    "reinforce": ("baseline",),
-}
 
 
 def gate(
@@ -46,14 +39,16 @@ def gate(
     name: str,
     span: Span,
     over: Sequence[ast.Name] | None = None,
-    estimator: Estimator | None = None,
+    via: Via | None = None,
 ) -> GateRef:
     """Makes a gate of a decided item. `over` are the declared axes; None: those that it has."""
     if isinstance(item, Top):
-        return _many(b, frame, item, name, span, over, estimator)
+        return _many(b, frame, item, name, span, over, via)
     if isinstance(item, GateRef) and item.kind is GateKind.MANY:
         assert item.top is not None
-        return _many(b, frame, item.top, name, span, over, estimator)
+        if via is not None:
+            alone(b, item, via, span)
+        return _many(b, frame, item.top, name, span, over, via)
     tensor = item.decision if isinstance(item, GateRef) else b.tensor(frame, item, span)
     dtype = tensor.type.dtype
     if dtype.floating:
@@ -67,13 +62,15 @@ def gate(
     names = tuple(a.name or "_" for a in tensor.type.axes)
     if dtype is Dtype.BOOL:
         tensor = nan_never(b, frame, tensor, span)
-        return _made(b, frame, GateKind.BOOL, 2, names, tensor, None, name, span, estimator)
+        return _made(b, frame, GateKind.BOOL, 2, names, tensor, None, name, span, via)
     tensor = b.cast(frame, tensor, Dtype.I64, span)
     count = classes(b, tensor.value)
     if count is None or count > b.limits.arms:  # what routes it says how many classes there are
         _batch_coupled(b, frame, tensor, span)
-        return GateRef(tensor.value.node, name, GateKind.ONE, 0, tensor, names, None, estimator)
-    return _made(b, frame, GateKind.ONE, count, names, tensor, None, name, span, estimator)
+        if via is not None:
+            held(b, tensor, GateKind.ONE, via, span)
+        return GateRef(tensor.value.node, name, GateKind.ONE, 0, tensor, names, None)
+    return _made(b, frame, GateKind.ONE, count, names, tensor, None, name, span, via)
 
 
 def bounded(b: Builder, frame: Frame, whole: GateRef, count: int, span: Span) -> GateRef:
@@ -85,9 +82,7 @@ def bounded(b: Builder, frame: Frame, whole: GateRef, count: int, span: Span) ->
         low = b.call(frame, "lt", [raw, b.constant(frame, 0, Dtype.I64, span)], span)[0]
         wrong = b.call(frame, "logical_or", [low, b.call(frame, "gt", [raw, last], span)[0]], span)[0]
         value = replace(b.call(frame, "where", [wrong, last, raw], span)[0], type=raw.type)
-        b.bounded[key] = _made(
-            b, frame, GateKind.ONE, count + 1, whole.over, value, None, whole.name, span, whole.estimator
-        )
+        b.bounded[key] = _made(b, frame, GateKind.ONE, count + 1, whole.over, value, None, whole.name, span, None)
     return b.bounded[key]
 
 
@@ -98,7 +93,7 @@ def _many(
     name: str,
     span: Span,
     over: Sequence[ast.Name] | None,
-    estimator: Estimator | None,
+    via: Via | None,
 ) -> GateRef:
     rest = top.mask.type.with_axes(top.mask.type.axes[:-1])
     _over(b, replace(top.mask, type=rest), over, span)
@@ -106,7 +101,7 @@ def _many(
         message = f"the gate `{name}` has {top.classes:,} arms, the limit is {b.limits.arms:,}"
         raise mistake(Limits.code("arms"), message, span, help="take fewer classes; `take` looks one of many up")
     names = tuple(n or "_" for n in rest.names)
-    return _made(b, frame, GateKind.MANY, top.classes, names, top.mask, top, name, span, estimator)
+    return _made(b, frame, GateKind.MANY, top.classes, names, top.mask, top, name, span, via)
 
 
 def _made(
@@ -119,14 +114,15 @@ def _made(
     top: Top | None,
     name: str,
     span: Span,
-    estimator: Estimator | None,
+    via: Via | None,
 ) -> GateRef:
     _batch_coupled(b, frame, decided, span)
     path = b.call_path(frame, name)
-    node = Gate(
-        path, kind, arms, over, decided.type, estimator, None, origin=replace(frame.origin, path=path, span=span)
-    )
-    operands = (decided.value,) if top is None else (decided.value, top.indices.value)
+    estimator = None if via is None else held(b, decided, kind, via, span)
+    node = Gate(path, kind, arms, over, decided.type, estimator, origin=replace(frame.origin, path=path, span=span))
+    operands = [decided.value] if top is None else [decided.value, top.indices.value]
+    if via is not None:
+        operands += [value.value for value in fitting(b, frame, decided, kind, via)]
     id = b.add(node, operands, frame)
     if decided.value.node in b.coupled:
         b.coupled.add(id)
@@ -341,44 +337,11 @@ def indexed(b: Builder, frame: Frame, form: tuple[GateRef, Tensor, Span]) -> Ite
         tensor,
         f"{name}.{_index(b, tensor)}",
         span,
-        None,
-        _estimator_of(b, whole),
     )
     b.gates[tensor.value] = part
     return part
 
 
-def _estimator_of(b: Builder, gate: GateRef) -> Estimator | None:
-    node = b.graph[gate.node]
-    return node.estimator if isinstance(node, Gate) else None
-
-
 def _index(b: Builder, tensor: Tensor) -> str:
     node = b.graph[tensor.value.node]
     return str(node.attrs["index"]) if isinstance(node, Call) and "index" in node.attrs else "part"
-
-
-def estimator(b: Builder, expr: ast.Expr | None) -> Estimator | None:
-    """`via gumbel[temperature=1.0]`."""
-    if expr is None:
-        return None
-    arguments = expr.arguments if isinstance(expr, (ast.Configure, ast.Apply)) else ()
-    callee = expr.callee if isinstance(expr, (ast.Configure, ast.Apply)) else expr
-    if not isinstance(callee, ast.Reference) or callee.name not in ESTIMATORS:
-        shown = callee.name if isinstance(callee, ast.Reference) else callee.span.text
-        raise mistake(
-            "CS0406",
-            f"`{shown}` is no estimator",
-            callee.span,
-            help=suggestion(shown, ESTIMATORS) or f"one of {', '.join(ESTIMATORS)}",
-        )
-    values: list[tuple[str, float]] = []
-    for argument in arguments:
-        if not isinstance(argument, ast.Keyword) or argument.name.text not in ESTIMATORS[callee.name]:
-            raise mistake(
-                "CS0406", f"`{callee.name}` takes {', '.join(ESTIMATORS[callee.name]) or 'no arguments'}", argument.span
-            )
-        if not isinstance(argument.value, ast.Number):
-            raise mistake("CS0204", "a number is expected here", argument.value.span)
-        values.append((argument.name.text, float(argument.value.value)))
-    return Estimator(callee.name, tuple(values))

@@ -8,6 +8,7 @@ from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.align import aligned
 from cogseedc.frontend.build.core import Builder, described
+from cogseedc.frontend.build.estimators import part
 from cogseedc.frontend.build.model import (
     BROKEN,
     Broken,
@@ -22,7 +23,7 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.statics import arithmetic, compare, integer, is_static, number
-from cogseedc.ir import Axis, AxisArg, Dtype, GateKind, TensorType
+from cogseedc.ir import Axis, AxisArg, Dtype, TensorType
 from cogseedc.source import Span
 
 OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "^": "pow"}
@@ -152,15 +153,8 @@ def attribute(b: Builder, frame: Frame, expr: ast.Attribute) -> Item:
 
 def _gate_part(b: Builder, frame: Frame, gate: GateRef, expr: ast.Attribute) -> Item:
     name = expr.name.text
-    if name == "mask" and gate.kind is not GateKind.ONE:
-        return gate.decision
-    if gate.top is not None and name in ("scores", "weights"):
-        return gate.top.scores if name == "scores" else gate.top.weights
     if name in ("scores", "weights", "logp", "mask"):
-        why = "log-probabilities of decisions" if name == "logp" else f"`.{name}` of a gate that is not `top[k]`"
-        raise mistake(
-            "CS0450", f"{why} is not compiled yet", expr.name.span, help="use the values that the gate is made from"
-        )
+        return part(b, frame, gate, name, expr.name.span)
     raise mistake(
         "CS0201", f"a gate has no `{name}`", expr.name.span, help="it has `scores`, `weights`, `mask` and `logp`"
     )

@@ -465,6 +465,8 @@ def _gate(reader: _Reader, statement: ast.GateDeclaration) -> None:
         aliases=aliases,
         origin=origin,
     )
+    given = statement.estimator.arguments if isinstance(statement.estimator, ast.Apply) else ()
+    operands += [reader.operand(a.value) for a in given if isinstance(a, ast.Keyword)]
     id = reader.graph.add(node, operands)
     _under(reader, id, statement.marks)
     reader.values[statement.name.text] = Value(id)
@@ -473,11 +475,15 @@ def _gate(reader: _Reader, statement: ast.GateDeclaration) -> None:
 def _estimator(expr: ast.Expr | None) -> Estimator | None:
     if expr is None:
         return None
-    callee = expr.callee if isinstance(expr, ast.Configure) else expr
+    given = expr.arguments if isinstance(expr, ast.Apply) else ()
+    expr = expr.callee if isinstance(expr, ast.Apply) else expr
     arguments = expr.arguments if isinstance(expr, ast.Configure) else ()
+    callee = expr.callee if isinstance(expr, ast.Configure) else expr
     assert isinstance(callee, ast.Reference)
     return Estimator(
-        callee.name, tuple((a.name.text, float(_attr(a.value))) for a in arguments if isinstance(a, ast.Keyword))
+        callee.name,
+        tuple((a.name.text, float(_attr(a.value))) for a in arguments if isinstance(a, ast.Keyword)),
+        tuple(a.name.text for a in given if isinstance(a, ast.Keyword)),
     )
 
 

@@ -78,6 +78,15 @@ class Top:
 
 
 @dataclass(frozen=True, slots=True)
+class Via:
+    """`via gumbel(temperature=tau)`: an estimator, and the values among its arguments."""
+
+    estimator: Estimator
+    values: tuple[Tensor, ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class GateRef:
     """A gate. `decision` is the output of its node."""
 
@@ -88,8 +97,6 @@ class GateRef:
     decision: Tensor
     over: tuple[str, ...]
     top: Top | None = None
-    estimator: Estimator | None = None
-    """Of an integer whose range is not known: what routes it makes the gate."""
 
 
 @dataclass(frozen=True, slots=True)

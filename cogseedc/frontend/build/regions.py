@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cogseedc.diagnostics import Label
+from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
 from cogseedc.frontend.build import states
 from cogseedc.frontend.build.align import aligned
@@ -28,6 +28,7 @@ from cogseedc.frontend.build.statics import integer, is_static
 from cogseedc.ir import (
     Axis,
     Dtype,
+    Gate,
     GateKind,
     Merge,
     MergeMode,
@@ -121,6 +122,8 @@ def route(b: Builder, frame: Frame, expr: ast.Route) -> Item:
         )
     cases, otherwise = _cases(b, frame, expr)
     mode = _mode(gate, expr, otherwise)
+    if mode is MergeMode.MAX:
+        _no_gradient(b, gate, expr)
     gate = _covered(b, frame, gate, expr, cases, otherwise)
     arms = [_arm(b, frame, gate, i, str(i), body, expr.selector.span, **names) for i, body, names in cases]
     rest = _else(b, frame, gate, [i for i, _, _ in cases], expr, otherwise) if otherwise else None
@@ -250,6 +253,15 @@ def _mode(gate: GateRef, expr: ast.Route, otherwise: ast.Block | None) -> MergeM
             "CS0410", "k-of-n is not merged by `select`", expr.merge.span, help="one of weighted_sum, sum, mean, max"
         )
     return mode
+
+
+def _no_gradient(b: Builder, gate: GateRef, expr: ast.Route) -> None:
+    """Says that an estimator has no way through the largest of several values."""
+    node = b.graph[gate.node]
+    if isinstance(node, Gate) and node.estimator is not None:
+        message = f"no gradient of the gate `{gate.name}` passes `merge max`"
+        help = "merge by `weighted_sum`, `sum` or `mean` to train the gate by what its arms give"
+        b.diagnostics.add(Diagnostic("CS0452", message, (Label(expr.span),), help, Severity.NOTE))
 
 
 def _covered(

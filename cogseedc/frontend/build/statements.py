@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
-from cogseedc.frontend.build import decisions, states
+from cogseedc.frontend.build import decisions, estimators, states
 from cogseedc.frontend.build.core import Builder, described, fan_in, join
 from cogseedc.frontend.build.model import (
     BROKEN,
@@ -205,8 +205,8 @@ def state(b: Builder, frame: Frame, statement: ast.StateDeclaration) -> None:
 def gate(b: Builder, frame: Frame, statement: ast.GateDeclaration) -> None:
     name = statement.name.text
     value = b.evaluate(inner(frame, name, frame.scope), statement.value)
-    estimator = decisions.estimator(b, statement.estimator)
-    made = decisions.gate(b, frame, value, name, statement.value.span, statement.axes, estimator)
+    via = estimators.via(b, inner(frame, name, frame.scope), statement.estimator)
+    made = decisions.gate(b, frame, value, name, statement.value.span, statement.axes, via)
     frame.scope.bind(statement.name.text, made, statement.name.span)
     b.gates.setdefault(made.decision.value, made)
 
