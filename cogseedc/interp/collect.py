@@ -143,6 +143,8 @@ class _Level:
             return np.zeros(rows, "bool")
         loop, running = step.node, turns.running[turn]
         assert isinstance(loop, Loop)
+        if loop.active is not None:
+            return running
         batch = step.body.outputs[-1][1].type.batch if loop.halts else None
         if batch is None:
             return np.full(rows, running.any())

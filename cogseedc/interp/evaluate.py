@@ -155,12 +155,14 @@ class Evaluator:
         body = self._bodies[step.id]
         names = [n.name for _, n in node.body.nodes() if isinstance(n, Input)]
         carries, sequences = list(args[: node.carries]), args[node.carries : node.carries + len(node.scanned)]
-        captures = args[node.carries + len(node.scanned) :]
+        captures = args[node.carries + len(node.scanned) : len(names)]
         columns: list[list[Array]] = [[] for _ in range(node.yields)]
         states: list[State] = []
         ran: list[Array] = []
         running: Array = np.asarray(True)
         for turn in range(node.steps.evaluate(self.sizes)):
+            if node.active is not None:
+                running = np.take(args[-1], turn, node.active)
             elements = [np.take(s, turn, axis) for s, axis in zip(sequences, node.scanned, strict=True)]
             inner = State()
             given = dict(zip(names, (*carries, *elements, *captures), strict=True))
@@ -168,9 +170,10 @@ class Evaluator:
             results = [inner.values[id][0] for id, _, _ in step.body.outputs]
             if not turn and node.halts:
                 running = np.ones(results[-1].shape, "bool")
-            before = carries if not turn else [*carries, *(column[-1] for column in columns)]
+            before = carries if not turn or node.active is not None else [*carries, *(column[-1] for column in columns)]
             values = [hold(running, new, old, axes) for new, old, axes in zip(results, before, node.held, strict=False)]
             values += results[len(before) : node.carries + node.yields]
+            values += [values[carry] for carry in node.echoes]
             carries = values[: node.carries]
             for column, value in zip(columns, values[node.carries :], strict=True):
                 column.append(value)

@@ -340,6 +340,11 @@ class Loop:
     held: tuple[tuple[int, ...], ...]
     """For each carry, then each yield: positions, in the body's value, of the axes of the boolean that stops."""
     types: tuple[TensorType, ...]
+    active: int | None = None
+    """SCAN that is packed: the last operand, which the body does not see, is a boolean over rows and the scanned axis,
+    which stands there. A row runs only the turns where it is true, and holds its carries at the others."""
+    echoes: tuple[int, ...] = ()
+    """If packed, for each yield the carry that it is: the body has no outputs for yields then."""
     origin: Origin = field(default=Origin())
 
     @property

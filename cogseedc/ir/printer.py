@@ -235,6 +235,7 @@ class _Spelling:
         attrs: list[tuple[str, Attr]] = [("kind", loop.kind.value), ("body", self.bodies[id]), ("steps", loop.steps)]
         attrs += [("carries", loop.carries), ("scanned", loop.scanned or None), ("stacked", loop.stacked or None)]
         attrs += [("halts", loop.halts), ("held", loop.held if any(loop.held) else None)]
+        attrs += [("active", loop.active), ("echoes", loop.echoes or None)]
         return _attrs(attrs)
 
     def _placed(self, id: NodeId, merge: Merge) -> Iterator[tuple[int, ...]]:

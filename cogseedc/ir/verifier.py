@@ -138,7 +138,7 @@ def _ports(node: Node) -> int | None:
         case Input() | Weight() | Knob() | Constant():
             return 0
         case Loop():
-            return sum(isinstance(inner, Input) for _, inner in node.body.nodes())
+            return sum(isinstance(inner, Input) for _, inner in node.body.nodes()) + (node.active is not None)
         case Call() | Exit():
             return None
 
@@ -299,7 +299,8 @@ def _loops(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
                 f"its body takes {len(inputs)} values, it has {loop.carries} carries and {len(loop.scanned)} sequences",
             )
             return
-        if len(outputs) != len(loop.types) + loop.halts or len(loop.held) != len(loop.types):
+        given_out = (loop.carries if loop.active is not None else len(loop.types)) + loop.halts
+        if len(outputs) != given_out or len(loop.held) != len(loop.types):
             yield id, f"its body gives {len(outputs)} values for {len(loop.types)} results"
             return
         for port in range(loop.carries):
@@ -314,6 +315,10 @@ def _loops(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
         for port in range(loop.carries + len(loop.scanned), len(inputs)):
             if not _same(given[port], inputs[port]):
                 yield id, f"capture {port} is {given[port]} outside, {inputs[port]} inside"
+        if loop.active is not None and graph.type(_operand(wiring, id, len(inputs))).dtype is not Dtype.BOOL:
+            yield id, "what says which turns are run is no boolean"
+        if loop.active is not None and len(loop.echoes) != loop.yields:
+            yield id, f"{loop.yields} yields are {len(loop.echoes)} carries"
         if loop.halts and outputs[-1].dtype is not Dtype.BOOL:
             yield id, f"it is stopped by {outputs[-1]}, which is no boolean"
 

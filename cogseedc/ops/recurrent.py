@@ -257,27 +257,37 @@ def _onnx_first(c: OnnxCall, value: str, count: str, axis: int) -> str:
     return c.node("Slice", [value, onnx_ints(c, 0), count, onnx_ints(c, axis)])
 
 
+def onnx_recurrence(
+    c: OnnxCall, op: str, rows: str, weights: Sequence[str | None], states: Sequence[str], lengths: str = ""
+) -> tuple[str, ...]:
+    """`lstm` or `gru` over rows [T, N, D] from states [1, N, H]: all hidden states [T, 1, N, H], then the last states.
+
+    T and N are at least one. `weights` are torch's, absent biases None; `lengths` i32 [N] say how far each row goes.
+    """
+    order, both = _ONNX_ORDER[op], [w for w in weights if w]
+    made = [_onnx_gates(c, weight, order) for weight in both]
+    bias = c.node("Concat", made[2:], axis=1) if len(made) > 2 else ""
+    more: dict[str, int] = {"linear_before_reset": 1} if op == "gru" else {}
+    hidden = c.types[0].axes[-1].size.value
+    given = [rows, made[0], made[1], bias, lengths, *states]
+    return c.nodes(op.upper(), given, 1 + len(states), hidden_size=hidden, **more)
+
+
 def _layer_onnx(op: str, states: int) -> Callable[[OnnxCall], tuple[str, ...]]:
     def spell(c: OnnxCall) -> tuple[str, ...]:
-        x, lead, first, order = take(c.inputs, 0), take(c.inputs, 0).rank - 2, 1 + states, _ONNX_ORDER[op]
+        x, lead, first = take(c.inputs, 0), take(c.inputs, 0).rank - 2, 1 + states
         steps, hidden = x.axes[-2].size, c.types[0].axes[-1].size
         rows = onnx_transpose(c, c.args[0], [lead, *range(lead), lead + 1])
         if lead != 1:
             rows = onnx_reshape(c, rows, [steps, Size.of(-1), x.axes[-1].size], 1)
-        weights = [_onnx_gates(c, c.args[first + i], order) for i in (0, 1)]
-        if present(c.args, first + 2):
-            both = [_onnx_gates(c, c.args[first + i], order) for i in (2, 3)]
-            weights.append(c.node("Concat", both, axis=1))
-        else:
-            weights.append("")
+        weights = [c.args[first + i] if present(c.args, first + i) else None for i in range(4)]
         state = [
             onnx_reshape(c, c.args[i], [Size.of(1), Size.of(-1), hidden], 1) if present(c.args, i) else ""
             for i in range(1, first)
         ]
-        more: dict[str, int] = {"linear_before_reset": 1} if op == "gru" else {}
         batch = c.node("Shape", [rows], start=1, end=2)
         near = [_onnx_filled(c, value, batch) if value else "" for value in (rows, *state)]
-        found = c.nodes(op.upper(), [near[0], *weights, "", *near[1:]], first, hidden_size=hidden.value, **more)
+        found = onnx_recurrence(c, op, near[0], weights, near[1:])
         found = tuple(_onnx_first(c, value, batch, 2 if i == 0 else 1) for i, value in enumerate(found))
         sequence = c.node("Squeeze", [found[0], onnx_ints(c, 1)])
         if lead != 1:

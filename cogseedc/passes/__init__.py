@@ -11,6 +11,7 @@ from cogseedc.passes.hoist_loops import HoistLoops
 from cogseedc.passes.inline import Inline
 from cogseedc.passes.insert_exit_points import InsertExitPoints, place_exits
 from cogseedc.passes.lower_estimators import LowerEstimators
+from cogseedc.passes.pack_scans import PackScans
 from cogseedc.passes.resolve_dependencies import ResolveDependencies
 from cogseedc.passes.simplify_gates import SimplifyGates
 from cogseedc.passes.trim_loops import TrimLoops
@@ -26,6 +27,7 @@ PASSES: tuple[type[Pass], ...] = (
     CommonSeeds,
     SimplifyGates,
     HoistLoops,
+    PackScans,
     TrimLoops,
     EliminateDeadSeeds,
     LowerEstimators,
@@ -46,6 +48,7 @@ INFERENCE: tuple[Pass, ...] = (
     CommonSeeds(),  # before guards exist: equal work in two arms is shared by both
     SimplifyGates(),  # after common seeds: equal decisions have become one
     HoistLoops(),
+    PackScans(),  # after hoisting: decisions are then there before the first turn
     TrimLoops(),  # after hoisting: what moved leaves ports behind
     EliminateDeadSeeds(),
 )
@@ -63,6 +66,7 @@ STORED: tuple[Pass, ...] = (
     CommonSeeds(),
     SimplifyGates(),
     HoistLoops(),
+    PackScans(),  # after hoisting: decisions are then there before the first turn
     TrimLoops(),
     EliminateDeadSeeds(),
 )
@@ -104,6 +108,7 @@ __all__ = [
     "InsertExitPoints",
     "LowerEstimators",
     "Observer",
+    "PackScans",
     "Pass",
     "Ran",
     "ResolveDependencies",

@@ -34,7 +34,7 @@ def ports(loop: Loop) -> Ports:
         tuple(inputs[first:second]),
         tuple(inputs[second:]),
         tuple(outputs[:first]),
-        tuple(outputs[first : len(loop.types)]),
+        tuple(outputs[first : len(loop.types)]) if loop.active is None else (),
         outputs[-1] if loop.halts else None,
     )
 

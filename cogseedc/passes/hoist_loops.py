@@ -44,6 +44,8 @@ class HoistLoops(Pass):
     def run(self, graph: Graph, context: Context) -> bool:
         changed = False
         for id, loop in list(graph.loops()):
+            if loop.active is not None:
+                continue
             changed |= _hoist_invariant(graph, id, loop, context)
             again = graph[id]
             assert isinstance(again, Loop)
@@ -130,7 +132,7 @@ def _hoist_elements(graph: Graph, id: NodeId, loop: Loop, context: Context) -> b
         False,
         ((),) * len(leaving),
         types,
-        loop.origin,
+        origin=loop.origin,
     )
     made = graph.add(ahead, [operand[node] for node in used])
     sequences = [(value, Value(made, port), stacked[port]) for port, value in enumerate(leaving)]

@@ -47,6 +47,7 @@ def _trim(graph: Graph, id: NodeId, loop: Loop, live: set[int]) -> bool:
     yields = [i for i in range(loop.yields) if i in live]
     kept = [place in carries for place in range(loop.carries)]
     kept += [node in reached for node in (*at.elements, *at.captures)]
+    kept += [True] if loop.active is not None else []
     if (all(kept) and len(yields) == loop.yields) or not (carries or yields):
         return False
     operands = graph.feeds(id)
@@ -59,6 +60,7 @@ def _trim(graph: Graph, id: NodeId, loop: Loop, live: set[int]) -> bool:
         stacked=tuple(loop.stacked[i] for i in yields) if loop.stacked else (),
         held=tuple(loop.held[i] for i in [*carries, *(loop.carries + i for i in yields)]),
         types=tuple(loop.types[i] for i in results),
+        echoes=tuple(carries.index(loop.echoes[i]) for i in yields) if loop.echoes else (),
     )
     feed(graph, id, [value for value, keep in zip(operands, kept, strict=True) if keep and value is not None])
     graph.update(id, node)
@@ -71,7 +73,8 @@ def _trim(graph: Graph, id: NodeId, loop: Loop, live: set[int]) -> bool:
 def _needed(loop: Loop, at: Ports, live: set[int]) -> tuple[list[int], set[NodeId]]:
     """The carries that are needed, and the nodes of the body behind all that is."""
     carries = {i for i in range(loop.carries) if loop.yields + i in live}
-    wanted = [at.yields[i] for i in range(loop.yields) if i in live] + ([at.stop] if at.stop is not None else [])
+    carries |= {carry for i, carry in enumerate(loop.echoes) if i in live}
+    wanted = [node for i, node in enumerate(at.yields) if i in live] + ([at.stop] if at.stop is not None else [])
     while True:
         reached = behind(loop.body, [*wanted, *(at.following[i] for i in sorted(carries))])
         found = {i for i, node in enumerate(at.carries) if node in reached}
@@ -83,8 +86,8 @@ def _needed(loop: Loop, at: Ports, live: set[int]) -> tuple[list[int], set[NodeI
 def _shrink(
     body: Graph, at: Ports, carries: Sequence[int], yields: Sequence[int], kept: Sequence[bool], reached: set[NodeId]
 ) -> None:
-    inputs = {id for id, keep in zip(at.inputs, kept, strict=True) if keep}
-    outputs = {at.following[i] for i in carries} | {at.yields[i] for i in yields}
+    inputs = {id for id, keep in zip(at.inputs, kept, strict=False) if keep}
+    outputs = {at.following[i] for i in carries} | {node for i, node in enumerate(at.yields) if i in yields}
     outputs |= {at.stop} if at.stop is not None else set()
     stays = reached | inputs | outputs
     body.remove([id for id, node in body.nodes() if id not in stays and not isinstance(node, Knob)])

@@ -15,6 +15,7 @@ from onnx import AttributeProto, ValueInfoProto
 from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Region, branch
 from cogseedc.backends.onnx.merges import laid, where
+from cogseedc.backends.onnx.packed import emit_packed
 from cogseedc.backends.onnx.steps import Steps, Turns
 from cogseedc.backends.onnx.tensors import Dimension, info
 from cogseedc.backends.onnx.trace import SWITCH, any_true, traced_gates, traced_rows
@@ -43,6 +44,8 @@ def emit_loop(steps: Steps, region: Region, id: NodeId, given: Sequence[str], sp
     quiet = not any(plan.gates for plan in body.body.nested())
     if body.folded and (quiet or region is steps.region):  # from inside an If, the trace would not see the decisions
         return _folded(steps, region, id, node, given, space)
+    if node.active is not None:
+        return emit_packed(steps, region, id, node, given, space)
     return _Emission(steps, region, id, node, given, space).run()
 
 

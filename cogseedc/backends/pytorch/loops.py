@@ -85,6 +85,10 @@ class _Runs:
             program, node, loop, body, label, further,
         )  # fmt: skip
         own = (
+            "active",
+            "many",
+            "order",
+            "at",
             "turn",
             "turns",
             "found",
@@ -142,10 +146,62 @@ class _Runs:
         lines = ['"""All positions at once: each is a row."""', *body, *_returned(results)]
         return Method(name, (*start, *_indented(lines)), tuple(text.parameters))
 
+    def packed(self) -> Method:
+        """Each row's own turns, one after another."""
+        node, text = self.node, self.text
+        first, last = node.carries, node.carries + len(node.scanned)
+        carries, captured = self.names[:first], self.names[last:]
+        arguments = [*carries, *self.sequences, *captured, "active"]
+        body = [] if node.active == 1 else ["active = active.transpose(0, 1)"]
+        body += ["count, many = active.shape[0], active.sum(1)"]
+        body += ["order = torch.sort(active.to(torch.uint8), dim=1, descending=True, stable=True).indices"]
+        if node.echoes:
+            body.append(f"columns = [{', '.join(f'[{carries[i]}]' for i in node.echoes)}]")
+        text.alias(Symbol(BATCH), "count")
+        text.alias(Device(), "active.device")
+        body.append("for turn in range(int(many.max()) if many.numel() else 0):")
+        body += _indented(self._packed_turn(captured))
+        yields: list[str] = []
+        for i, (carry, axis) in enumerate(zip(node.echoes, node.stacked, strict=True)):
+            self.program.shared.support.add("lay_states")
+            yields.append(f"lay_states(columns[{i}], active, {self.inputs[carry].batch}, {axis})")
+        body += _returned([*yields, *carries])
+        parameters = [text.read(key) for key in text.parameters]
+        name = f"_loop_{self.label}"
+        start = spread_out(f"def {name}(", ["self", *arguments, *parameters, "turns"], "):")
+        document = '"""One turn per position at which a row is active; rows go on by themselves."""'
+        return Method(name, (*start, *_indented([document, *body])), tuple(text.parameters))
+
+    def _packed_turn(self, captured: Sequence[str]) -> list[str]:
+        node, carries = self.node, self.names[: self.node.carries]
+        lines = ["rows = torch.nonzero(many > turn).squeeze(1)", "at = order[:, turn].index_select(0, rows)"]
+        given = self._given()
+        elements = self.names[node.carries : node.carries + len(node.scanned)]
+        for i, (name, sequence, axis) in enumerate(
+            zip(elements, self.sequences, node.scanned, strict=True), node.carries
+        ):
+            self.program.shared.support.add("take_turns")
+            position = self.inputs[i].batch
+            lines.append(f"{name} = take_turns({sequence}, rows, at, {given[i].batch}, {axis}, {position})")
+        passed = [
+            name if name in elements or type.batch is None else f"{name}.index_select({type.batch}, rows)"
+            for name, type in zip(self.names, self.inputs, strict=True)
+        ]
+        further = [self.text.read(key) for key in self.further]
+        results = [*(f"{name}_new" for name in carries), "found"]
+        call = f"{', '.join(results)} = self._turn_{self.label}("
+        lines += spread_out(call, [*passed, *further, "turns is not None"], ")")
+        lines += ["if turns is not None:", "    turns.append(found)"]
+        for name, type in zip(carries, self.inputs, strict=False):
+            lines.append(f"{name} = {name}.index_copy({type.batch}, rows, {name}_new)")
+        return [*lines, *(f"columns[{i}].append({carries[carry]})" for i, carry in enumerate(node.echoes))]
+
     def method(self) -> Method:
         node, text = self.node, self.text
         if self.loop.folded:
             return self.folded()
+        if node.active is not None:
+            return self.packed()
         captured = self.names[node.carries + len(node.scanned) :]
         arguments = [*self.names[: node.carries], *self.sequences, *captured]
         known = [a for a, t in zip(arguments, self._given(), strict=True) if t.batch is not None]

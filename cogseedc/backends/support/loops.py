@@ -25,6 +25,21 @@ def stack_turns(turns: list[torch.Tensor], count: int, dim: int) -> torch.Tensor
     return torch.stack([*turns, *[turns[-1]] * (count - len(turns))], dim)
 
 
+def take_turns(
+    x: torch.Tensor, rows: torch.Tensor, turns: torch.Tensor, batch: int, dim: int, position: int
+) -> torch.Tensor:
+    """For each of some rows the element of its own turn; rows are then the axis at `position`."""
+    return x.movedim((batch, dim), (0, 1))[rows, turns].movedim(0, position)
+
+
+def lay_states(states: list[torch.Tensor], active: torch.Tensor, batch: int, dim: int) -> torch.Tensor:
+    """At each turn the state that a row has after it, from the states after none, one, two, .. turns that it ran."""
+    whole = torch.stack(states).movedim(batch + 1, 1)
+    rows = torch.arange(active.shape[0], device=active.device).unsqueeze(1)
+    laid = whole[active.cumsum(1), rows]
+    return laid.movedim((0, 1), (batch + (dim <= batch), dim))
+
+
 def spread_turn(
     found: tuple[dict[str, torch.Tensor], dict[str, int]],
     rows: torch.Tensor | None,

@@ -373,19 +373,22 @@ def _loop(
     steps = Size.of(attrs.get("steps") or 0)
     outputs = [node.type for _, node in body.nodes() if isinstance(node, Output)]
     results = outputs[: len(outputs) - halts]
-    stacked = tuple(attrs.get("stacked") or ())
-    yields = results[carries:]
+    stacked, echoes = tuple(attrs.get("stacked") or ()), tuple(attrs.get("echoes") or ())
+    if any(not isinstance(i, int) or not 0 <= i < len(results) for i in echoes):
+        raise mistake("CS0425", "an echo is the number of a carry", span)
+    yields = [*results[carries:], *(results[i] for i in echoes)]
     if kind is LoopKind.SCAN:
         if len(stacked) != len(yields):
             raise mistake("CS0425", f"{len(stacked)} places for {len(yields)} yields", span)
         along = Axis(None, steps)
         pairs = zip(yields, stacked, strict=True)
         yields = [t.with_axes((*t.axes[:at], along, *t.axes[at:])) for t, at in pairs]
-    held = tuple(tuple(axes) for axes in attrs.get("held") or ((),) * len(results))
+    held = tuple(tuple(axes) for axes in attrs.get("held") or ((),) * (carries + len(yields)))
     name = str(_attr(marks["name"][0])) if "name" in marks else "loop"
     scanned = tuple(attrs.get("scanned") or ())
     types = (*yields, *results[:carries])
-    node = Loop(name, kind, steps, body, carries, scanned, stacked, halts, held, types, origin)
+    active = attrs.get("active")
+    node = Loop(name, kind, steps, body, carries, scanned, stacked, halts, held, types, active, echoes, origin)
     return reader.graph.add(node, operands)
 
 

@@ -377,7 +377,7 @@ def _made(
         until is not None,
         held,
         tuple(types),
-        b.origin(frame, expr.span),
+        origin=b.origin(frame, expr.span),
     )
     operands = [*(t.value for t in given), *captures]
     id = b.add(node, operands, frame)

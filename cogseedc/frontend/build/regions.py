@@ -14,6 +14,7 @@ from cogseedc.frontend.build.decisions import bounded, condition, taken
 from cogseedc.frontend.build.model import (
     ArmOf,
     BrokenUse,
+    Bundle,
     BuildError,
     Frame,
     GateRef,
@@ -313,6 +314,8 @@ def _joined(
     weights: Tensor | None,
     span: Span,
 ) -> Item:
+    if len({len(v) for v in values}) > 1:
+        values = [_outputs(v) for v in values]
     counts = {len(v) for v in values}
     if len(counts) != 1:
         raise mistake(
@@ -325,6 +328,13 @@ def _joined(
         _merge(b, frame, mode, gates, arms, [v[i] for v in values], spans, weights, span) for i in range(counts.pop())
     ]
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _outputs(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """What an arm gives: of a block that is one call, the outputs of the call."""
+    if len(items) != 1:
+        return items
+    return items[0].items if isinstance(items[0], Bundle) else items[0] if isinstance(items[0], tuple) else items
 
 
 def _merge(
