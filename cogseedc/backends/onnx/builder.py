@@ -87,6 +87,7 @@ class Region:
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
         self.infos: list[ValueInfoProto] = []
+        self._made: set[str] = set()
         self.own: set[str] = set()
         """Names that only this region sees; looked up, never listed."""
         self._cache: dict[Hashable, str] = {}
@@ -119,6 +120,7 @@ class Region:
             proto.metadata_props.add(key="cogseed.source", value=place.source)
         self.nodes.append(proto)
         self.own.update(given)
+        self._made.update(given)
         if op_type == "Transpose":
             self._turned[given[0]] = len(attributes["perm"])
         elif op_type in _CARRIED and (ranks := [self._turned[i] for i in inputs if i in self._turned]):
@@ -193,6 +195,14 @@ class Region:
             region = region.parent
         return region
 
+    def results(self, values: Sequence[str]) -> list[str]:
+        """Names for values as outputs of this body: those of its own nodes, once each, else copies."""
+        found: list[str] = []
+        for value in values:
+            plain = value in self._made and value not in found
+            found.append(value if plain else self.node("Identity", [value]))
+        return found
+
     def finish(self, graph: GraphProto, outputs: Sequence[ValueInfoProto]) -> None:
         """Fills the message of this region's graph."""
         graph.node.extend(self.nodes)
@@ -212,7 +222,7 @@ def branch(
     """Adds a flat If to `region`. `results[i]` are values that body i sees. The names of the If's outputs."""
     described = []
     for body, values in zip(bodies, results, strict=True):
-        inner = [body.node("Identity", [v]) for v in values]
+        inner = body.results(values)
         described.append([info(n, dtype, dims) for n, (dtype, dims) in zip(inner, types, strict=True)])
     names = _if(region, condition, bodies, described)
     for name, (dtype, dims) in zip(names, types, strict=True):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import AttributeProto, ValueInfoProto
+from onnx import AttributeProto
 
 from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Region, branch
@@ -207,7 +207,7 @@ class _Emission:
         """Whether a turn follows; says what the running indices and rows are in it."""
         body = self.body
         if stop is None:
-            return body.node("Identity", [self.going])
+            return self.going
         stays = body.node("Not", [stop])
         if running is not None:
             assert mask is not None
@@ -274,19 +274,19 @@ class _Emission:
         graph.name = region.shared.names.unique(f"{region.shared.place.prefix}/body")
         graph.input.extend([info(self.turn, Dtype.I64, []), info(self.going, Dtype.BOOL, [])])
         graph.input.extend(info(c.inside, c.dtype, c.dims) for c in self.carried)
-        outputs: list[ValueInfoProto] = [info(body.node("Identity", [go]), Dtype.BOOL, [])]
         given = [(c.following, c.dtype, c.dims) for c in self.carried] + self.scanned
-        outputs += [info(body.node("Identity", [name]), dtype, dims) for name, dtype, dims in given]
+        types = [(Dtype.BOOL, []), *((dtype, dims) for _, dtype, dims in given)]
+        names = body.results([go, *(name for name, _, _ in given)])
+        outputs = [info(name, dtype, dims) for name, (dtype, dims) in zip(names, types, strict=True)]
         body.finish(graph, outputs)
         most = self.steps.sizes.scalar(region, self.node.steps, self.space)
         start = region.constant(np.array(True))
         fed = [most, start, *(c.initial for c in self.carried)]
-        names = region.nodes_of("Loop", fed, len(outputs) - 1)
+        names = list(region.nodes_of("Loop", fed, len(outputs) - 1))
         region.nodes[-1].attribute.append(attribute)
-        for name, (_, dtype, dims) in zip(names, given, strict=True):
-            if len(names) - len(self.scanned) > names.index(name):
-                region.describe(name, dtype, dims)
-        return list(names)
+        for name, carried in zip(names, self.carried, strict=False):
+            region.describe(name, carried.dtype, carried.dims)
+        return names
 
     def _finished(self, names: Sequence[str], held: int, record: Turns) -> tuple[str, ...]:
         node = self.node

@@ -19,7 +19,7 @@ from cogseedc.backends.onnx.calls import CallSite
 from cogseedc.backends.onnx.steps import Steps, Turns
 from cogseedc.backends.onnx.tensors import Dimension, info
 from cogseedc.backends.plan.model import ROOT, Slot, SpaceId
-from cogseedc.ir import Call, Dtype, Input, Loop, NodeId, Output, TensorType, Value, Weight
+from cogseedc.ir import BATCH, Call, Dtype, Input, Loop, NodeId, Output, Size, TensorType, Value, Weight
 from cogseedc.ops.recurrent import onnx_recurrence
 
 
@@ -60,6 +60,7 @@ class _Packed:
         self.times = region.node("Gather", [places, region.constant(np.array(1, np.int64))], axis=0)
         first = region.constant(np.array(0, np.int64))
         self.start = region.node("CumSum", [self.many, first], exclusive=1)
+        self.length = steps.sizes.scalar(region, node.steps, space)
         self.sequences = [
             self._rows_first(value, type, axis)
             for value, (_, type), axis in zip(
@@ -71,11 +72,28 @@ class _Packed:
         return self.region.constant(np.array(values, np.int64))
 
     def _rows_first(self, sequence: str, element: TensorType, axis: int) -> str:
-        """The sequence with its rows first and its positions second."""
+        """The sequence with rows and positions as one axis, rows first."""
         assert element.batch is not None, "a scan is packed whose elements have rows"
+        region = self.region
         batch = element.batch + (axis <= element.batch)
         order = [batch, axis, *(i for i in range(element.rank + 1) if i not in (batch, axis))]
-        return sequence if order == sorted(order) else self.region.node("Transpose", [sequence], perm=order)
+        turned = sequence if order == sorted(order) else region.node("Transpose", [sequence], perm=order)
+        return self._flat(turned, [self._length, Size.symbol(BATCH)], element)
+
+    @property
+    def _length(self) -> Size:
+        return self.node.steps
+
+    def _flat(self, value: str, leading: Sequence[Size], type: TensorType) -> str:
+        """A value of some leading sizes, then what `type` has beside its rows, with the leading ones as one."""
+        count = self.region.node("ReduceProd", [self.steps.sizes.vector(self.region, leading, self.space)], keepdims=1)
+        return self._rows_of(value, count, type)
+
+    def _rows_of(self, value: str, count: str, type: TensorType) -> str:
+        rest = [size for i, size in enumerate(type.shape) if i != type.batch]
+        sizes = [count, self.steps.sizes.vector(self.region, rest, self.space)] if rest else [count]
+        shape = self.region.node("Concat", sizes, axis=0)
+        return self.region.node("Reshape", [value, shape], allowzero=1)
 
     def run(self) -> tuple[str, ...]:
         node = self.node
@@ -105,10 +123,22 @@ class _Packed:
         """For each row, and each of its entries in `turns` [rows, ..], the state after so many turns; rows first."""
         region, batch = self.region, type.batch
         assert batch is not None
-        order = [batch + 1, 0, *(i + 1 for i in range(type.rank) if i != batch)]
-        rows_first = region.node("Transpose", [states], perm=order)
-        last = self._ints(-1)
-        return region.node("GatherND", [rows_first, region.node("Unsqueeze", [turns, last])], batch_dims=1)
+        order = [0, batch + 1, *(i + 1 for i in range(type.rank) if i != batch)]
+        turned = states if order == sorted(order) else region.node("Transpose", [states], perm=order)
+        count = self.steps.rows.count(region, self.space)
+        turned_count = region.node("Mul", [region.node("Shape", [states], start=0, end=1), count])
+        flat = self._rows_of(turned, turned_count, type)
+        row = self._row_numbers(region, count)
+        if rank == 2:
+            row = region.node("Unsqueeze", [row, self._ints(1)])
+        place = region.node("Add", [region.node("Mul", [turns, count]), row])
+        return region.node("Gather", [flat, place], axis=0)
+
+    def _row_numbers(self, region: Region, count: str) -> str:
+        """0, 1, .. for all rows."""
+        ends = [region.constant(np.array(n, np.int64)) for n in (0, 1)]
+        front = region.constant(np.array([0], np.int64))
+        return region.node("Range", [ends[0], region.node("Squeeze", [count, front]), ends[1]])
 
     # Any body
 
@@ -124,13 +154,13 @@ class _Packed:
         begin = body.node("Gather", [self.start, rows], axis=0)
         at = body.node("Gather", [self.times, body.node("Add", [begin, turn])], axis=0)
         column = body.node("Unsqueeze", [rows, flat])
-        both = body.node("Concat", [column, body.node("Unsqueeze", [at, flat])], axis=1)
+        place_of = body.node("Add", [body.node("Mul", [rows, self.length]), at])
         names: dict[NodeId, str] = {}
         for i, (id, type) in enumerate(self.inputs):
             if i < node.carries:
                 names[id] = body.node("Gather", [inside[i], rows], axis=type.batch)
             elif i < node.carries + len(self.sequences):
-                value = body.node("GatherND", [self.sequences[i - node.carries], both])
+                value = body.node("Gather", [self.sequences[i - node.carries], place_of], axis=0)
                 order = [*range(1, (type.batch or 0) + 1), 0, *range((type.batch or 0) + 1, type.rank)]
                 names[id] = body.node("Transpose", [value], perm=order) if type.batch else value
             else:
@@ -151,8 +181,9 @@ class _Packed:
         attribute.g.input.extend(info(n, t.dtype, d) for n, (t, d) in zip(inside, pairs, strict=True))
         results = [(name, *pair) for name, pair in zip(following, pairs, strict=True)]
         results += [results[carry] for carry in node.echoes]
-        outputs = [info(body.node("Identity", [going]), Dtype.BOOL, [])]
-        outputs += [info(body.node("Identity", [name]), t.dtype, d) for name, t, d in results]
+        given = body.results([going, *(name for name, _, _ in results)])
+        outputs = [info(given[0], Dtype.BOOL, [])]
+        outputs += [info(name, t.dtype, d) for name, (_, t, d) in zip(given[1:], results, strict=True)]
         body.finish(attribute.g, outputs)
         start = region.constant(np.array(True))
         found = region.nodes_of("Loop", [self.most, start, *self.carries], len(results))
@@ -183,8 +214,8 @@ class _Packed:
         absent = [other.node("ConstantOfShape", [none], value=np.zeros([1], np.float32)), *self.carries[1:]]
         turns, *finals = branch(region, some, (then, other), (ran, absent), kinds)
         states = self._with_first(turns, 0)
-        last = self._states_at(states, type, region.node("Unsqueeze", [self.many, self._ints(1)]), 2)
-        return [region.node("Squeeze", [last, self._ints(1)]), *finals], [states for _ in self.node.echoes]
+        last = self._states_at(states, type, self.many, 1)
+        return [last, *finals], [states for _ in self.node.echoes]
 
     def _ran(self, region: Region, cell: _Cell) -> list[str]:
         """The hidden states after each turn [turns, rows, hidden]; of an LSTM also the last cells."""
@@ -197,12 +228,12 @@ class _Packed:
             "Add", [region.node("Unsqueeze", [turn, behind]), region.node("Unsqueeze", [self.start, front])]
         )
         at = region.node("Gather", [self.times, region.node("Min", [place, last])], axis=0)  # [turns, rows]
-        count = region.node("Squeeze", [region.node("Shape", [self.many]), front])
-        rows = region.node("Range", [bounds[0], count, bounds[1]])
-        wide = region.node("Expand", [rows, region.node("Shape", [at])])
-        depth = region.constant(np.array([2], np.int64))
-        both = region.node("Concat", [region.node("Unsqueeze", [v, depth]) for v in (wide, at)], axis=2)
-        x = region.node("GatherND", [self.sequences[0], both])
+        rows = self._row_numbers(region, region.node("Shape", [self.many]))
+        x = region.node(
+            "Gather",
+            [self.sequences[0], region.node("Add", [at, region.node("Mul", [rows, self.length])])],
+            axis=0,
+        )
         names = {i: "" for i, _ in self.inputs}
         inner = steps.nested(self.id, names, None, self.space)
         weights = [None if w is None else inner.value(region, Slot(w, 0, ROOT)) for w in cell.weights]
