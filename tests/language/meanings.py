@@ -996,3 +996,34 @@ def states_repeat(i: Any, k: Any, w: Weights) -> dict[str, Any]:
                 break
         y[n] = h[n] - bias[n]
     return {"y": y, "next.h": h, "next.turns": turns, "next.bias": bias}
+
+
+@meaning
+def scan_hoisted(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    g, ys = relu(w.linear("w.linear", i["c"])), []
+    for t in range(i["xs"].shape[1]):
+        e = relu(w.linear("e.linear", i["xs"][:, t])) + relu(w.linear("e.linear_2", i["c"]))
+        g = np.tanh(w.linear("g.linear", g) + e)
+        ys.append(g)
+    return {"ys": np.stack(ys, 1), "g": g}
+
+
+@meaning
+def scan_packed(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    hidden = np.zeros((len(i["xs"]), 16))
+    h, c, g = hidden, hidden, relu(w.linear("more.g.linear", i["c"]))
+    states, more = [], []
+    for t in range(i["xs"].shape[2]):
+        x = i["xs"][:, :, t]
+        both = x @ w["cell.lstm_cell.weight_ih"].T + w["cell.lstm_cell.bias_ih"]
+        both = both + h @ w["cell.lstm_cell.weight_hh"].T + w["cell.lstm_cell.bias_hh"]
+        a, f, n, o = np.split(both, 4, 1)
+        c2 = sigmoid(f) * c + sigmoid(a) * np.tanh(n)
+        go = x.mean(1) > 0
+        h, c = pick(go, sigmoid(o) * np.tanh(c2), h), pick(go, c2, c)
+        states.append(h)
+        a = w.linear("more.a.linear", g) + w.linear("more.a.linear_2", x) + w.linear("more.a.linear_3", i["c"])
+        g = pick(i["on"][:, t], np.tanh(a), g)
+        more.append(g)
+    y = w.linear("linear", h + g)
+    return {"y": y, "ys": np.stack(states, 2), "zs": np.stack(more, 2), "cells": c}
