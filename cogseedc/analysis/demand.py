@@ -160,7 +160,26 @@ def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dic
             if not waiting[id]:
                 ready.append(id)
     stuck = {id for id, count in waiting.items() if count}
+    own = _own(graph, literals, stuck, speaks)
+    if own:
+        return own
     return {id: mask for id in stuck if (mask := sum(literals.mask(g) for g in speaks.get(id, ()) if g in stuck))}
+
+
+def _own(
+    graph: Graph, literals: Literals, stuck: set[NodeId], speaks: dict[NodeId, tuple[NodeId, ...]]
+) -> dict[NodeId, int]:
+    """Of the literals of stuck nodes those of gates that are decided from the node itself: whoever reads both waits for
+    neither, and keeps what it speaks of. None, where gates wait for each other in another way."""
+    wiring = graph.wiring()
+    decides: dict[NodeId, int] = {}
+    for id in reversed(wiring.order):
+        found = literals.mask(id)
+        for edge in wiring.outs[id]:
+            found |= decides[edge.dst]
+        decides[id] = found
+    lost = {id: sum(literals.mask(g) for g in speaks.get(id, ()) if literals.mask(g) & decides[id]) for id in stuck}
+    return {id: mask for id, mask in lost.items() if mask}
 
 
 def _spoken(literals: Literals, guard: Guard) -> tuple[NodeId, ...]:

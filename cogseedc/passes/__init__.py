@@ -13,6 +13,7 @@ from cogseedc.passes.insert_exit_points import InsertExitPoints, place_exits
 from cogseedc.passes.lower_estimators import LowerEstimators
 from cogseedc.passes.pack_scans import PackScans
 from cogseedc.passes.resolve_dependencies import ResolveDependencies
+from cogseedc.passes.reuse_features import ReuseFeatures
 from cogseedc.passes.simplify_gates import SimplifyGates
 from cogseedc.passes.trim_loops import TrimLoops
 
@@ -29,6 +30,7 @@ PASSES: tuple[type[Pass], ...] = (
     HoistLoops,
     PackScans,
     TrimLoops,
+    ReuseFeatures,
     EliminateDeadSeeds,
     LowerEstimators,
 )
@@ -50,6 +52,7 @@ INFERENCE: tuple[Pass, ...] = (
     HoistLoops(),
     PackScans(),  # after hoisting: decisions are then there before the first turn
     TrimLoops(),  # after hoisting: what moved leaves ports behind
+    ReuseFeatures(),  # before guards exist: what it computes anew is sunk into its arm
     EliminateDeadSeeds(),
 )
 
@@ -68,6 +71,7 @@ STORED: tuple[Pass, ...] = (
     HoistLoops(),
     PackScans(),  # after hoisting: decisions are then there before the first turn
     TrimLoops(),
+    ReuseFeatures(),
     EliminateDeadSeeds(),
 )
 
@@ -112,6 +116,7 @@ __all__ = [
     "Pass",
     "Ran",
     "ResolveDependencies",
+    "ReuseFeatures",
     "SimplifyGates",
     "TrimLoops",
     "place_exits",

@@ -43,6 +43,8 @@ class Costs:
     """One `if` on a decision, in microseconds."""
     wrap_us: float
     """Asking whether a region has any row, in microseconds."""
+    empty_us: float
+    """An operation on no row, in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)

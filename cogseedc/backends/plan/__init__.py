@@ -35,10 +35,10 @@ from cogseedc.backends.plan.model import (
 from cogseedc.backends.plan.reach import Reach, reach
 from cogseedc.backends.plan.schedule import blocks, schedule
 from cogseedc.backends.plan.spaces import Condition, Spaces
+from cogseedc.backends.plan.wraps import unsafe_spaces, wrap
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import (
     TRUE,
-    Call,
     Exit,
     Gate,
     GateKind,
@@ -178,7 +178,7 @@ def _assemble(
     found = exits(graph, order) if training else ()
     kept = [slot for _, slot in outputs] + [r.decision for r in reports] + [r.indices for r in reports if r.indices]
     kept += [slot for _, values in found for _, slot in values]
-    unsafe = _unsafe(items, steps, loops)
+    unsafe = unsafe_spaces(items, steps, loops)
     return Plan(
         graph=graph,
         spaces=spaces,
@@ -187,7 +187,7 @@ def _assemble(
             graph,
             lambda space: [choice.decision for term in spaces[space].terms for choice in term],
             kept,
-            lambda space, body: _wrap(spaces[space], body, target, graph, loops, space in unsafe),
+            lambda space, body: wrap(spaces[space], body, target, graph, loops, space in unsafe),
         ),
         inputs=tuple(id for id, node in graph.nodes() if isinstance(node, Input)),
         knobs=tuple(id for id, node in graph.nodes() if isinstance(node, Knob)),
@@ -248,45 +248,3 @@ def _asked(graph: Graph, id: NodeId) -> tuple[tuple[Condition, ...], ...]:
         else:
             term.append((edge.src, tuple(a for a in range(gate.arms) if a != arm), False))
     return tuple(tuple(term) for _, term in sorted(terms.items()))
-
-
-def _unsafe(
-    items: Items, steps: Sequence[tuple[SpaceId, Sequence[Step]]], loops: Mapping[NodeId, LoopPlan]
-) -> set[SpaceId]:
-    """COMPACT spaces that may not be run without rows, since an operation in a BRANCH below them may not."""
-    found: set[SpaceId] = set()
-    for space, body in steps:
-        if _empty_is_wrong(items.graph, body, loops):
-            above = (s for s in items.spaces.up(space) if items.spaces.drafts[s].strategy is Strategy.COMPACT)
-            found.add(next(above))
-    return found - {ROOT}
-
-
-def _empty_is_wrong(graph: Graph, body: Sequence[Step], loops: Mapping[NodeId, LoopPlan]) -> bool:
-    """Whether a step may not be run without rows. What a loop runs for some rows only is wrapped in its body."""
-    for step in body:
-        node = graph[step.node] if isinstance(step, Run) else None
-        if isinstance(node, Call) and not OPS[node.op].zero_rows:
-            return True
-        if isinstance(node, Loop):
-            assert isinstance(step, Run)
-            inner = loops[step.node].body
-            blocks = (block for block in inner.blocks if block.wrap is Wrap.NONE)
-            if any(_empty_is_wrong(inner.graph, block.steps, inner.loops) for block in blocks):
-                return True
-    return False
-
-
-def _wrap(
-    space: Space,
-    body: Sequence[Step],
-    target: Target,
-    graph: Graph,
-    loops: Mapping[NodeId, LoopPlan],
-    unsafe: bool,
-) -> Wrap:
-    if space.parent is None:
-        return Wrap.NONE
-    if space.strategy is Strategy.BRANCH:
-        return Wrap.CONDITION
-    return Wrap.ANY if unsafe or target.wrap_regions or _empty_is_wrong(graph, body, loops) else Wrap.NONE

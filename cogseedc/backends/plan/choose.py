@@ -124,8 +124,8 @@ def _predict(
     for draft in spaces.drafts[1:]:
         asked = dict.fromkeys((gate, arms) for term in draft.terms for gate, arms, _ in term)
         for gate, arms in asked:
-            rate = _rate(graph, gate, literals.gates[gate], len(arms))
-            for name, cost in _costs(loads[draft.id], rate, target).items():
+            share = rate(graph, gate, len(arms))
+            for name, cost in _costs(loads[draft.id], share, target).items():
                 found[gate][name] = found[gate].get(name, 0.0) + cost
     return {id: tuple(sorted(costs.items())) for id, costs in found.items()}
 
@@ -183,8 +183,10 @@ def _loads(
     return loads
 
 
-def _rate(graph: Graph, id: NodeId, gate: Gate, arms: int) -> float:
+def rate(graph: Graph, id: NodeId, arms: int) -> float:
     """Share of the indices that need one of `arms` arms, without a profile: all arms alike."""
+    gate = graph[id]
+    assert isinstance(gate, Gate)
     if gate.kind is GateKind.BOOL:
         return RATE
     if gate.kind is GateKind.ONE:

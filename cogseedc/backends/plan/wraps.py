@@ -1,0 +1,70 @@
+"""Where a part of a plan is skipped when it has no rows: where it must be, and where one sample gains by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from cogseedc.backends.plan.choose import rate
+from cogseedc.backends.plan.items import Items
+from cogseedc.backends.plan.model import ROOT, LoopPlan, Run, Space, SpaceId, Step, Strategy, Take, Wrap
+from cogseedc.ir import Call, Graph, Loop, NodeId
+from cogseedc.ops import OPS
+from cogseedc.target import Target
+
+MARGIN = 2.0
+"""How many times its cost an `if` has to save: what crosses its border is not in the model."""
+
+
+def unsafe_spaces(
+    items: Items, steps: Sequence[tuple[SpaceId, Sequence[Step]]], loops: Mapping[NodeId, LoopPlan]
+) -> set[SpaceId]:
+    """COMPACT spaces that may not be run without rows, since an operation in a BRANCH below them may not."""
+    found: set[SpaceId] = set()
+    for space, body in steps:
+        if _empty_is_wrong(items.graph, body, loops):
+            above = (s for s in items.spaces.up(space) if items.spaces.drafts[s].strategy is Strategy.COMPACT)
+            found.add(next(above))
+    return found - {ROOT}
+
+
+def _empty_is_wrong(graph: Graph, body: Sequence[Step], loops: Mapping[NodeId, LoopPlan]) -> bool:
+    """Whether a step may not be run without rows. What a loop runs for some rows only is wrapped in its body."""
+    for step in body:
+        node = graph[step.node] if isinstance(step, Run) else None
+        if isinstance(node, Call) and not OPS[node.op].zero_rows:
+            return True
+        if isinstance(node, Loop):
+            assert isinstance(step, Run)
+            inner = loops[step.node].body
+            blocks = (block for block in inner.blocks if block.wrap is Wrap.NONE)
+            if any(_empty_is_wrong(inner.graph, block.steps, inner.loops) for block in blocks):
+                return True
+    return False
+
+
+def wrap(
+    space: Space,
+    body: Sequence[Step],
+    target: Target,
+    graph: Graph,
+    loops: Mapping[NodeId, LoopPlan],
+    unsafe: bool,
+) -> Wrap:
+    """What stands around a block of a space; `unsafe`: another block needs the space to have a row."""
+    if space.parent is None:
+        return Wrap.NONE
+    if space.strategy is Strategy.BRANCH:
+        return Wrap.CONDITION
+    needed = unsafe or target.wrap_regions or _empty_is_wrong(graph, body, loops)
+    return Wrap.ANY if needed or _pays(space, body, target, graph) else Wrap.NONE
+
+
+def _pays(space: Space, body: Sequence[Step], target: Target, graph: Graph) -> bool:
+    """Whether one sample by itself is quicker with an `if` around the block, whose operations take a while even on no
+    row. For many samples neither matters."""
+    steps = sum(
+        isinstance(step, Take) or isinstance(graph[step.node], Call) for step in body if isinstance(step, Run | Take)
+    )
+    share = sum(prod(rate(graph, c.decision.node, len(c.arms)) for c in term) for term in space.terms)
+    return (1 - min(share, 1.0)) * steps * target.costs.empty_us > MARGIN * target.costs.wrap_us
