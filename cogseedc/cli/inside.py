@@ -125,7 +125,7 @@ def cost(
 
     With rates, the expected MACs are held against the program's mean budget (exit status 4).
     """
-    from cogseedc.driver.costs import exit_rows, hold_means, measured, published, rows
+    from cogseedc.driver.costs import exit_rows, hold_means, measured, published, rows, to_the_end
     from cogseedc.driver.picture import program_of
     from cogseedc.driver.program import Settings
 
@@ -138,6 +138,7 @@ def cost(
         record = published(program.elaborated.graph, known, rule)
     else:
         record = measured(program.structure, known, shares)
+        record = record if rule is None else to_the_end(record)
     budgets = program.elaborated.budgets if rates else ()
     if as_json:
         hold_means(budgets, record)

@@ -48,12 +48,12 @@ def published(graph: Graph, sizes: Mapping[str, int], rule: str) -> dict[str, Js
     `rule` is one of `RULES`.
     """
     found, assumed = passed(graph, OPS, RULES[rule], sizes)
-    *exits, end = found
+    end = found[-1]
     return {
         "rule": rule,
         "macs": {"least": end.macs, "expected": end.macs, "worst": end.macs},
         "params": end.params,
-        "exits": [_exit(exit) for exit in (*exits, end)] if exits else [],
+        "exits": [_exit(exit) for exit in found],
         "arms": [],
         "assumed": [*assumed],
     }
@@ -148,14 +148,23 @@ def rows(record: Mapping[str, Json]) -> Iterator[tuple[str, str, str, str]]:
         yield f"MACs of {arm['gate']} = {arm['arm']}", "", "", count(cast(int, arm["macs"]))
 
 
+def to_the_end(record: dict[str, Json]) -> dict[str, Json]:
+    """A record whose exits have the end among them, also of a program without any."""
+    macs = cast(dict[str, Json], record["macs"])
+    end: Json = {
+        "name": None,
+        "macs": macs["worst"],
+        "params": record["params"],
+        "least": macs["least"],
+        "worst": macs["worst"],
+    }
+    return record if record["exits"] else {**record, "exits": [end]}
+
+
 def exit_rows(record: Mapping[str, Json]) -> Iterator[tuple[str, str, str]]:
     """(where a sample leaves, MACs up to there, parameters up to there), to the unit, for a table."""
     for exit in cast(list[dict[str, Json]], record["exits"]):
-        name = cast(str | None, exit["name"])
-        if name is not None:
-            yield name, f"{exit['macs']}", f"{exit['params']}"
-    macs = cast(dict[str, Json], record["macs"])["worst"]
-    yield "the end", f"{macs}", f"{record['params']}"
+        yield cast(str | None, exit["name"]) or "the end", f"{exit['macs']}", f"{exit['params']}"
 
 
 def count(value: float) -> str:

@@ -47,10 +47,15 @@ def test_msdnet_has_the_published_parameters(command: Command) -> None:
         assert outcome.out.splitlines()[-1].endswith("\t23958440")
 
 
-@pytest.mark.parametrize(("settings", "flops"), [((), 505775360), (IMAGENET, 15602814976)], ids=["110", "101"])
+@pytest.mark.parametrize(
+    ("settings", "flops"),
+    [((), 505775360), (("depth=5",), 137725184), (IMAGENET, 15602814976)],
+    ids=["110", "32", "101"],
+)
 def test_resnet(command: Command, settings: tuple[str, ...], flops: int) -> None:
     record = json.loads(command("cost", RESNET, "--rule", "macs", "--json", *sets(*settings)).out)
     assert 2 * record["macs"]["worst"] == 2 * record["macs"]["least"] == flops
+    assert [(exit["name"], 2 * exit["macs"]) for exit in record["exits"]] == [(None, flops)]
 
 
 def test_slimmable(command: Command) -> None:

@@ -29,6 +29,20 @@ def channel_gating(net: Net, sample: Sample) -> Outputs:
     return {"logits": net.linear("linear", x.mean((2, 3)))}
 
 
+def sliced_weights(net: Net, sample: Sample) -> Outputs:
+    """Densely: all channels, those that go set to zero."""
+    x = sample["image"]
+    for layer, width in enumerate((8, 16)):
+        path = f"x.{layer}.y.Sliced"
+        s = F.relu(F.linear(x.abs().mean((2, 3)), net.w[f"{path}.predict"]))[0]
+        kept = torch.zeros(width).double()
+        kept[s.sort(descending=True, stable=True).indices[: width // 2]] = 1
+        scale, shift = (net.w[f"{path}.{n}"][:, None, None] for n in ("scale", "shift"))
+        y = F.conv2d(x, net.w[f"{path}.w"], padding=1) * scale + shift
+        x = F.relu((kept * s)[:, None, None] * y)
+    return {"logits": F.linear(x.mean((2, 3)), net.w["w"])}
+
+
 def spatial_gating(net: Net, sample: Sample) -> Outputs:
     x = sample["x"]
     m = net.conv("busy.Mask.conv2d", x)[0, 0] + net.linear("busy.Mask.linear", x.mean((2, 3)))[0, 0]
@@ -196,5 +210,6 @@ FAMILIES: list[tuple[str, Paper]] = [
     ("49_width_stages", Paper(width_stages, {}, IMAGE)),
     ("50_gater", Paper(gater, {}, IMAGE)),
     ("51_boosted_exits", Paper(boosted_exits, {}, IMAGE)),
+    ("53_sliced_weights", Paper(sliced_weights, {}, {"image": (3, 12, 12)})),
     ("52_interpolated", Paper(interpolated, {}, {"image": (3, 12, 12)})),
 ]

@@ -198,17 +198,20 @@ def _set(b: Builder, ref: SeedRef, options: Options) -> dict[str, Item]:
     declaration = ref.declaration
     scope = arguments.module_scope(ref.module)
     frame = Frame(scope, Instance(declaration, "", (), None), "", "", {}, Origin())
-    texts = {p.name.text for p in declaration.parameters if p.type.name.text == "str" and not p.type.many}
-    given = tuple((name, _given(b, frame, expr, name in texts)) for name, expr in options.statics)
+    types = {p.name.text: p.type for p in declaration.parameters}
+    given = tuple((name, _given(b, frame, expr, types.get(name))) for name, expr in options.statics)
     configured = Configured(
         ref, (), given, (), options.statics[0][1].span if options.statics else declaration.name.span
     )
     return dict(arguments.static_arguments(b, frame, ref, configured))
 
 
-def _given(b: Builder, frame: Frame, expr: ast.Expr, text: bool) -> Item:
-    """A static argument of `--set`; of a text the quotes may be left out, as a shell takes them away."""
-    return expr.name if text and isinstance(expr, ast.Reference) else b.evaluate(frame, expr)
+def _given(b: Builder, frame: Frame, expr: ast.Expr, type: ast.StaticType | None) -> Item:
+    """A static argument of `--set`: of a text the quotes may be left out, as a shell takes them away, and one element
+    stands for a list of one."""
+    text = type is not None and type.name.text == "str" and isinstance(expr, ast.Reference)
+    item = expr.name if text and isinstance(expr, ast.Reference) else b.evaluate(frame, expr)
+    return (item,) if type is not None and type.many and not isinstance(item, tuple) else item
 
 
 def _exported(file: ast.File, module: Module, options: Options, diagnostics: Diagnostics) -> SeedRef | None:
