@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cogseedc.ir import Call, Gate, Graph, Merge, NodeId, Phase
+from cogseedc.ir import Call, Gate, Graph, Loop, Merge, NodeId, Phase
 from cogseedc.passes.base import Context, Pass
 from cogseedc.passes.estimating import Estimated, estimate, rank
 from cogseedc.passes.mirroring import Mirror
+from cogseedc.passes.mirroring_loops import inside
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class LowerEstimators(Pass):
       gate read it as a share.
     * A gate via `reinforce` adds a `Loss` node with the log-probability of what it drew. Its joins have no shares.
 
+    * The body of a loop reads the training values of the decisions that it captures or scans, as further captures and
+      sequences. What a decision is worth does not pass from turn to turn: a carry that is one has no gradient.
+
     With noise at zero every output, and every decision, is what it was, but for gates via `soft`. New nodes have
     the guards of those that they stand beside. Without `training` it does nothing.
     """
@@ -30,23 +34,27 @@ class LowerEstimators(Pass):
     keeps_guards: ClassVar[bool] = True
 
     def run(self, graph: Graph, context: Context) -> bool:
-        if not context.training:
-            return False
-        wiring = graph.wiring()
-        gates = [id for id in wiring.order if isinstance(node := graph[id], Gate) and node.estimator is not None]
-        if not gates:
-            return False
-        ranked: dict[NodeId, Estimated] = {}
-        mirror = Mirror(graph, context, dict(wiring.controls))
-        for id in gates:
-            rank(mirror, id, ranked)
-        for id in wiring.order:
-            node = graph[id]
-            if isinstance(node, Gate):
-                if node.estimator is None or not estimate(mirror, id, node, ranked):
-                    mirror.gate(id, node)
-            elif isinstance(node, Call):
-                mirror.call(id, node)
-            elif isinstance(node, Merge):
-                mirror.merge(id, node)
-        return True
+        return context.training and _lower(Mirror(graph, context, dict(graph.wiring().controls)))
+
+
+def _lower(mirror: Mirror) -> bool:
+    """One graph, and the bodies of its loops."""
+    graph = mirror.graph
+    order = graph.wiring().order
+    gates = [id for id in order if isinstance(node := graph[id], Gate) and node.estimator is not None]
+    changed = bool(gates or mirror.values)
+    ranked: dict[NodeId, Estimated] = {}
+    for id in gates:
+        rank(mirror, id, ranked)
+    for id in order:
+        node = graph[id]
+        if isinstance(node, Gate):
+            if node.estimator is None or not estimate(mirror, id, node, ranked):
+                mirror.gate(id, node)
+        elif isinstance(node, Call):
+            mirror.call(id, node)
+        elif isinstance(node, Merge):
+            mirror.merge(id, node)
+        elif isinstance(node, Loop):
+            changed |= _lower(inside(mirror, id, node))
+    return changed

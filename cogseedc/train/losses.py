@@ -24,7 +24,8 @@ class Objective:
     def terms(
         self, result: Any, target: Tensor, only: Sequence[str | None] | None = None
     ) -> Iterator[tuple[str, float, Tensor]]:
-        """(name, weight, term) of the exits and the end, or of those in `only`, then of the named losses.
+        """(name, weight, term) of the exits and the end, or of those in `only`, then of the named losses and, where
+        gates draw, the policy's: their reward is the negative loss of each sample at the end.
 
         `result` is what the module gave in training mode, with no exit taken.
         """
@@ -40,6 +41,8 @@ class Objective:
             yield name or "end", weight, term
         if only is None:
             yield from named(result.losses, self.options.losses)
+            if result.logp:
+                yield "policy", 1.0, result.policy_loss(-losses_of(end, target, self.options.smoothing))
 
     def _weights(self) -> Mapping[str | None, float]:
         count, given = len(self.exits), self.options.exits
@@ -55,6 +58,14 @@ def fit(given: Tensor, target: Tensor, smoothing: float) -> Tensor:
     if target.is_floating_point():
         return F.mse_loss(given, target)
     return F.cross_entropy(given.flatten(0, -2), target.flatten(), label_smoothing=smoothing)
+
+
+def losses_of(given: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    """What `fit` takes the mean of, for each sample."""
+    if target.is_floating_point():
+        return F.mse_loss(given, target, reduction="none").reshape(len(given), -1).mean(1)
+    each = F.cross_entropy(given.flatten(0, -2), target.flatten(), label_smoothing=smoothing, reduction="none")
+    return each.reshape(len(given), -1).mean(1)
 
 
 def agree(given: Tensor, teacher: Tensor, temperature: float) -> Tensor:

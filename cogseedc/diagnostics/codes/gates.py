@@ -446,8 +446,9 @@ export seed Net {
     Code(
         "CS0427",
         "this does not stand in a loop that is run",
-        "The turns of `repeat` and `scan` are counted at run time, so `exit`, `exits`, `loss` and `state` have no "
-        "place in their bodies. In a `for`, which is unrolled, they do.",
+        "The turns of `repeat` and `scan` are counted at run time, so `exit`, `exits`, `loss`, `state` and gates via "
+        "`reinforce` have no place in their bodies, and `cost` does not count them. In a `for`, which is unrolled, "
+        "they do.",
         """\
 export seed Net {
     in  x: f32[N, D=4]
