@@ -49,10 +49,11 @@ _AMBIGUOUS = frozenset({"l", "O", "I"})
 
 # fmt: off
 _BUILTINS = frozenset([
-    "abs", "all", "any", "bool", "bytes", "dict", "dir", "eval", "exec", "filter", "float", "format", "hash",
-    "help", "id", "input", "int", "iter", "len", "list", "map", "max", "min", "next", "object", "open", "pow",
-    "print", "property", "range", "repr", "reversed", "round", "set", "slice", "sorted", "staticmethod",
-    "str", "sum", "super", "tuple", "type", "vars", "zip", "ValueError",
+    "abs", "all", "any", "bool", "breakpoint", "bytes", "compile", "dict", "dir", "eval", "exec", "filter",
+    "float", "format", "globals", "hash", "help", "id", "input", "int", "iter", "len", "list", "locals", "map",
+    "max", "min", "next", "object", "open", "pow", "print", "property", "range", "repr", "reversed", "round",
+    "set", "slice", "sorted", "staticmethod", "str", "sum", "super", "tuple", "type", "vars", "zip",
+    "ValueError",
 ])
 # fmt: on
 
@@ -151,6 +152,8 @@ class Scope:
     def free(self, wanted: str) -> str:
         """`wanted`, made a legal name that is not given yet; numbers are appended where it is."""
         base = _identifier(wanted)[:LONGEST]
+        if base == "_" or base.startswith("__"):  # names of Python's own, and those that a class would mangle
+            base = f"v{base}"
         while keyword.iskeyword(base) or keyword.issoftkeyword(base) or base in _BUILTINS or base in _AMBIGUOUS:
             base += "_"
         name = base
@@ -187,6 +190,8 @@ _FIELDS = frozenset({"count", "index", "trace", "rows", "exits", "losses", "logp
 def class_name(seed: str) -> str:
     """A legal name for the class of a seed."""
     name = _identifier(seed)
+    if name.startswith("_"):
+        name = f"Net{name}"
     while keyword.iskeyword(name) or name in _CLASSES or name in _BUILTINS:
         name += "_"
     return name

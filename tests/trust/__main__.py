@@ -7,7 +7,7 @@ import datetime
 import time
 from collections.abc import Callable
 
-from tests.trust import bombs, determinism, failing, kills, tamper, threads
+from tests.trust import bombs, determinism, failing, injection, kills, mutants, tamper, threads
 
 Promise = Callable[[int, int], str]
 PROMISES: dict[str, tuple[Promise, int]] = {
@@ -19,6 +19,8 @@ PROMISES: dict[str, tuple[Promise, int]] = {
     "bombs": (bombs.bombs, len(bombs.BOMBS)),
     "large": (bombs.large, len(bombs.LARGE_TEXTS)),
     "determinism": (determinism.determinism, 30),
+    "mutants": (mutants.mutants, 20_000),
+    "injection": (injection.injection, len(injection.PAYLOADS)),
     "threads": (threads.threads, 500),
 }
 """What is run, and the count of the whole figure."""
