@@ -46,12 +46,21 @@ class Library(Generic[Tree]):
     sealed: bool = False
     """Files come from `sources` only."""
     _trees: dict[str, Tree] = field(default_factory=dict)
+    _errors: dict[str, UserError] = field(default_factory=dict)
+    """Of files that could not be parsed, which many imports may name."""
 
     def module(self, item: ImportLike, importer: str) -> tuple[str, Tree]:
         """Key and tree of what an import names. Raises UserError."""
         key = self._file(item, importer) if item.is_file else self._package(item)
+        if key in self._errors:
+            raise self._errors[key]
         if key not in self._trees:
-            self._trees[key] = self.parse(key, self._read(key, item.span))
+            text = self._read(key, item.span)
+            try:
+                self._trees[key] = self.parse(key, text)
+            except UserError as error:
+                self._errors[key] = error
+                raise
         return key, self._trees[key]
 
     def _package(self, item: ImportLike) -> str:

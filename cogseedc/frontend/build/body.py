@@ -98,7 +98,8 @@ class _Extraction:
 def _called(node: Node) -> str:
     """What a person would call a value."""
     if isinstance(node, (Input, Knob)):
-        return re.sub(r"\W", "_", node.name)
+        name = re.sub(r"\W", "_", node.name)
+        return name if name.isidentifier() else f"given_{name}"  # a path may begin with the number of an arm
     last = node.origin.path.rsplit(".", 1)[-1]
     if last.isidentifier():
         return last
