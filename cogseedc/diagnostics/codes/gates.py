@@ -462,6 +462,27 @@ export seed Net {
         "y = repeat 4 with h = x until confidence(h) > 0.9 { next h = linear[4](h) }",
     ),
     Code(
+        "CS0430",
+        "only the turns of a loop know what they spend",
+        "`cost(x)` is an expression of decisions. Those of a `repeat` or `scan` are made in its turns, so behind it "
+        "only what does not hang on them can be told; and in a turn the whole seed is not known yet.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = repeat 4 with h = x until mean(h) > 0.5 { next h = linear[4](h) }
+    loss spend = cost(y)
+}
+""",
+        """\
+y, spent = repeat 4 with h = x, spent = 0.0 until mean(h) > 0.5 {
+    step = linear[4](h)
+    next spent = spent + cost(step)
+    next h = step
+}
+""",
+    ),
+    Code(
         "CS0428",
         "a loop has no turn",
         "`repeat` runs at least once, so its bound is at least 1.",

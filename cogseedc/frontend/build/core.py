@@ -16,6 +16,7 @@ from cogseedc.frontend.build.model import (
     BROKEN,
     BrokenUse,
     BuildError,
+    Decisions,
     Enough,
     Frame,
     GateRef,
@@ -80,11 +81,15 @@ class Builder:
     """Seeds being elaborated, with their static arguments."""
     arms: dict[NodeId, tuple[tuple[NodeId, int], ...]] = field(default_factory=dict)
     """For nodes inside arms: the (gate, arm) pairs around them."""
+    spent: dict[NodeId, tuple[tuple[Decisions, Size], ...]] = field(default_factory=dict)
+    """For run-time loops: MACs per sample of all turns, by the decisions that they hang on."""
     frames: dict[NodeId, Frame] = field(default_factory=dict)
     gates: dict[Value, GateRef] = field(default_factory=dict)
     """Anonymous gates, by the boolean that they decide on."""
     gate_refs: dict[NodeId, GateRef] = field(default_factory=dict)
     taken: dict[tuple[NodeId, int], Tensor] = field(default_factory=dict)
+    cases: dict[NodeId, dict[int, None]] = field(default_factory=dict)
+    """By gate the arms that regions name, those in loops too."""
     bounded: dict[tuple[Value, int], GateRef] = field(default_factory=dict)
     """Gates of integers of unknown range, by the integer and the number of classes."""
     coupled: set[NodeId] = field(default_factory=set)

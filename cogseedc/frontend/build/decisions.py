@@ -283,6 +283,7 @@ def _and_not_nan(
 def taken(b: Builder, frame: Frame, gate: GateRef, arm: int, span: Span) -> Tensor:
     """The boolean, over the gate's axes, that the gate took an arm; made once per arm."""
     key = (gate.node, arm)
+    b.cases.setdefault(gate.node, {})[arm] = None
     if key not in b.taken:
         outside = replace(frame, arms=_around(b, frame, gate))
         b.taken[key] = _is_arm(b, outside, gate, arm, span)

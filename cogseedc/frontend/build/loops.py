@@ -13,6 +13,7 @@ from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.body import extract
 from cogseedc.frontend.build.core import Builder, described
+from cogseedc.frontend.build.costs import spent_in_turns
 from cogseedc.frontend.build.decisions import condition
 from cogseedc.frontend.build.model import Frame, GateRef, Item, Scope, Tensor, mistake
 from cogseedc.frontend.build.regions import Results, carry_name, gate_axes, inner
@@ -354,6 +355,7 @@ def _made(
     held = tuple(() if until is None else gate_axes(b, until, t.type, expr.span) for t in (*turn.carries, *turn.yields))
     given = [*initial, *(s.tensor for s in sequences)]
     coupled = not b.coupled.isdisjoint([*range(turn.start, b.graph.next_id), *(t.value.node for t in given)])
+    spent = spent_in_turns(b, NodeId(turn.start), steps, None if until is None else until.node)
     results = [*turn.carries, *turn.yields, *([until.decision] if until is not None else [])]
     body, captures = extract(b.graph, turn.start, turn.inputs, [t.value for t in results], path)
     b.moved += len(body)
@@ -381,6 +383,7 @@ def _made(
     )
     operands = [*(t.value for t in given), *captures]
     id = b.add(node, operands, frame)
+    b.spent[id] = spent
     if coupled:
         b.coupled.add(id)
     geometries = [t.geometry for t in (*turn.yields, *turn.carries)]

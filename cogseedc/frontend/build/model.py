@@ -25,6 +25,11 @@ from cogseedc.ir import (
 )
 from cogseedc.source import Span
 
+Arms = tuple[tuple[NodeId, int], ...]
+"""Pairs of a gate and an arm of it."""
+Decisions = tuple[Arms, tuple[NodeId, ...]]
+"""What must be decided so that something runs: arms that are taken, and exits that are not."""
+
 
 class BuildError(Exception):
     """One mistake in the program; caught at the statement, which goes on with broken names."""
