@@ -11,6 +11,7 @@ from cogseedc.backends.plan.model import (
     Accumulate,
     Join,
     Plan,
+    Run,
     Slot,
     Space,
     SpaceId,
@@ -275,6 +276,8 @@ class Program:
         for block in self.plan.blocks:
             for step in block.steps:
                 match step:
+                    case Run(node=node) if node in self.plan.loops:
+                        found.append((block.space, ROOT))
                     case Take(source=source, target=target):
                         if self.type(source).batch is not None:
                             found.append((target.space, source.space))
