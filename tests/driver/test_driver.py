@@ -185,7 +185,7 @@ def test_dense_is_always_possible_and_other_strategies_where_the_target_has_them
         cogseedc.compile(EARLY, name, tmp_path / name, gates="dense", bits="fp32")
         gates = json.loads((tmp_path / name / "cogseed.json").read_bytes())["interface"]["gates"]
         assert [gate["strategy"] for gate in gates] == ["dense"]
-    assert codes(lambda: cogseedc.compile(EARLY, "onnx-edge", tmp_path / "b", gates="compact")) == ["CS0806"]
+    assert codes(lambda: cogseedc.compile(EARLY, "onnx-edge", tmp_path / "b", gates="select")) == ["CS0806"]
 
 
 def test_imports_travel_with_the_artifact(tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0806",
         "the target has no such strategy",
-        "A target says which ways of skipping work its runtime has: one of single samples has nothing to compact.",
-        "cogseedc build net.seed --target onnx-edge --gates compact",
-        "cogseedc build net.seed --target onnx-edge --gates branch",
+        "A target says which ways of skipping work its runtime has; computing everything and `auto` are always possible.",
+        'cogseedc.compile("net.seed", "onnx-edge", "out", gates="select")',
+        'cogseedc.compile("net.seed", "onnx-edge", "out", gates="branch")',
     ),
     Code(
         "CS0808",
