@@ -29,7 +29,7 @@ TABLE: tuple[Code, ...] = (
     Code(
         "CS0806",
         "the target has no such strategy",
-        "A target says which ways of skipping work its runtime has; computing everything and `auto` are always possible.",
+        "A target says which ways of skipping work its runtime has; computing everything, and `auto`, always go.",
         'cogseedc.compile("net.seed", "onnx-edge", "out", gates="select")',
         'cogseedc.compile("net.seed", "onnx-edge", "out", gates="branch")',
     ),
