@@ -16,6 +16,7 @@ from cogseedc.passes.resolve_dependencies import ResolveDependencies
 from cogseedc.passes.reuse_features import ReuseFeatures
 from cogseedc.passes.simplify_gates import SimplifyGates
 from cogseedc.passes.trim_loops import TrimLoops
+from cogseedc.passes.unroll_loops import UnrollLoops
 
 PASSES: tuple[type[Pass], ...] = (
     ResolveDependencies,
@@ -30,6 +31,7 @@ PASSES: tuple[type[Pass], ...] = (
     HoistLoops,
     PackScans,
     TrimLoops,
+    UnrollLoops,
     ReuseFeatures,
     EliminateDeadSeeds,
     LowerEstimators,
@@ -52,6 +54,7 @@ INFERENCE: tuple[Pass, ...] = (
     HoistLoops(),
     PackScans(),  # after hoisting: decisions are then there before the first turn
     TrimLoops(),  # after hoisting: what moved leaves ports behind
+    UnrollLoops(),
     ReuseFeatures(),  # before guards exist: what it computes anew is sunk into its arm
     EliminateDeadSeeds(),
 )
@@ -71,6 +74,7 @@ STORED: tuple[Pass, ...] = (
     HoistLoops(),
     PackScans(),  # after hoisting: decisions are then there before the first turn
     TrimLoops(),
+    UnrollLoops(),
     ReuseFeatures(),
     EliminateDeadSeeds(),
 )
@@ -119,6 +123,7 @@ __all__ = [
     "ReuseFeatures",
     "SimplifyGates",
     "TrimLoops",
+    "UnrollLoops",
     "place_exits",
     "remove_guards",
     "run",

@@ -10,8 +10,6 @@ from cogseedc.ir import Graph, Input, Loop, Weight, verify
 from cogseedc.ops import OPS
 from cogseedc.passes import PIPELINES, Context, run_pipeline
 
-SIZES = {"N": 5, "T": 6}
-
 
 def through(text: str, last: type) -> Graph:
     """The graph of a program after the pipeline's passes up to the first of a kind, each verified."""
@@ -31,8 +29,8 @@ def calls(graph: Graph) -> list[str]:
     return [node.op for _, node in graph.nodes() if hasattr(node, "op")]
 
 
-def same_meaning(text: str, graph: Graph) -> None:
-    """Outputs and decisions as the program itself has them."""
+def same_meaning(text: str, graph: Graph, turns: int | None = None) -> None:
+    """Outputs and decisions as the program itself has them; `turns` is the length that the program gives its axis T."""
     before = cogseedc.load(text).elaborated.graph
     rng = np.random.default_rng(3)
     weights = {
@@ -40,8 +38,8 @@ def same_meaning(text: str, graph: Graph) -> None:
         for _, n in before.nodes()
         if isinstance(n, Weight)
     }
-    for rows, turns in ((5, 6), (1, 1), (2, 0)):
-        sizes = {"N": rows, "T": turns}
+    for rows, length in ((5, 6), (1, 1), (2, 0)):
+        sizes = {"N": rows, "T": length if turns is None else turns}
         inputs = {
             n.name: rng.normal(0, 1, [s.evaluate(sizes) for s in n.type.shape]).astype(np.float32)
             for _, n in before.nodes()
