@@ -8,12 +8,14 @@ TESTS  ?= tests
 MINUTES ?= 10
 SEED   ?= 1000
 ONLY   ?=
+SEEDS  ?= 3
+ONLY   ?=
 ROUNDS ?= 21
 
 # An optional uv looks where pip looks.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help setup demo test lint bench fuzz trust lock clean
+.PHONY: help setup demo test lint bench study fuzz trust lock clean
 .DEFAULT_GOAL := help
 
 ## help    this list
@@ -58,6 +60,10 @@ fuzz: setup
 ## trust   faults, altered artifacts and hostile input in full figures (PROMISES="kills tampering", SEED=1000)
 trust: setup
 	$(BIN)/python -m tests.trust $(PROMISES) --seed $(SEED)
+
+## study   real data through the whole way: train, calibrate, measure (ONLY=digits, SEEDS=3; data: COGSEEDC_DATA)
+study: setup
+	$(BIN)/python -m examples.study --only "$(ONLY)" --seeds $(SEEDS) --output build/study
 
 ## lock    resolves all dependencies anew and writes constraints.txt
 lock:

@@ -46,7 +46,8 @@ class Calibrated:
     """What a budget on the worst case needs folded: the exit at which everybody leaves at the latest."""
     chosen: Point
     full: Point
-    """What budgets are relative to: nobody leaves early, knobs as they were, and work as the proved worst case."""
+    """What budgets are relative to: nobody leaves early, other knobs are what they were; with other gates than exits,
+    the work is the proved worst case."""
     anytime: tuple[Point, ...]
     """Everybody leaves at one place, for each in turn."""
     curve: tuple[Point, ...]
@@ -69,6 +70,8 @@ class Calibrator:
     threads: int | None = None
     margin: float = 0.0
     """Accuracy must be better than its budget by so many standard errors."""
+    gains: bool = False
+    """Whether an early answer that is right where the full network is wrong makes up for one that is worse."""
 
     @cached_property
     def probe(self) -> Probe:
@@ -88,7 +91,7 @@ class Calibrator:
         start = self._start
         others = self._others(start)
         best = self._choose(start)
-        if not others and not best.space.elements:
+        if not others and not best.compared:
             help = "an exit `when confidence(logits) >= tau` compares with the knob `tau`"
             raise UserError(Diagnostic("CS1008", "no knob of the program decides anything", help=help))
         for name, element in others * 2 if others else ():
@@ -117,7 +120,10 @@ class Calibrator:
     @cached_property
     def _full(self) -> Summary:
         """What budgets are relative to."""
-        return replace(self._table(self._start).full, macs=float(self._work.worst), worst=float(self._work.worst))
+        full = self._table(self._start).full
+        if all(gate.exit is not None for gate in self._interface.gates):
+            return full
+        return replace(full, macs=float(self._work.worst), worst=float(self._work.worst))
 
     def _table(self, knobs: Knobs) -> Outcomes:
         """Outcomes when the knobs have these values; those that exits compare with change nothing here."""
@@ -133,7 +139,8 @@ class Calibrator:
         return [(n, i) for n in start if n in names for i in range(len(start[n])) if (n, i) not in compared]
 
     def _choose(self, start: Knobs) -> _Choice:
-        table = self._table(start)
+        true = self._table(start)
+        table = true if self.gains else true.cautious
         space = Space(table, table.macs, {port.name: port for port in self._interface.knobs}, start)
         timed = None
         if any(b.quantity == "latency_ms" for b in self.budgets):
@@ -146,7 +153,7 @@ class Calibrator:
         rule = list(msdnet(space))
         points = self._points(space, rule)
         ranked = min(points, key=lambda p: self._rank(p, table, timed))
-        return _Choice(space, ranked, self._rank(ranked, table, timed), points, rule, table, arms, timed)
+        return _Choice(ranked, self._rank(ranked, table, timed), points, rule, true, bool(space.elements), arms, timed)
 
     def _points(self, space: Space, rule: list[Point]) -> list[Point]:
         match self.method:
@@ -220,14 +227,23 @@ class Calibrator:
 class _Choice:
     """The best point for one setting of the other knobs."""
 
-    space: Space
     point: Point
     rank: tuple[float, float, float]
     points: list[Point]
     rule: list[Point]
     table: Outcomes
+    """As it is, whatever the choice was made by."""
+    compared: bool
+    """Whether some exit compares with a knob."""
     arms: dict[str, tuple[int, ...]]
     latency: Array | None
+
+    def _true(self, point: Point) -> Point:
+        """What a choice comes to, with the exits behind a deadline gone."""
+        way = self.table.leaving(point.knobs)
+        if self.arms:
+            way = np.minimum(way, len(point.summary.shares) - 1)
+        return replace(point, summary=self.table.at(way))
 
     def result(self, full: Point) -> Calibrated:
         def at(place: int) -> Point:
@@ -238,11 +254,11 @@ class _Choice:
         return Calibrated(
             self.point.knobs,
             self.arms,
-            self.point,
+            self._true(self.point),
             full,
             tuple(at(place) for place in range(ways)),
-            tuple(pareto(self.points)),
-            tuple(pareto(self.rule)),
+            tuple(pareto([self._true(point) for point in pareto(self.points)])),
+            tuple(pareto([self._true(point) for point in self.rule])),
             self.table,
             None if self.latency is None else self.latency[:, 0],
         )

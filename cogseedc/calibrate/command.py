@@ -31,13 +31,14 @@ class Asked:
     """What a call asks for."""
 
     artifact: str
-    data: str
+    data: str | DataSet
     output: Path
     budgets: tuple[str, ...] = ()
     method: Method = "search"
     fold: bool = False
     threads: int | None = None
     margin: float = 0.0
+    gains: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,11 @@ def calibrate_artifact(asked: Asked) -> Report:
     wanted = budgets.parse(asked.budgets)
     artifact = read(asked.artifact)
     interface = read_interface(artifact)
-    data = load_data(asked.data, interface.inputs, interface.outputs)
+    data = asked.data
+    if isinstance(data, str):
+        data = load_data(data, interface.inputs, interface.outputs)
     kept = reopen(artifact)
-    result = Calibrator(kept, data, wanted, asked.method, asked.threads, asked.margin).run()
+    result = Calibrator(kept, data, wanted, asked.method, asked.threads, asked.margin, asked.gains).run()
     settled = kept.settled(result.knobs, result.arms, data.inputs)
     made = settled.made()
     measured, found = _observe(made, data, result, asked.threads)
@@ -95,6 +98,7 @@ def _profile(
         "budgets": [*asked.budgets],
         "method": asked.method,
         "margin": asked.margin,
+        "gains": asked.gains,
         "knobs": one[0]["knobs"],
         "chosen": one[0],
         "full": one[1],

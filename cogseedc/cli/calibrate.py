@@ -43,6 +43,7 @@ from cogseedc.publish import canonical_json
     show_default=True,
     help="By how many standard errors accuracy must keep its budget.",
 )
+@click.option("--gains", is_flag=True, help="Let lucky early answers make up for worse ones; see docs/calibration.md.")
 @click.option("--fold", is_flag=True, help="Fold away constant gates, arms that nobody takes, and idle tails.")
 @click.option("--threads", type=click.IntRange(1), help="How many threads the runtime may use.")
 @options.as_json
@@ -53,6 +54,7 @@ def calibrate(
     output: str | None,
     method: Literal["search", "msdnet", "per-exit"],
     margin: float,
+    gains: bool,
     fold: bool,
     threads: int | None,
     as_json: bool,
@@ -65,7 +67,7 @@ def calibrate(
     from cogseedc.calibrate import Asked, calibrate_artifact
 
     place = Path(output) if output is not None else Path(f"{artifact.rstrip('/')}-calibrated")
-    report = calibrate_artifact(Asked(artifact, data, place, budgets, method, fold, threads, margin))
+    report = calibrate_artifact(Asked(artifact, data, place, budgets, method, fold, threads, margin, gains))
     if as_json:
         click.echo(canonical_json({"artifact": str(place), "calibration": report.profile}), nl=False)
         return OK

@@ -22,9 +22,9 @@ class Asked:
     """What a call asks for."""
 
     artifact: str
-    data: str
+    data: str | DataSet
     page: Path | None = None
-    shifts: tuple[tuple[str, str], ...] = ()
+    shifts: tuple[tuple[str, str | DataSet], ...] = ()
     """(name, source) of further data, which need no targets."""
     baselines: tuple[tuple[str, str], ...] = ()
     """(name, artifact)"""
@@ -35,7 +35,9 @@ class Asked:
 def evaluate_artifact(asked: Asked) -> dict[str, Any]:
     """Everything that was measured, as data; writes the page when one is asked for. Raises UserError."""
     interface = read_interface(read(asked.artifact))
-    data = load_data(asked.data, interface.inputs, interface.outputs)
+    data = asked.data
+    if isinstance(data, str):
+        data = load_data(data, interface.inputs, interface.outputs)
     own = Evaluator(asked.artifact, data, asked.threads)
     report = _report(own, data, asked)
     if asked.page is not None:
@@ -54,7 +56,10 @@ def _report(own: Evaluator, data: DataSet, asked: Asked) -> dict[str, Any]:
     assert run.quality is not None, "evaluating reads the target, which raises without one"
     interface = read_interface(own.kept.artifact)
     shares = np.bincount(run.way, minlength=len(own.names)) / len(data)
-    further = [(name, load_data(source, interface.inputs, interface.outputs)) for name, source in asked.shifts]
+    further = [
+        (name, load_data(source, interface.inputs, interface.outputs) if isinstance(source, str) else source)
+        for name, source in asked.shifts
+    ]
     return {
         "name": manifest["name"],
         "target": own.session.target,

@@ -1,0 +1,101 @@
+"""Runs the studies: `make study`, `make study ONLY=digits`. Prints a row for each and writes build/study/study.json."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from cogseedc.publish import canonical_json, write_file
+
+from .data import Absent
+from .flow import Result, Study, means, run
+from .studies import STUDIES
+
+
+def main() -> int:
+    """0 when every figure that could be measured was reached."""
+    names = [study.name for study in STUDIES]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["", *names], default="")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=Path("build/study"))
+    parser.add_argument("--threads", type=int, default=2)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    console = Console(highlight=False, soft_wrap=True)
+    done: dict[str, Any] = {}
+    for study in STUDIES:
+        if not chosen.only or study.name == chosen.only:
+            done[study.name] = _study(study, chosen.seeds, chosen.output, console)
+    write_file(chosen.output / "study.json", canonical_json(done, indent=1))
+    console.print(_table(done))
+    console.print(f"all figures: {chosen.output / 'study.json'}")
+    return int(any(not found.get("reached", True) for found in done.values()))
+
+
+def _study(study: Study, seeds: int, output: Path, console: Console) -> Result:
+    start, cpu = time.perf_counter(), time.process_time()
+    try:
+        splits = study.splits()
+    except Absent as error:
+        console.print(f"[bold]{study.name}[/] skipped: {error}")
+        return {"skipped": str(error), "goal": study.goal}
+    results = []
+    for rng in range(seeds):
+        results.append(run(study, splits, rng, output / study.name / str(rng), page=rng == 0))
+        found = results[-1]
+        console.print(
+            f"[bold]{study.name}[/] seed {rng}: {found['accuracy']:.2%} at {found['share_of_macs']:.1%} of the MACs "
+            f"(full {found['full_accuracy']:.2%}), {found['seconds']:.0f} s"
+        )
+    mean = means(results)
+    spent = {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+    return {"goal": study.goal, "reached": study.reached(mean), "mean": mean, "seeds": results, "seconds": spent}
+
+
+def _table(done: dict[str, Any]) -> Table:
+    made = Table(title="means over the seeds, test data; thresholds from validation data", title_justify="left")
+    for name in ("data", "accuracy", "full", "points lost", "MACs", "more", "differing decisions", "seconds", "goal"):
+        made.add_column(name)
+    for name, found in done.items():
+        if "skipped" in found:
+            made.add_row(name, "", "", "", "", "", "", "", f"skipped: {found['skipped']}")
+            continue
+        mean = found["mean"]
+        outside = mean["decisions"]["differ_outside_the_band"]
+        made.add_row(
+            name,
+            f"{mean['accuracy']:.2%}",
+            f"{mean['full_accuracy']:.2%}",
+            f"{mean['points_lost']:+.2f}",
+            f"{mean['share_of_macs']:.1%}",
+            _more(mean),
+            f"{outside:g} of {mean['decisions']['samples']:,.0f}",
+            f"{found['seconds']['wall']:.0f}",
+            f"{'reached' if found['reached'] else 'MISSED'}: {found['goal']}",
+        )
+    return made
+
+
+def _more(mean: Result) -> str:
+    parts = []
+    if "static" in mean:
+        parts.append(f"{mean['static']['share_of_cheapest_as_good']:.0%} of the cheapest static net as good")
+    if "share_of_frames" in mean:
+        parts.append(f"{mean['share_of_frames']:.1%} of the frames")
+    if "capped" in mean:
+        capped = mean["capped"]
+        parts.append(f"out of scope {mean['shifted']['out of scope']:.1%}, capped {capped['out_of_scope_share']:.1%}")
+    for batch, figures in mean.get("speed", {}).items():
+        parts.append(f"{batch}: {figures['x everything']:.1f}x, {figures['efficiency']:.0%} of the limit")
+    return "; ".join(parts)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
