@@ -52,15 +52,15 @@ def explain(
     if as_json:
         click.echo(canonical_json(rows), nl=False)
         return 0
-    header = ("gate", "over", "lowered as", "us: dense", "compact", "branch")
-    tables.show(header, [_row(json.loads(canonical_json(row))) for row in rows], right=(3, 4, 5))
+    header = ("gate", "over", "lowered as", "us: dense", "compact", "branch", "tiles")
+    tables.show(header, [_row(json.loads(canonical_json(row))) for row in rows], right=(3, 4, 5, 6))
     return 0
 
 
 def _row(row: dict[str, object]) -> tuple[object, ...]:
     predicted = row["predicted"]
     assert isinstance(predicted, dict)
-    times = (f"{predicted[s]:.3g}" if s in predicted else "" for s in ("dense", "compact", "branch"))
+    times = (f"{predicted[s]:.3g}" if s in predicted else "" for s in ("dense", "compact", "branch", "tiles"))
     over = row["over"]
     assert isinstance(over, list)
     return (row["gate"], ", ".join(map(str, over)), row["strategy"], *times)

@@ -132,7 +132,7 @@ def lowering(function: F) -> F:
         ),
         click.option(
             "--gates",
-            type=click.Choice(["auto", "branch", "compact", "dense"]),
+            type=click.Choice(["auto", "branch", "compact", "dense", "tiles"]),
             default="auto",
             show_default=True,
             help="How work is skipped; auto: by the target's costs.",

@@ -114,6 +114,7 @@ def _call_lays(ops: Ops, call: Call, inputs: tuple[TensorType | None, ...], lay:
 
 def _call_lay(type: TensorType, flows: Sequence[Flow], lay: Lay, result: TensorType) -> Lay | None:
     """Where an operand has the axes. None: it is read at other positions too, or in whole for each of them."""
+    flows = [Pointwise(f.to) if isinstance(f, Window) and _single(f) else f for f in flows]
     if any(isinstance(flow, Window) and flow.to in lay for flow in flows):
         return None
     to = {flow.to: i for i, flow in enumerate(flows) if isinstance(flow, Pointwise)}
@@ -122,6 +123,11 @@ def _call_lay(type: TensorType, flows: Sequence[Flow], lay: Lay, result: TensorT
         return None
     whole = any(not isinstance(flow, Pointwise) and type.shape[i].value != 1 for i, flow in enumerate(flows))
     return None if whole and min(at) < 0 <= max(at) else at
+
+
+def _single(flow: Window) -> bool:
+    """Whether a window is the index itself."""
+    return flow.size == 1 and flow.stride == 1 and flow.before == 0
 
 
 def _merge_lay(merge: Merge, port: int, type: TensorType, lay: Lay) -> Lay:

@@ -15,7 +15,7 @@ from typing import Literal
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.resources import folder
 
-STRATEGIES = ("dense", "compact", "branch")
+STRATEGIES = ("dense", "compact", "branch", "tiles")
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "int8")
 
 Wraps = Literal["needed", "always"]

@@ -29,6 +29,7 @@ from cogseedc.backends.plan.model import (
     Step,
     Strategy,
     Take,
+    Tiled,
     Write,
     at_positions,
 )
@@ -210,12 +211,14 @@ class Steps:
                 self._define(region, step.output, self._join(region, step))
             case Accumulate():
                 self._define(region, step.output, self._accumulate(region, step))
+            case Tiled():
+                raise InternalError("tiles are for torch")
             case _:
                 assert_never(step)
 
     def _place(self, step: Step) -> Place:
         match step:
-            case Run(node=id) | Join(node=id) | Accumulate(node=id):
+            case Run(node=id) | Join(node=id) | Accumulate(node=id) | Tiled(node=id):
                 return place_of(self.plan.graph[id], id)
             case Enter(space=id):
                 return Place(f"/rows/{self.rows.space(id).name}", f"rows/{self.rows.space(id).name}")

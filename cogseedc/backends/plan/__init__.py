@@ -29,12 +29,14 @@ from cogseedc.backends.plan.model import (
     Step,
     Strategy,
     Take,
+    Tiled,
     Wrap,
     Write,
 )
 from cogseedc.backends.plan.reach import Reach, reach
-from cogseedc.backends.plan.schedule import blocks, schedule
+from cogseedc.backends.plan.schedule import blocks, schedule, spend
 from cogseedc.backends.plan.spaces import Condition, Spaces
+from cogseedc.backends.plan.tiles import regions
 from cogseedc.backends.plan.wraps import unsafe_spaces, wrap
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import (
@@ -81,6 +83,7 @@ __all__ = [
     "Step",
     "Strategy",
     "Take",
+    "Tiled",
     "Wrap",
     "Write",
     "plan",
@@ -96,12 +99,19 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     found = reach(graph, _live(graph, training), target.batch_one, training)
     order, literals = found.order, found.literals
     read = lift(graph, order, found.guards, target, OPS, found.lays)
-    chosen = choose(graph, order, read, literals, target, "dense" if training else gates, OPS)
-    dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy == "dense")
+    tiles = [*regions(graph, order, read, literals, OPS)] if "tiles" in target.gates and not training else []
+    chosen = choose(graph, order, read, literals, target, "dense" if training else gates, OPS, tiles, found.lays)
+    dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy in ("dense", "tiles"))
     spaces = Spaces(literals, {id: _strategy(literals.gates[id], c, target) for id, c in chosen.items()})
     items = Items(graph, spaces, order, OPS)
+    homes = {id: literals.drop(read.get(id, TRUE), dense) for id in order}
+    whole = {r.merge: r for r in tiles if chosen[r.gate].strategy == "tiles" and not literals.places(homes[r.merge])}
+    inside = {layer.node for region in whole.values() for layer in region.layers}
     for id in order:
-        _add(items, literals, id, literals.drop(read.get(id, TRUE), dense), found.lays.get(id, ()))
+        if id in whole:
+            items.tiled(whole[id], spaces.of(homes[id]), target.costs, gates == "tiles")
+        elif id not in inside:
+            _add(items, literals, id, homes[id], found.lays.get(id, ()))
     loops = {id: _loop(node, target, gates, training) for id in order if isinstance(node := graph[id], Loop)}
     return _assemble(items, replace(found, guards=read), chosen, loops, target, training)
 
@@ -135,7 +145,7 @@ def _live(graph: Graph, training: bool) -> list[NodeId]:
 
 
 def _strategy(gate: Gate, chosen: Chosen, target: Target) -> Strategy:
-    return entered_by(gate, target) if chosen.strategy == "dense" else Strategy(chosen.strategy)
+    return entered_by(gate, target) if chosen.strategy in ("dense", "tiles") else Strategy(chosen.strategy)
 
 
 def _add(items: Items, literals: Literals, id: NodeId, guard: Guard, lay: Lay) -> None:
@@ -179,6 +189,7 @@ def _assemble(
     kept = [slot for _, slot in outputs] + [r.decision for r in reports] + [r.indices for r in reports if r.indices]
     kept += [slot for _, values in found for _, slot in values]
     unsafe = unsafe_spaces(items, steps, loops)
+    spend(steps, graph, kept)
     return Plan(
         graph=graph,
         spaces=spaces,

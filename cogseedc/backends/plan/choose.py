@@ -13,6 +13,7 @@ from typing import Literal
 from cogseedc.analysis.cost import node_cost
 from cogseedc.backends.plan.model import ROOT, SpaceId, Strategy
 from cogseedc.backends.plan.spaces import Spaces
+from cogseedc.backends.plan.tiles import TILE_OPS, Region, pixel_cost
 from cogseedc.ir import (
     BATCH,
     Call,
@@ -20,6 +21,7 @@ from cogseedc.ir import (
     GateKind,
     Graph,
     Guard,
+    Lay,
     Literals,
     Loop,
     Merge,
@@ -31,7 +33,7 @@ from cogseedc.ir import (
 )
 from cogseedc.target import Target
 
-Gates = Literal["auto", "branch", "compact", "dense"]
+Gates = Literal["auto", "branch", "compact", "dense", "tiles"]
 
 RATE = 0.5
 """Share of the indices that take an arm of a bool gate, without a profile."""
@@ -39,6 +41,11 @@ ROWS = 32
 """Batch that is reckoned with where a target takes any."""
 SYMBOL = 64
 """Size of any other axis that is not known."""
+
+TILE = 8
+"""Side of a tile, in pixels."""
+TILES = 0.5
+"""Share of the tiles of such a side that have a chosen pixel, without a profile: masks are coherent."""
 
 Prediction = tuple[tuple[str, float], ...]
 
@@ -53,6 +60,8 @@ class Load:
     """Elements of the values that come from outside."""
     leaving: float = 0.0
     """Elements of the values that a merge outside reads."""
+    turned: float = 0.0
+    """Elements of the values among them whose positions do not lie in front, as often as they are turned as a whole."""
 
     def add(self, other: Load) -> None:
         self.work_ns += other.work_ns
@@ -81,8 +90,11 @@ def choose(
     target: Target,
     gates: Gates,
     ops: Ops,
+    tiles: Sequence[Region],
+    lays: Mapping[NodeId, Lay],
 ) -> dict[NodeId, Chosen]:
-    """The strategy of every gate in `literals`; `order` has the nodes that are planned."""
+    """The strategy of every gate in `literals`; `order` has the nodes that are planned, `tiles` what can be computed on
+    tiles of an image, `lays` where the axes of positions lie in values."""
     natural = {id: entered_by(gate, target) for id, gate in literals.gates.items()}
     if gates == "dense":
         return {id: Chosen("dense") for id in natural}
@@ -91,7 +103,13 @@ def choose(
     if gates == "compact":
         uniform = {id for id, gate in literals.gates.items() if not literals.mask(id) & literals.batch}
         return {id: Chosen("branch" if id in uniform else "compact") for id in natural}
-    predicted = _predict(graph, order, guards, literals, natural, target, ops)
+    predicted = _predict(graph, order, guards, literals, natural, target, ops, lays)
+    for id in dict.fromkeys(region.gate for region in tiles):
+        near = [region for region in tiles if region.gate == id]
+        predicted[id] = _with_tiles(graph, near, predicted[id], target, ops)
+    if gates == "tiles":
+        fitting = {region.gate for region in tiles}
+        return {id: Chosen("tiles" if id in fitting else "dense", predicted[id]) for id in natural}
     return {id: Chosen(_best(way, predicted[id], target), predicted[id]) for id, way in natural.items()}
 
 
@@ -112,11 +130,12 @@ def _predict(
     natural: Mapping[NodeId, Strategy],
     target: Target,
     ops: Ops,
+    lays: Mapping[NodeId, Lay],
 ) -> dict[NodeId, Prediction]:
     """For each gate that governs something: the cost of each strategy, if every gate were followed."""
     spaces = Spaces(literals, natural)
     homes = {id: spaces.of(guards[id]) for id in order}
-    loads = _loads(graph, order, homes, target, ops)
+    loads = _loads(graph, order, homes, target, ops, lays)
     for draft in reversed(spaces.drafts[1:]):
         assert draft.parent is not None
         loads.setdefault(draft.parent, Load()).add(loads.setdefault(draft.id, Load()))
@@ -130,6 +149,29 @@ def _predict(
     return {id: tuple(sorted(costs.items())) for id, costs in found.items()}
 
 
+def _with_tiles(graph: Graph, regions: Sequence[Region], predicted: Prediction, target: Target, ops: Ops) -> Prediction:
+    """The predictions for a gate, with what its regions cost beside: everywhere, or on the tiles of an even rate. More
+    than everywhere they never cost, as that is decided while running."""
+    costs = target.costs
+    dense = tiled = 0.0
+    for region in regions:
+        pixels = _number(graph.type(region.result).shape[0], target)
+        for size in graph.type(region.result).shape[2:]:
+            pixels *= _number(size, target)
+        for layer in region.layers:
+            cost = pixel_cost(graph, ops, layer, costs.mac_ns, costs.take_ns) * pixels / 1e3
+            dense += cost * layer.extent.grid**2 + costs.op_us
+            tiled += TILES * cost * (layer.extent.grid + (layer.extent.span - layer.extent.grid) / TILE) ** 2
+        tiled += TILE_OPS * costs.op_us
+    found = {name: cost + dense for name, cost in predicted} or {"dense": dense}
+    return tuple(sorted({**found, "tiles": min(dict(predicted).values(), default=0.0) + tiled}.items()))
+
+
+def _number(size: Size, target: Target) -> float:
+    rows = 1 if target.batch_one else ROWS
+    return size.evaluate({s: rows if s == BATCH else SYMBOL for s in size.symbols()})
+
+
 def _costs(load: Load, rate: float, target: Target) -> dict[str, float]:
     """Microseconds of one space under each strategy, when `rate` of the rows need it."""
     costs = target.costs
@@ -137,22 +179,27 @@ def _costs(load: Load, rate: float, target: Target) -> dict[str, float]:
     moved = rate * (load.entering * costs.take_ns + load.leaving * costs.put_ns) / 1e3
     return {
         "branch": rate * (work + starts) + costs.branch_us,
-        "compact": rate * work + starts + moved + 3 * costs.op_us + costs.wrap_us,  # index, gather, put back
+        # index, gather, put back
+        "compact": rate * work + starts + moved + 3 * costs.op_us + costs.wrap_us + load.turned * costs.select_ns / 1e3,
         "dense": work + starts + load.leaving * costs.select_ns / 1e3 + costs.op_us,
     }
 
 
 def _loads(
-    graph: Graph, order: Sequence[NodeId], homes: Mapping[NodeId, SpaceId], target: Target, ops: Ops
+    graph: Graph,
+    order: Sequence[NodeId],
+    homes: Mapping[NodeId, SpaceId],
+    target: Target,
+    ops: Ops,
+    lays: Mapping[NodeId, Lay],
 ) -> dict[SpaceId, Load]:
     """What each space runs by itself, and the elements that cross its border."""
     loads: dict[SpaceId, Load] = {}
     sizes: dict[Size, float] = {}
-    rows = 1 if target.batch_one else ROWS
 
     def number(size: Size) -> float:
         if size not in sizes:
-            sizes[size] = size.evaluate({s: rows if s == BATCH else SYMBOL for s in size.symbols()})
+            sizes[size] = _number(size, target)
         return sizes[size]
 
     entered: set[tuple[Value, SpaceId]] = set()
@@ -176,11 +223,19 @@ def _loads(
             source = homes.get(value.node, ROOT)
             elements = number(graph.type(value).elements)
             if isinstance(node, Merge) and source != home:
-                loads.setdefault(source, Load()).leaving += elements
+                outside = loads.setdefault(source, Load())
+                outside.leaving += elements
+                outside.turned += 3 * elements * _inner(lays.get(value.node, ()))  # there, the base too, and back
             elif source != home and (value, home) not in entered:
                 entered.add((value, home))
                 load.entering += elements
+                load.turned += elements * _inner(lays.get(id, ()))
     return loads
+
+
+def _inner(lay: Lay) -> bool:
+    """Whether the axes of positions do not lie in front."""
+    return lay != tuple(range(len(lay)))
 
 
 def rate(graph: Graph, id: NodeId, arms: int) -> float:

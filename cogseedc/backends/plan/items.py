@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
-from cogseedc.backends.plan.model import ROOT, Choice, Enter, Run, Slot, Space, SpaceId, Spread, Step, Take
+from cogseedc.backends.plan.model import ROOT, Choice, Enter, Run, Slot, Space, SpaceId, Spread, Step, Take, Tiled
 from cogseedc.backends.plan.spaces import Draft, Spaces
+from cogseedc.backends.plan.tiles import SYMBOL, TILE_OPS, Region, pixel_cost
 from cogseedc.ir import Constant, Gate, GateKind, Graph, Input, Knob, Lay, NodeId, Ops, Value, Weight, laid
+from cogseedc.target import Costs
 
 SOURCES = (Input, Weight, Knob, Constant)
 """Nodes that are there before the first block."""
@@ -71,6 +74,32 @@ class Items:
         lays = self.lays(node, space, lay, len(operands))
         inputs = tuple(None if v is None else self.want(item, v, lays[i]) for i, v in enumerate(operands))
         item.step = Run(node, inputs, tuple(self.slot(Value(node, port), space, lay) for port in range(outputs)))
+
+    def tiled(self, region: Region, space: SpaceId, costs: Costs, forced: bool) -> None:
+        """Adds a join whose one arm is computed on tiles: of four pixels whatever it costs, if it is `forced`."""
+        item = self.add(region.merge, space)
+        inside = {layer.node for layer in region.layers}
+        runs: list[Run] = []
+        for id in (*(layer.node for layer in region.layers), region.merge):
+            operands = self.graph.wiring().operands(id)
+            inputs = [None if v is None else self._within(item, v, inside) for v in operands]
+            runs.append(Run(id, tuple(inputs), (Slot(id, 0, space),)))
+        read = [self.graph.type(value).shape[1] for value, _ in region.images]
+        channels = sum(size.evaluate(dict.fromkeys(size.symbols(), SYMBOL)) for size in read)
+        item.step = Tiled(
+            region.merge,
+            region,
+            self.want(item, Value(region.gate)),
+            self.want(item, region.base),
+            tuple(runs),
+            Slot(region.merge, 0, space),
+            tuple(pixel_cost(self.graph, self._ops, layer, costs.mac_ns, costs.take_ns) for layer in region.layers),
+            channels * (costs.take_ns + costs.put_ns + costs.select_ns),
+            -inf if forced else 1e3 * costs.op_us * (TILE_OPS + len(region.layers)),
+        )
+
+    def _within(self, item: Item, value: Value, inside: set[NodeId]) -> Slot:
+        return Slot(value.node, value.port, item.space) if value.node in inside else self.want(item, value)
 
     def lays(self, node: NodeId, space: SpaceId, lay: Lay, count: int) -> Sequence[Lay]:
         """Where the axes of positions lie in each of `count` operands of a node in a space."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
 
+from cogseedc.backends.plan.tiles import Region
 from cogseedc.ir import BATCH_SIZE, Axis, Graph, Lay, NodeId, Size, TensorType, Value
 
 SpaceId = NewType("SpaceId", int)
@@ -169,7 +170,35 @@ class Accumulate:
     """Where the axes of written positions lie in the output."""
 
 
-Step = Run | Enter | Take | Spread | Join | Accumulate
+@dataclass(frozen=True, slots=True)
+class Tiled:
+    """A SELECT merge by pixels whose one arm is computed on tiles that have a chosen pixel; or, where at run time that
+    would cost more, by `dense`: the same nodes everywhere, the merge last."""
+
+    node: NodeId
+    region: Region
+    decision: Slot
+    base: Slot
+    """The other arm's value."""
+    dense: tuple[Run, ...]
+    output: Slot
+    costs: tuple[float, ...]
+    """Nanoseconds per pixel of each layer."""
+    moved: float
+    """Nanoseconds for moving one pixel to a tile and back."""
+    least: float
+    """Nanoseconds that any tiling costs; minus infinity: tiles of four pixels, whatever they cost."""
+    spent: bool = False
+    """Whether nothing else holds or reads the base from here on."""
+
+    def reads(self) -> tuple[Slot, ...]:
+        """What comes from outside."""
+        own = {slot for run in self.dense for slot in run.outputs}
+        given = [slot for run in self.dense for slot in run.inputs if slot is not None and slot not in own]
+        return tuple(dict.fromkeys([self.decision, self.base, *given]))
+
+
+Step = Run | Enter | Take | Spread | Join | Accumulate | Tiled
 """A merge that is computed densely (every arm at all rows of the block's space) is a `Run` of its node."""
 
 
@@ -199,7 +228,7 @@ class GateReport:
 
     gate: NodeId
     name: str
-    strategy: str  # dense | branch | compact
+    strategy: str  # dense | branch | compact | tiles
     decision: Slot
     """Where the decision is computed: rows outside that space were not reached."""
     indices: Slot | None

@@ -4,6 +4,7 @@ it where they are first read."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from cogseedc.backends.plan.items import SOURCES, Items
@@ -19,9 +20,11 @@ from cogseedc.backends.plan.model import (
     Spread,
     Step,
     Take,
+    Tiled,
     Wrap,
 )
-from cogseedc.ir import Graph, Value
+from cogseedc.ir import Call, Graph, Value
+from cogseedc.ops import OPS
 
 Steps = list[tuple[SpaceId, list[Step]]]
 
@@ -82,6 +85,22 @@ def _nearest(items: Items, slot: Slot, there: set[Slot]) -> Slot:
     raise AssertionError(f"value {value} is nowhere above space {slot.space}")
 
 
+def spend(steps: Steps, graph: Graph, kept: Iterable[Slot]) -> None:
+    """Marks those joins by tiles that may write over their base: another one made it, and all others that read it come
+    before and multiply, so that they hold no part of it."""
+    made = {step.output for _, body in steps for step in body if isinstance(step, Tiled)} - set(kept)
+    last: dict[Slot, Step | None] = {}
+    for _, body in steps:
+        for step in body:
+            for slot in reads(step):
+                if slot in made:
+                    node = graph[step.node] if isinstance(step, Run) else None
+                    copies = isinstance(step, Tiled) or (isinstance(node, Call) and OPS[node.op].macs is not None)
+                    last[slot] = step if copies and last.get(slot, step) is not None else None
+    for _, body in steps:
+        body[:] = [replace(s, spent=True) if isinstance(s, Tiled) and last.get(s.base) is s else s for s in body]
+
+
 def reads(step: Step) -> tuple[Slot, ...]:
     """The slots that a step reads; an Enter's are those of its space's decisions."""
     match step:
@@ -91,6 +110,8 @@ def reads(step: Step) -> tuple[Slot, ...]:
             return ()
         case Take(source=source) | Spread(source=source):
             return (source,)
+        case Tiled():
+            return step.reads()
         case Join(base=start) | Accumulate(otherwise=start):
             slots = [] if start is None else [start]
             for write in step.writes:
@@ -109,7 +130,7 @@ def writes(step: Step) -> tuple[Slot, ...]:
             return ()
         case Take(target=target) | Spread(target=target):
             return (target,)
-        case Join(output=output) | Accumulate(output=output):
+        case Join(output=output) | Accumulate(output=output) | Tiled(output=output):
             return (output,)
 
 

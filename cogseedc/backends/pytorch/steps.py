@@ -17,11 +17,13 @@ from cogseedc.backends.plan.model import (
     Step,
     Strategy,
     Take,
+    Tiled,
 )
 from cogseedc.backends.pytorch.body import Body, Device, Record, Rows, Symbol, Taken, spread_out
 from cogseedc.backends.pytorch.literal import literal
 from cogseedc.backends.pytorch.merges import accumulate, dense, join
 from cogseedc.backends.pytorch.program import Program, Target
+from cogseedc.backends.pytorch.tiles import tiled
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import BATCH, Attrs, Call, Gate, GateKind, Loop, Merge, Size, TensorType
 
@@ -70,6 +72,8 @@ def emit_step(program: Program, body: Body, step: Step, space: SpaceId) -> None:
             join(program, body, step, space)
         case Accumulate():
             accumulate(program, body, step, space)
+        case Tiled():
+            tiled(program, body, step, space, lambda: _everywhere(program, body, step, space))
 
 
 def _run(program: Program, body: Body, step: Run, space: SpaceId) -> None:
@@ -99,6 +103,11 @@ def _run(program: Program, body: Body, step: Run, space: SpaceId) -> None:
             body.say(last, node.origin)
         case _:
             raise InternalError(f"the plan runs a {type(node).__name__}")
+
+
+def _everywhere(program: Program, body: Body, step: Tiled, space: SpaceId) -> None:
+    for run in step.dense:
+        _run(program, body, run, space)
 
 
 def _take(program: Program, body: Body, step: Take) -> None:
