@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import cogseedc
+from cogseedc.interp import Reference, initial_weights
 
 EXITS = """\
 export seed Early {
@@ -152,6 +153,75 @@ def _linear_rows(artifact: Path, x: Any, folder: Path) -> dict[int, int]:
             shape = next(iter(arguments["output_type_shape"][0].values()))
             seen[shape[-1]] = int(np.prod(shape[:-1]))
     return seen
+
+
+PONDER = """\
+export seed Ponder {
+    in  x: f32[N, D=16]
+    out y: f32[N, D]
+    out turns: i64[N]
+    y, turns = repeat 6 with h = x, turns = 0 until norm(h) < 2.2 {
+        wide = relu(linear[40](h))
+        next h = 0.8 * h + 0.01 * linear[D](wide)
+        next turns = turns + 1
+    }
+}
+"""
+"""A layer of 40 units, which nothing else has, in each turn."""
+
+
+@pytest.fixture
+def pondered(tmp_path: Path) -> tuple[Path, Any, list[int]]:
+    """The program, a batch, and how many rows run each turn by the meaning of the program."""
+    source = tmp_path / "ponder.seed"
+    source.write_text(PONDER)
+    program = cogseedc.load(source)
+    x = np.random.default_rng(0).standard_normal((BATCH, 16)).astype(np.float32)
+    graph = program.elaborated.graph
+    turns = np.asarray(Reference(graph, initial_weights(graph, 0)).run({"x": x}).outputs["turns"])
+    rows = [int((turns > turn).sum()) for turn in range(int(turns.max()))]
+    assert rows[0] == BATCH > rows[1] > rows[-1], "rows stop in different turns"
+    return source, x, rows
+
+
+def test_torch_runs_turns_on_the_rows_that_go_on(pondered: tuple[Path, Any, list[int]]) -> None:
+    source, x, rows = pondered
+    module = cogseedc.build(source, rng=0).eval()
+    seen: list[int] = []
+
+    def watch(function: Any) -> Any:
+        def call(value: torch.Tensor, weight: torch.Tensor, *rest: Any) -> torch.Tensor:
+            if weight.shape[0] == 40:
+                seen.append(value.shape[0])
+            result: torch.Tensor = function(value, weight, *rest)
+            return result
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "linear", watch(torch.nn.functional.linear))
+        result = module(torch.from_numpy(x), trace=True)
+    assert seen == rows
+    assert result.rows == {"repeat.turns": sum(rows)}
+
+
+def test_onnx_runs_turns_on_the_rows_that_go_on(pondered: tuple[Path, Any, list[int]], tmp_path: Path) -> None:
+    source, x, rows = pondered
+    model = next(cogseedc.compile(source, "onnx-cpu", tmp_path / "art", rng=0).rglob("model.onnx"))
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling = True
+    options.log_severity_level = 3
+    options.profile_file_prefix = str(tmp_path / "profile")
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session.run(["y"], {"x": x})
+    seen = []
+    for event in json.loads(Path(session.end_profiling()).read_text()):
+        shapes = event.get("args", {}).get("output_type_shape", [])
+        given = [next(iter(shape.values())) for shape in shapes]
+        product = event.get("args", {}).get("op_name") in ("Gemm", "MatMul", "FusedGemm", "FusedMatMul")
+        if product and event["name"].endswith("kernel_time") and given and given[0][-1:] == [40]:
+            seen.append(given[0][0])
+    assert seen == rows
 
 
 def many_exits(count: int) -> str:

@@ -20,9 +20,9 @@ from cogseedc.lazy import lazy
 from cogseedc.runtime import Artifact, Session, read
 from cogseedc.runtime import session as open_session
 from cogseedc.runtime.artifact import Json, damaged, record, text
-from cogseedc.verify.census import RowSpace, row_spaces
 from cogseedc.verify.compare import Tolerance
 from cogseedc.verify.report import Report
+from cogseedc.verify.rows import RowPlan
 from cogseedc.verify.runners import OnnxRunner, Runner, TorchRunner
 from cogseedc.verify.verification import NEAR, Settings, verify
 
@@ -61,14 +61,13 @@ def verify_artifact(path: str | os.PathLike[str], settings: Settings | None = No
     return verify(graph, weights.arrays, runner, chosen, subject=subject, spaces=spaces, rounded=rounded)
 
 
-def planned_rows(
-    artifact: Artifact, program: Program, weights: Weights, widths: Widths | None = None
-) -> tuple[RowSpace, ...]:
+def planned_rows(artifact: Artifact, program: Program, weights: Weights, widths: Widths | None = None) -> RowPlan:
     """The row spaces that the artifact's plan has, by planning its source in the same way."""
     numerics = record(artifact.manifest, "numerics")
     request = Request(gates=text(numerics, "gates"), bits="fp32")
     target = text(record(artifact.manifest, "target"), "name")
-    return row_spaces(lowered(program, weights, target, request, Timing(), widths or Widths()).plan)
+    lowering = lowered(program, weights, target, request, Timing(), widths or Widths())
+    return RowPlan.of(lowering.plan, lowering.target.batch_one)
 
 
 def artifact_runner(artifact: Artifact, session: Session, plan: Schedule) -> Runner:

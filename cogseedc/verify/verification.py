@@ -6,7 +6,7 @@ near its threshold is no mismatch of values; decisions are compared by themselve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from cogseedc.diagnostics import UserError
 from cogseedc.interp import Reference, bind_sizes, forced, initial_states, kind_of
 from cogseedc.ir import BATCH, GateKind, Graph, Input, Size
 from cogseedc.lazy import lazy
-from cogseedc.verify.census import Census, RowSpace, predict_rows
+from cogseedc.verify.census import Census
 from cogseedc.verify.compare import Mismatch, Tolerance, compare_rows, compare_run, compare_values
 from cogseedc.verify.forcing import ROTATE, Force, Scenario, groups, scenarios, untold
 from cogseedc.verify.inputs import choose_sizes, random_inputs
 from cogseedc.verify.report import Report
+from cogseedc.verify.rows import RowPlan, predict_rows
 from cogseedc.verify.runners import Run, Runner
 
 if TYPE_CHECKING:
@@ -64,13 +65,13 @@ def verify(
     settings: Settings | None = None,
     *,
     subject: str = "artifact",
-    spaces: Sequence[RowSpace] = (),
+    spaces: RowPlan | None = None,
     rounded: Graph | None = None,
     inputs: Iterable[Mapping[str, Array]] = (),
 ) -> Report:
     """Compares what `runner` runs with the meaning of `graph`, the graph before passes.
 
-    `spaces` say which rows each block must run on (`row_spaces(plan)`). `rounded` is the same program with the
+    `spaces` say which rows each block must run on. `rounded` is the same program with the
     roundings of its precisions written out: values and decisions are then compared with it, and the distance to
     `graph` is reported.
     `inputs` are further batches to run. Raises UserError for weights or sizes that do not fit the program.
@@ -88,11 +89,11 @@ class _Verification:
         runner: Runner,
         settings: Settings,
         subject: str,
-        spaces: Sequence[RowSpace],
+        spaces: RowPlan | None,
         rounded: Graph | None,
     ) -> None:
         self.graph, self.runner, self.settings = graph, runner, settings
-        self.subject, self.spaces = subject, spaces
+        self.subject, self.spaces = subject, spaces or RowPlan()
         self.meaning = Reference(graph, weights)
         self.reference = self.meaning if rounded is None else Reference(rounded, weights, rounding=True)
         self.plan = self.meaning.plan
@@ -250,7 +251,8 @@ class _Verification:
 
     def _rows(self, scenario: str, run: Run, inputs: Mapping[str, Array], forces: Mapping[str, Force]) -> None:
         trace = {name: self._taken(name, decisions, forces) for name, decisions in run.trace.items()}
-        for name, wrong in compare_rows(run.rows, predict_rows(self.spaces, trace, self._batch(inputs))):
+        sizes = bind_sizes(self.graph, inputs)
+        for name, wrong in compare_rows(run.rows, predict_rows(self.spaces, trace, self._batch(inputs), sizes)):
             self._note(Mismatch("rows", scenario, name, wrong))
 
     def _taken(self, name: str, trace: Array, forces: Mapping[str, Force]) -> Array:

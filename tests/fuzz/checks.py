@@ -22,7 +22,7 @@ from cogseedc.driver.emit import onnx_model, torch_model
 from cogseedc.driver.lower import Lowering, lower
 from cogseedc.driver.program import Program
 from cogseedc.driver.weights import Weights, weight_bytes, weight_paths
-from cogseedc.interp import Reference, Result
+from cogseedc.interp import Reference, Result, bind_sizes
 from cogseedc.ir import Gate, GateKind, Graph, Knob, Output, Weight
 from cogseedc.ir.printer import print_graph
 from cogseedc.ir.verifier import verify
@@ -31,8 +31,8 @@ from cogseedc.passes import PASSES, PIPELINES, Context, run_pipeline
 from cogseedc.runtime.onnx_session import OnnxBackend
 from cogseedc.runtime.session import Backend, Raw
 from cogseedc.runtime.torch_session import TorchBackend
-from cogseedc.verify.census import predict_rows, row_spaces
 from cogseedc.verify.compare import compare_rows
+from cogseedc.verify.rows import RowPlan, predict_rows
 from tests.fuzz.generator import ROWS, inputs_of, read, weights_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -246,7 +246,9 @@ def _compare(case: Case, executor: Executor, start: int, stop: int) -> None:
             _sensitive(case)
             raise Failure(f"{label} value", f"{name} of rows {start}:{stop} differs by {_gap(value, wanted)}")
     _decisions(case, executor, raw, start, stop)
-    predicted = predict_rows(row_spaces(executor.plan), raw.trace, stop - start)
+    given = case.rows(start, stop)
+    spaces = RowPlan.of(executor.plan, executor.single)
+    predicted = predict_rows(spaces, raw.trace, stop - start, bind_sizes(case.graph, given))
     for name, text in compare_rows(raw.rows, predicted):
         raise Failure(f"{label} rows", f"{name} {text} (rows {start}:{stop})")
     if predicted and not raw.rows:

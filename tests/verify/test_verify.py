@@ -12,17 +12,17 @@ import pytest
 
 from cogseedc.interp import Reference, initial_weights
 from cogseedc.ir import Call, Graph, Merge, NodeId, Value
-from cogseedc.verify import Force, Report, RowSpace, Run, Settings, verify
-from cogseedc.verify.census import Literal
+from cogseedc.verify import Force, Report, RowPlan, RowSpace, Run, Settings, verify
+from cogseedc.verify.rows import Literal
 
 from .fake import Array, Artifact
 from .nets import exit_net, nested_net, route_net, skip_net
 
 NETS = (skip_net, nested_net, exit_net, route_net)
-SPACES = (RowSpace("not_keep", None, ((Literal("keep", (0,), False, True),),)),)
+SPACES = RowPlan((RowSpace("not_keep", None, ((Literal("keep", (0,), False, True),),)),))
 
 
-def check(graph: Graph, artifact: Artifact, spaces: tuple[RowSpace, ...] = ()) -> Report:
+def check(graph: Graph, artifact: Artifact, spaces: RowPlan | None = None) -> Report:
     return verify(graph, artifact.weights, artifact, spaces=spaces)
 
 

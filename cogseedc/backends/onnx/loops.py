@@ -232,7 +232,7 @@ class _Emission:
         then = Region(self.body.shared, self.body, alone=True)
         other = Region(self.body.shared, self.body)
         gates = [(name, self._seen(then, v, type, rows, mask), type) for name, v, type in traced_gates(inner, then)]
-        counts = [(f"{self.node.name}.{name}", value) for name, value in traced_rows(inner, then)]
+        counts = list(traced_rows(inner, then, f"{self.node.name}."))
         if any(type.batch is not None for _, type in self.inputs):
             one = then.constant(np.array([0], np.int64))
             turns = then.node("Squeeze", [inner.rows.count(then, ROOT), one])

@@ -179,12 +179,12 @@ def _gate_of(steps: Steps, id: NodeId) -> Gate:
     return gate
 
 
-def traced_rows(steps: Steps, region: Region) -> Iterator[tuple[str, str]]:
-    """For each space its name and how many rows it held; with those of the turns of loops."""
+def traced_rows(steps: Steps, region: Region, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """For each space its name and how many rows it held; with those of the turns of loops, under the loops' names."""
     for space in steps.plan.spaces:
         if space.id != ROOT:
             region.shared.place = Place(f"/trace/{space.name}", "trace")
-            yield space.name, _rows(steps, region, space)
+            yield f"{prefix}{space.name}", _rows(steps, region, space)
     for turns in steps.turns.values():
         for name, recorded in turns.rows:
             region.shared.place = Place(f"/trace/{name}", "trace")
@@ -194,7 +194,7 @@ def traced_rows(steps: Steps, region: Region) -> Iterator[tuple[str, str]]:
         assert isinstance(loop, Loop)
         one = region.constant(np.array([0], np.int64))
         yield f"{loop.name}.turns", region.node("Squeeze", [inner.rows.count(region, ROOT), one])
-        yield from ((f"{loop.name}.{name}", value) for name, value in traced_rows(inner, region))
+        yield from traced_rows(inner, region, f"{loop.name}.")
 
 
 def _rows(steps: Steps, region: Region, space: Space) -> str:
