@@ -137,7 +137,7 @@ def _ran(
     before[(*[slice(None)] * (loops + 1), slice(1, None))] = stopped[(*[slice(None)] * (loops + 1), slice(None, -1))]
     goes = ~before
     goes = _and(rows, np.asarray(goes.any(axis=tuple(range(loops + 2, goes.ndim)))))
-    return _and(rows, goes.any(axis=0, keepdims=True)) if loop.together else goes
+    return _and(rows, np.asarray(goes.any(axis=0, keepdims=True))) if loop.together else goes
 
 
 def _loop(plan: Plan, id: NodeId, space: str | None, found: LoopPlan, alone: bool) -> LoopRows | None:
