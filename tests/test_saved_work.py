@@ -126,6 +126,40 @@ def test_experts_run_on_their_tokens(target: str, tmp_path: Path) -> None:
     assert {5: wanted["pick_0"], 6: wanted["pick_1"], 7: wanted["pick_2"]}.items() <= seen.items()
 
 
+ATTENTION = """\
+export seed Queries {
+    in  x: f32[N, T, D=8]
+    out y: f32[N, T, D]
+    gate on over N, T = mean[over=D](x) > 0.2
+    y = when on { x + attend(linear[D](x), x, x) } else { x }
+}
+"""
+
+
+def test_attention_is_asked_by_the_selected_tokens(tmp_path: Path) -> None:
+    """Each sample has as many queries as the one with most needs; keys and values are all tokens."""
+    source = tmp_path / "queries.seed"
+    source.write_text(ATTENTION)
+    module = cogseedc.build(source, rng=0, gates="compact").eval()
+    x = torch.randn(3, 9, 8, generator=torch.Generator().manual_seed(1))
+    most = int((x.mean(2) > 0.2).sum(1).max())
+    assert 0 < most < 9
+    seen: list[tuple[int, ...]] = []
+    code = type(module).forward.__globals__
+    attend = code["attend"]
+
+    def watch(q: torch.Tensor, k: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
+        seen.append((*q.shape, *k.shape))
+        found: torch.Tensor = attend(q, k, *rest, **more)
+        return found
+
+    code["attend"] = watch
+    with torch.inference_mode():
+        result = module(x, trace=True)
+    assert seen == [(3, most, 8, 3, 9, 8)]
+    assert result.rows == {"on": int((result.trace["on"] == 1).sum())}
+
+
 def _linear_rows(artifact: Path, x: Any, folder: Path) -> dict[int, int]:
     """For each number of results of a linear layer: of how many rows it was asked."""
     seen: dict[int, int] = {}

@@ -57,7 +57,7 @@ from cogseedc.ir.opspec import (
 from cogseedc.ir.phase import Phase, phase
 from cogseedc.ir.printer import print_graph
 from cogseedc.ir.size import Floor, Size
-from cogseedc.ir.transfer import Lay, Ops, asks, follows, laid, lay_of
+from cogseedc.ir.transfer import WHOLE, Lay, Ops, asks, follows, laid, lay_of
 from cogseedc.ir.types import BATCH, BATCH_SIZE, Axis, Dtype, TensorType, promote
 from cogseedc.ir.verifier import verify
 
@@ -121,6 +121,7 @@ __all__ = [
     "TensorType",
     "TorchCall",
     "Value",
+    "WHOLE",
     "Weight",
     "WeightSpec",
     "Window",

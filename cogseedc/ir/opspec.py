@@ -252,6 +252,9 @@ class OpSpec:
     """Whether ONNX Runtime computes it rightly for an empty batch; if not, a region with it is guarded."""
     widths: frozenset[str] = frozenset()
     """Reduced precisions that have a real kernel or a lossless rewrite: of int8, fp8, fp16, bf16."""
+    queries: Callable[[Attrs], bool] | None = None
+    """Whether positions along one axis of its results may be any number of them, in any order, where it is pointwise in
+    that axis: of operands that have it only these are read, the others in full."""
     aligned: bool = False
     """Elementwise: operands are aligned by axis names and cast to one dtype before the rule sees them."""
     training: bool = False

@@ -18,7 +18,8 @@ Ops = Mapping[str, OpSpec]
 
 Lay = tuple[int, ...]
 """Where the axes of a decision over more than the batch lie in a value: the batch axis first, -1 for an axis that it
-lacks. (): the decision is over the batch, or over nothing."""
+lacks. (): the decision is over the batch, or over nothing. WHOLE: all positions are read for each."""
+WHOLE: Lay = (-1, -1)
 
 Operands = tuple[Value | None, ...]
 
@@ -48,7 +49,8 @@ def laid(graph: Graph, ops: Ops, node: NodeId, lay: Lay) -> tuple[Lay, ...] | No
     """By port of a node: where the axes lie that lie at `lay` in its results.
 
     None: the node cannot be computed for single positions. An operand without batch axis, which is the same for all
-    of them, has (); one that has the batch axis alone has -1 for the others.
+    of them, has (); one that has the batch axis alone has -1 for the others; what is read in full, as the keys of an
+    attention are, has WHOLE.
     """
     operands = graph.wiring().operands(node)
     found = _lays(graph, ops, graph[node], operands, lay)
@@ -78,6 +80,8 @@ def follows(literals: Literals, merge: Merge, arm: int, gate: NodeId, lay: Lay) 
 
 def _movable(type: TensorType, at: Lay) -> bool:
     """Whether the rows can be taken: a value that has one of the axes has the batch axis among them."""
+    if at == WHOLE:
+        return True
     if type.batch is None:
         return max(at, default=-1) < 0
     return bool(at) and at[0] == type.batch
@@ -101,6 +105,9 @@ def _call_lays(ops: Ops, call: Call, inputs: tuple[TensorType | None, ...], lay:
         return None
     if any(t.shape[p] != result.shape[p] for t in call.types for p in lay):
         return None
+    spec = ops[call.op]
+    if spec.queries is not None and lay == (0, 1) and spec.queries(call.attrs):
+        return _query_lays(spec, call, inputs, lay)
     found: list[Lay] = []
     driven: set[int] = set()
     for type, flows in zip(inputs, ops[call.op].flow(call.attrs, inputs, call.types), strict=False):
@@ -110,6 +117,20 @@ def _call_lays(ops: Ops, call: Call, inputs: tuple[TensorType | None, ...], lay:
         found.append(at)
         driven.update(p for p, own in zip(lay, at, strict=False) if own >= 0)
     return found if len(driven) == len(lay) else None
+
+
+def _query_lays(spec: OpSpec, call: Call, inputs: tuple[TensorType | None, ...], lay: Lay) -> list[Lay] | None:
+    """Some queries with all that they are asked of."""
+    found: list[Lay] = []
+    for type, flows in zip(inputs, spec.flow(call.attrs, inputs, call.types), strict=False):
+        to = [] if type is None else [flow.to if isinstance(flow, Pointwise) else None for flow in flows]
+        if to[:2] == [0, 1]:
+            found.append(lay)
+        elif 1 in to:
+            return None
+        else:
+            found.append(WHOLE if type is not None and type.batch is not None else ())
+    return found if lay in found else None
 
 
 def _call_lay(type: TensorType, flows: Sequence[Flow], lay: Lay, result: TensorType) -> Lay | None:

@@ -461,6 +461,19 @@ def gates_many_axes(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def tokens_attention(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    keys = w.linear("k.linear", x)
+
+    def attend(query: Any, key: Any, value: Any) -> Any:
+        return softmax(query @ key.swapaxes(1, 2) / 2) @ value
+
+    z = x + attend(w.linear("then.z.linear", x), keys, x)
+    more = z + attend(z, x, keys)
+    return {"y": pick(x.mean(2) > 0, pick(x[..., 0] > 0, more, z), x)}
+
+
+@meaning
 def route_ranges(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     x, c = i["x"], i["c"]
     arm = w.linear("arm.linear", x).argmax(1)

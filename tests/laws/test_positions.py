@@ -11,7 +11,7 @@ import torch
 
 from cogseedc.backends.plan.model import at_positions
 from cogseedc.backends.support.places import add_places, put_places, rows_within, take_places
-from cogseedc.ir import Call, Graph, Input, Lay, Value, laid
+from cogseedc.ir import WHOLE, Axis, Call, Graph, Input, Lay, Size, TensorType, Value, laid
 from cogseedc.ir.opspec import Resolution
 from cogseedc.ops import OPS
 from tests.laws import harness
@@ -31,9 +31,9 @@ def single(c: Case) -> Case:
     return Case(last.spec, c.example, list({p.name: p for p in made}.values()), [last])
 
 
-def lays_of(c: Case) -> list[tuple[Lay, tuple[Lay, ...]]]:
+def lays_of(c: Case, whole: bool = False) -> list[tuple[Lay, tuple[Lay, ...]]]:
     """Every choice of the batch and further axes of the results along which the call can be computed for single
-    positions, with where they lie in the operands."""
+    positions, with where they lie in the operands; those where some operand is read in full, or the others."""
     step, graph = c.steps[-1], Graph()
     values = [None if t is None else Value(graph.add(Input(f"x{i}", t))) for i, t in enumerate(step.inputs)]
     call = graph.add(Call(step.spec.name, step.resolution.attrs, step.resolution.types), values)
@@ -42,7 +42,8 @@ def lays_of(c: Case) -> list[tuple[Lay, tuple[Lay, ...]]]:
         return []
     others = [i for i in range(result.rank) if i != result.batch]
     lays = [(result.batch, *more) for count in (1, 2) for more in combinations(others, count)]
-    return [(lay, found) for lay in lays if (found := laid(graph, OPS, call, lay)) is not None]
+    every = [(lay, found) for lay in lays if (found := laid(graph, OPS, call, lay)) is not None]
+    return [(lay, found) for lay, found in every if (WHOLE in found) == whole]
 
 
 def at(case: Case, lay: Lay, lays: tuple[Lay, ...]) -> Case:
@@ -91,7 +92,36 @@ def test_an_operation_can_be_computed_for_single_positions(op: str, index: int) 
                     close(array, whole)
 
 
+QUERIES = [(s.name, i) for s in OPS.values() if s.queries is not None for i in range(len(s.examples))]
+
+
+@pytest.mark.parametrize(("op", "index"), QUERIES)
+def test_queries_may_be_any_of_them_in_any_order(op: str, index: int) -> None:
+    c = single(case(op, index))
+    values = harness.data(c, BATCH)
+    for lay, lays in lays_of(c, whole=True):
+        assert lay == (0, 1)
+        step, order = c.steps[-1], [2, 0]
+        where = dict(zip(step.args, lays, strict=True))
+
+        def few(type: TensorType, own: Lay) -> TensorType:
+            return type.with_axes((type.axes[0], Axis("Q", Size.of(2)), *type.axes[2:])) if own == (0, 1) else type
+
+        inputs = tuple(t and few(t, own) for t, own in zip(step.inputs, lays, strict=True))
+        made = Resolution(step.resolution.attrs, tuple(few(t, lay) for t in step.resolution.types))
+        ports = [Port(p.name, few(p.type, where[p.name]), p.init, p.trainable) for p in c.ports]
+        some = Case(c.spec, c.example, ports, [Step(step.spec, made, step.args, inputs, step.result)])
+        near = {name: value[:, order] if where[name] == lay else value for name, value in values.items()}
+        (whole,) = harness.reference(c, values, BATCH)
+        close(harness.reference(some, near, BATCH)[0], whole[:, order])
+        (found,) = harness.torch_results(some, harness.tensors(near), BATCH)
+        close(found.detach().numpy(), whole[:, order])
+    causal = "causal=true" in c.example.call
+    assert bool(lays_of(c, whole=True)) <= (not causal)
+
+
 def test_what_networks_are_made_of_is_followed() -> None:
+    assert any(lays_of(single(case(op, i)), whole=True) for op, i in QUERIES)
     followed = {op for op, spec in OPS.items() for i in range(len(spec.examples)) if lays_of(single(case(op, i)))}
     assert followed >= FOLLOWED, FOLLOWED - followed
 

@@ -90,20 +90,25 @@ __all__ = [
 ]
 
 
+_SINGLE = {name: replace(spec, queries=None) for name, spec in OPS.items()}
+"""The catalogue for targets that take positions only where they are independent."""
+
+
 def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = False) -> Plan:
     """Blocks for a graph whose exits are gates and whose guards are control edges.
 
     `training` plans the dense meaning, with losses and the values of all exits. Raises InternalError for a graph
     that still has exit markers.
     """
-    found = reach(graph, _live(graph, training), target.batch_one, training)
+    ops = OPS if target.backend == "torch" else _SINGLE
+    found = reach(graph, _live(graph, training), ops, target.batch_one, training)
     order, literals = found.order, found.literals
     read = lift(graph, order, found.guards, target, OPS, found.lays)
     tiles = [*regions(graph, order, read, literals, OPS)] if "tiles" in target.gates and not training else []
     chosen = choose(graph, order, read, literals, target, "dense" if training else gates, OPS, tiles, found.lays)
     dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy in ("dense", "tiles"))
     spaces = Spaces(literals, {id: _strategy(literals.gates[id], c, target) for id, c in chosen.items()})
-    items = Items(graph, spaces, order, OPS)
+    items = Items(graph, spaces, order, ops)
     homes = {id: literals.drop(read.get(id, TRUE), dense) for id in order}
     whole = {r.merge: r for r in tiles if chosen[r.gate].strategy == "tiles" and not literals.places(homes[r.merge])}
     inside = {layer.node for region in whole.values() for layer in region.layers}

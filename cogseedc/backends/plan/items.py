@@ -12,7 +12,7 @@ from math import inf
 from cogseedc.backends.plan.model import ROOT, Choice, Enter, Run, Slot, Space, SpaceId, Spread, Step, Take, Tiled
 from cogseedc.backends.plan.spaces import Draft, Spaces
 from cogseedc.backends.plan.tiles import SYMBOL, TILE_OPS, Region, pixel_cost
-from cogseedc.ir import Constant, Gate, GateKind, Graph, Input, Knob, Lay, NodeId, Ops, Value, Weight, laid
+from cogseedc.ir import WHOLE, Constant, Gate, GateKind, Graph, Input, Knob, Lay, NodeId, Ops, Value, Weight, laid
 from cogseedc.target import Costs
 
 SOURCES = (Input, Weight, Knob, Constant)
@@ -72,7 +72,10 @@ class Items:
         """Adds a node that computes its outputs from operands in its own space."""
         item = self.add(node, space, lay)
         lays = self.lays(node, space, lay, len(operands))
-        inputs = tuple(None if v is None else self.want(item, v, lays[i]) for i, v in enumerate(operands))
+        inputs = tuple(
+            None if v is None else self._whole(item, v) if lays[i] == WHOLE else self.want(item, v, lays[i])
+            for i, v in enumerate(operands)
+        )
         item.step = Run(node, inputs, tuple(self.slot(Value(node, port), space, lay) for port in range(outputs)))
 
     def tiled(self, region: Region, space: SpaceId, costs: Costs, forced: bool) -> None:
@@ -100,6 +103,13 @@ class Items:
 
     def _within(self, item: Item, value: Value, inside: set[NodeId]) -> Slot:
         return Slot(value.node, value.port, item.space) if value.node in inside else self.want(item, value)
+
+    def _whole(self, item: Item, value: Value) -> Slot:
+        """The slot of a value of which all positions are read: in the nearest space of rows above an item's."""
+        rows = next(space for space in self.spaces.up(item.space) if not self.spaces.drafts[space].grid)
+        move = self._new(rows, (self.place[value.node], 1))
+        self._wait(item, len(self.list) - 1)
+        return self.want(move, value)
 
     def lays(self, node: NodeId, space: SpaceId, lay: Lay, count: int) -> Sequence[Lay]:
         """Where the axes of positions lie in each of `count` operands of a node in a space."""

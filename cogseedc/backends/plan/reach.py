@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from cogseedc.analysis.demand import narrowed
-from cogseedc.ir import Gate, Graph, Guard, Lay, Literals, NodeId, guardable, guards, placeable
-from cogseedc.ops import OPS
+from cogseedc.ir import Gate, Graph, Guard, Lay, Literals, NodeId, Ops, guardable, guards, placeable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Reach:
     """For nodes whose guard speaks of gates over more than the batch: where their axes lie in the results."""
 
 
-def reach(graph: Graph, order: Sequence[NodeId], batch_one: bool, training: bool) -> Reach:
+def reach(graph: Graph, order: Sequence[NodeId], ops: Ops, batch_one: bool, training: bool) -> Reach:
     """The guards of the nodes in `order`, which is topological.
 
     Bits are in the order in which gates decide; with `batch_one`, a decision over the batch is a branch, and
@@ -37,7 +36,7 @@ def reach(graph: Graph, order: Sequence[NodeId], batch_one: bool, training: bool
         if batch_one:
             gates.sort(key=lambda gate: placeable(gate[1]))
         literals = Literals.over(gates)
-        read, lays = narrowed(graph, OPS, literals, guards(graph, literals), training=training)
+        read, lays = narrowed(graph, ops, literals, guards(graph, literals), training=training)
         after = _sorted(graph, order, literals, read)
         before, order = order, after
         if [id for id in order if id in literals.gates] == [id for id in before if id in literals.gates]:

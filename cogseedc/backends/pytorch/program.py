@@ -9,6 +9,7 @@ from cogseedc.backends.names import Names, variable
 from cogseedc.backends.plan.model import (
     ROOT,
     Accumulate,
+    Block,
     Join,
     Plan,
     Run,
@@ -270,6 +271,10 @@ class Program:
                 if Rows(space.id, ROOT) in found.get(space.id, ()):
                     self.wanted[Rows(space.id, ROOT)] = f"at_{space.id}"
 
+    def _above(self, slot: Slot, block: Block) -> bool:
+        """Whether all positions of a value are read in a block that is run for some."""
+        return bool(self.space(block.space).grid) and not slot.lay and self.type(slot).batch is not None
+
     def _moves(self) -> list[tuple[SpaceId, SpaceId]]:
         """Pairs of a space and an ancestor between which rows are moved, the trace included."""
         found = [(report.decision.space, ROOT) for report in self.plan.gates]
@@ -278,6 +283,8 @@ class Program:
                 match step:
                     case Run(node=node) if node in self.plan.loops:
                         found.append((block.space, ROOT))
+                    case Run(inputs=inputs):
+                        found += [(block.space, s.space) for s in inputs if s is not None and self._above(s, block)]
                     case Take(source=source, target=target):
                         if self.type(source).batch is not None:
                             found.append((target.space, source.space))

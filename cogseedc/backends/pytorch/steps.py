@@ -25,7 +25,7 @@ from cogseedc.backends.pytorch.merges import accumulate, dense, join
 from cogseedc.backends.pytorch.program import Program, Target
 from cogseedc.backends.pytorch.tiles import tiled
 from cogseedc.diagnostics import InternalError
-from cogseedc.ir import BATCH, Attrs, Call, Gate, GateKind, Loop, Merge, Size, TensorType
+from cogseedc.ir import BATCH, BATCH_SIZE, Attrs, Call, Gate, GateKind, Loop, Merge, Size, TensorType
 
 __all__ = ["emit_step"]
 
@@ -79,6 +79,8 @@ def emit_step(program: Program, body: Body, step: Step, space: SpaceId) -> None:
 def _run(program: Program, body: Body, step: Run, space: SpaceId) -> None:
     node = program.graph[step.node]
     match node:
+        case Call() if (above := _rows_above(program, step, space)) is not None:
+            _queries(program, body, node, step, space, above)
         case Call():
             text = program.shared.ops[node.op].torch(_Call(program, body, node, step, space))
             names = [program.define(body, slot) for slot in step.outputs]
@@ -105,6 +107,36 @@ def _run(program: Program, body: Body, step: Run, space: SpaceId) -> None:
             raise InternalError(f"the plan runs a {type(node).__name__}")
 
 
+def _rows_above(program: Program, step: Run, space: SpaceId) -> SpaceId | None:
+    """The space of an operand of which all positions are read, while the block is run for some."""
+    if not program.space(space).grid:
+        return None
+    found = (s.space for s in step.inputs if s is not None and program.type(s).batch is not None)
+    return next((above for above in found if not program.space(above).grid), None)
+
+
+def _queries(program: Program, body: Body, node: Call, step: Run, space: SpaceId, above: SpaceId) -> None:
+    """A call for some positions: they are laid out row by row, beside what is read in full."""
+    program.shared.support |= {"places_of_queries", "pad_queries", "take_queries"}
+    rows = program.rows(space, above)
+    assert rows is not None
+    size = program.size(body, program.space(program.compact(space)).grid[0], above)
+    n = program.size(body, BATCH_SIZE, above)
+    places, most = body.scope.free("places"), body.scope.free("most")
+    body.say(f"{places}, {most} = places_of_queries({body.read(rows)}, {size}, {n})", node.origin)
+    call = _Call(program, body, node, step, above)
+    args = list(call.args)
+    for i, slot in enumerate(step.inputs):
+        if slot is not None and slot.lay:
+            args[i] = body.scope.free("queries")
+            body.say(f"{args[i]} = pad_queries({call.args[i]}, {places}, {n}, {most})", node.origin)
+    call.args, call.types = args, node.types
+    call.inputs = [None if s is None else s.whole(program.graph) for s in step.inputs]
+    found = body.scope.free("answers")
+    body.say(f"{found} = {program.shared.ops[node.op].torch(call)}", node.origin)
+    body.say(f"{program.define(body, step.outputs[0])} = take_queries({found}, {places})", node.origin)
+
+
 def _everywhere(program: Program, body: Body, step: Tiled, space: SpaceId) -> None:
     for run in step.dense:
         _run(program, body, run, space)
@@ -114,7 +146,7 @@ def _take(program: Program, body: Body, step: Take) -> None:
     source = program.value(body, step.source)
     text = program.taken(body, source, step.source, step.target)
     if text is not None:
-        if not source.isidentifier():
+        if step.target.lay or not source.isidentifier():  # beside positions, all of it may be read
             source = program.define(body, step.target)
         body.say(f"{source} = {text}", program.origin(step.source.node))
     body.alias(step.target, source)

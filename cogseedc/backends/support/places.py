@@ -69,3 +69,22 @@ def rows_within(rows: torch.Tensor, sizes: tuple[int, ...], above: torch.Tensor)
         count *= size
     batch = above.index_select(0, torch.div(rows, count, rounding_mode="floor"))
     return batch * count + rows % count
+
+
+def places_of_queries(rows: torch.Tensor, size: int, n: int) -> tuple[torch.Tensor, int]:
+    """Where positions, in ascending order, stand in n rows of which each has as many places as the fullest needs."""
+    row = torch.div(rows, size, rounding_mode="floor")
+    counts = torch.bincount(row, minlength=n)
+    most = int(counts.max()) if n else 0
+    return row * most + torch.arange(rows.shape[0], device=rows.device) - (counts.cumsum(0) - counts)[row], most
+
+
+def pad_queries(x: torch.Tensor, places: torch.Tensor, n: int, most: int) -> torch.Tensor:
+    """Values of positions, row by row, zero (false) in places that nobody needs."""
+    empty = x.new_zeros([n * most, *x.shape[2:]])
+    return empty.index_copy(0, places, x.squeeze(1)).reshape([n, most, *x.shape[2:]])
+
+
+def take_queries(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """The values of positions from those of all places."""
+    return x.flatten(0, 1).index_select(0, places).unsqueeze(1)
