@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 import pytest
+
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="cogseedc-tests-")
+"""Costs that somebody has measured on this machine are none of the tests' business."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -52,7 +52,7 @@ def explain(
     if as_json:
         click.echo(canonical_json(rows), nl=False)
         return 0
-    header = ("gate", "over", "lowered as", "us: dense", "compact", "branch", "tiles")
+    header = ("gate", "over", "lowered as", "us: dense", "compact", "branch", "tiles", "arms taken", "why")
     tables.show(header, [_row(json.loads(canonical_json(row))) for row in rows], right=(3, 4, 5, 6))
     return 0
 
@@ -63,7 +63,10 @@ def _row(row: dict[str, object]) -> tuple[object, ...]:
     times = (f"{predicted[s]:.3g}" if s in predicted else "" for s in ("dense", "compact", "branch", "tiles"))
     over = row["over"]
     assert isinstance(over, list)
-    return (row["gate"], ", ".join(map(str, over)), row["strategy"], *times)
+    shares = row["shares"]
+    assert isinstance(shares, list)
+    taken = " ".join(f"{s:.0%}" for s in shares) + ("" if row["profiled"] else " (assumed)")
+    return (row["gate"], ", ".join(map(str, over)), row["strategy"], *times, taken, row["why"])
 
 
 def _code(name: str, as_json: bool) -> int:

@@ -31,6 +31,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "build": ("build", "compile a program into an artifact for a target"),
         "run": ("execute", "run an artifact on arrays: npz in, npz out"),
         "verify": ("execute", "compare an artifact with the meaning of its source"),
+        "profile": ("profile", "count what the gates decide on real inputs, for the next build"),
         "bench": ("bench", "measure a program beside its practical limit"),
     },
     "Learn": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import lcm
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from cogseedc.driver.emit import EMITTERS
 from cogseedc.driver.manifest import MARGIN, SCHEMA, Json, interface, tolerance
 from cogseedc.driver.picture import draw
 from cogseedc.driver.precisions import PAYLOAD, last_step, record_of, rounded_graph
+from cogseedc.driver.profile import record_of_profile
 from cogseedc.driver.program import Program
 from cogseedc.driver.weights import Weights, weight_bytes
 from cogseedc.ir import Gate, Graph, Size
@@ -89,6 +90,8 @@ def _manifest(
             "device": target.device,
             "providers": [*target.providers],
             "batch_one": target.batch_one,
+            **({"costs": asdict(target.costs)} if target.probed else {}),
+            **({"profile": record_of_profile(target.profile)} if target.profile is not None else {}),
         },
         "source": {
             "files": files,

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from cogseedc import target as targets
 from cogseedc.analysis.widths import Widths
+from cogseedc.backends.plan import GateReport
+from cogseedc.backends.plan.choose import share
 from cogseedc.diagnostics import Diagnostic, Severity, UserError
 from cogseedc.driver.artifact import Artifact, artifact
 from cogseedc.driver.lower import Lowering, lower
+from cogseedc.driver.profile import found_beside
 from cogseedc.driver.program import Program, Settings, StaticValue, load, settings_of
 from cogseedc.driver.timing import Timing, collector_paused
 from cogseedc.driver.weights import Weights, given_weights, read_arrays
+from cogseedc.ir import Gate
 from cogseedc.publish import publish
+from cogseedc.target import Profile, Target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +43,8 @@ class Request:
     calibration: str | Path | Mapping[str, Array] | None = None
     """An .npz file, or arrays by input."""
     verify_each: bool = False
+    profile: Profile | None = None
+    """What the program does on real inputs; None: what lies beside its source, if it still fits."""
 
 
 def compile(
@@ -80,12 +87,13 @@ def compile_all(
         targets.load(name)
     with collector_paused():
         program, weights = prepared(source, request, clock)
+        request, stale = _profiled(source, program, weights, request)
         made = {name: _make(program, weights, name, request, clock) for name in places}
     done: dict[str, Path] = {}
     with clock.step("publish"):
         for name, place in places.items():
             done[name] = _publish(place, made[name])
-    return done, (*program.notes, *_note(weights))
+    return done, (*program.notes, *stale, *_note(weights))
 
 
 def prepared(source: str | Path | Program, request: Request, clock: Timing) -> tuple[Program, Weights]:
@@ -102,12 +110,18 @@ def prepared(source: str | Path | Program, request: Request, clock: Timing) -> t
 
 
 def lowered(
-    program: Program, weights: Weights, name: str, request: Request, clock: Timing, widths: Widths | None = None
+    program: Program,
+    weights: Weights,
+    target: str | Target,
+    request: Request,
+    clock: Timing,
+    widths: Widths | None = None,
 ) -> Lowering:
     """The program, planned for a target. Raises UserError CS0806 for a strategy that the target does not have."""
-    target = targets.load(name)
+    if isinstance(target, str):
+        target = replace(targets.load(target), profile=request.profile)
     if request.gates not in ("auto", "dense", *target.gates):  # computing everything is always right
-        message = f"target `{name}` has no strategy `{request.gates}`"
+        message = f"target `{target.name}` has no strategy `{request.gates}`"
         raise UserError(
             Diagnostic("CS0806", message, help=f"it has dense, {', '.join(g for g in target.gates if g != 'dense')}")
         )
@@ -120,16 +134,48 @@ def lowered(
 def explain_plan(source: str, name: str, request: Request) -> list[dict[str, object]]:
     """For each gate: name, axes, strategy, and the predicted time of each strategy in microseconds."""
     program, weights = prepared(source, request, Timing())
-    plan = lowered(program, weights, name, request, Timing()).plan
-    return [
-        {
-            "gate": report.name,
-            "over": [*getattr(plan.graph[report.gate], "over", ())],
-            "strategy": report.strategy,
-            "predicted": dict(report.predicted),
-        }
-        for report in plan.gates
-    ]
+    request, _ = _profiled(source, program, weights, request)
+    lowering = lowered(program, weights, name, request, Timing())
+    return [_explained(lowering, report, request) for report in lowering.plan.gates]
+
+
+def _explained(lowering: Lowering, report: GateReport, request: Request) -> dict[str, object]:
+    graph, target = lowering.plan.graph, lowering.target
+    gate = graph[report.gate]
+    assert isinstance(gate, Gate)
+    return {
+        "gate": report.name,
+        "over": [*gate.over],
+        "strategy": report.strategy,
+        "predicted": dict(report.predicted),
+        "shares": [round(share(graph, target, report.gate, (arm,)), 4) for arm in range(gate.arms)],
+        "profiled": target.profile is not None and target.profile.share(report.name, 0) is not None,
+        "why": _why(report, request),
+    }
+
+
+def _why(report: GateReport, request: Request) -> str:
+    if request.gates != "auto":
+        return f"asked for by --gates {request.gates}"
+    if not report.predicted:
+        return "nothing is computed for one decision only"
+    if report.strategy == "branch":
+        return "one decision for all rows: a real `if`"
+    ordered = sorted((cost, name) for name, cost in report.predicted if name != "branch")
+    if len(ordered) < 2:
+        return f"the target has only {report.strategy}"
+    (least, best), (next, other) = ordered[:2]
+    return f"{best} is predicted to take {least / max(next, 1e-9):.0%} of the time of {other}"
+
+
+def _profiled(
+    source: str | Path | Program, program: Program, weights: Weights, request: Request
+) -> tuple[Request, tuple[Diagnostic, ...]]:
+    """The request with the profile beside the source, unless it has one; a note when that is out of date."""
+    if request.profile is not None:
+        return request, ()
+    profile, notes = found_beside(source, program, weights)
+    return replace(request, profile=profile), notes
 
 
 def _make(program: Program, weights: Weights, name: str, request: Request, clock: Timing) -> Artifact:

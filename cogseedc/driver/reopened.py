@@ -15,6 +15,7 @@ from cogseedc.driver.artifact import artifact as made_artifact
 from cogseedc.driver.inspect import source_program, stored_weights
 from cogseedc.driver.lower import lower
 from cogseedc.driver.precisions import PAYLOAD, rounded_graph, widths_of
+from cogseedc.driver.profile import profile_of
 from cogseedc.driver.program import Program, Settings, load_texts
 from cogseedc.driver.weights import Weights
 from cogseedc.runtime import Artifact, read
@@ -93,7 +94,11 @@ def reloaded(program: Program, settings: Settings) -> Program:
 
 def target_of(artifact: Artifact) -> Target:
     """The target that an artifact was compiled for."""
-    return targets.load(text(record(artifact.manifest, "target"), "name"))
+    table = record(artifact.manifest, "target")
+    target = targets.shipped(text(table, "name"))
+    if "costs" in table:
+        target = targets.with_costs(target, record(table, "costs"))
+    return replace(target, profile=profile_of(record(table, "profile"))) if "profile" in table else target
 
 
 def kept_widths(artifact: Artifact, program: Program) -> Widths:

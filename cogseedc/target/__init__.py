@@ -5,11 +5,13 @@ A target is a folder of `targets/` with a `target.toml`. Nothing here decides; t
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from cogseedc.diagnostics import Diagnostic, UserError
@@ -59,6 +61,21 @@ class Width:
     """Bringing one element to this precision, or from it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a program does on real inputs. A plan reckons with it; what the program means does not depend on it."""
+
+    rows: int
+    """Samples of the batches that it was made with."""
+    shares: tuple[tuple[str, tuple[float, ...]], ...]
+    """By gate: for each arm the share, of the indices that reach the gate, that takes (of k-of-n: selects) it."""
+
+    def share(self, gate: str, arm: int) -> float | None:
+        """The share of an arm; None for a gate that the profile does not know."""
+        known = dict(self.shares).get(gate)
+        return known[arm] if known is not None and arm < len(known) else None
+
+
 WIDTHS = (*PRECISIONS, "int8_rows")
 """Rows of the table `[widths]`; `int8_rows` is int8 whose scales are measured while the program runs, per sample."""
 
@@ -91,6 +108,10 @@ class Target:
     """Whether layers multiply integers where scales are fixed; if not, int8 rounds alike but saves no time."""
     row_layers: tuple[str, ...] = ()
     """Layers that multiply integers also where scales are measured sample by sample."""
+    probed: bool = False
+    """Whether the costs were measured on this machine."""
+    profile: Profile | None = None
+    """What is known of the decisions of the program that is compiled."""
 
     def width(self, precision: str) -> Width:
         """What a precision costs. Without numbers: as fp32, and conversions for nothing."""
@@ -114,10 +135,40 @@ def names() -> tuple[str, ...]:
 
 @cache
 def load(name: str) -> Target:
-    """The target of that name.
+    """The target of that name, with the costs that `cogseedc targets probe` measured here, where it did.
 
     Raises UserError CS0801 for an unknown name, CS0802 for a `target.toml` that does not say what it should.
     """
+    target = shipped(name)
+    path = probed_costs(name)
+    return target if not path.is_file() else with_costs(target, _read(name, path))
+
+
+def with_costs(target: Target, table: Mapping[str, object]) -> Target:
+    """The target with measured costs. Raises UserError CS0802 when the table is not one of costs."""
+    _keys(target.name, table, {f.name for f in fields(Costs)}, "costs.")
+    costs = Costs(**{key: _number(target.name, table, key) for key in sorted(table)})
+    return replace(target, costs=costs, probed=True)
+
+
+def probed_costs(name: str) -> Path:
+    """Where measured costs of a target are kept: in the user's settings (XDG base directory specification)."""
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "cogseedc" / "targets" / f"{name}.toml"
+
+
+def _read(name: str, path: Path) -> dict[str, object]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("costs")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise _malformed(f"{name} (probed)", str(error)) from None
+    if not isinstance(table, dict):
+        raise _malformed(f"{name} (probed)", "there is no table [costs]")
+    return table
+
+
+def shipped(name: str) -> Target:
+    """The target as it comes with the compiler. Raises UserError CS0801 and CS0802."""
     known = names()
     if name not in known:
         close = get_close_matches(name.lower().replace("gpu", "cuda"), known, 1, 0.4)
@@ -144,7 +195,7 @@ def parse(name: str, text: str) -> Target:
     table.setdefault("row_layers", [])
     if not isinstance(widths, dict):
         raise _malformed(name, "`widths` must be a table")
-    _keys(name, table, {f.name for f in fields(Target)} - {"name", "costs", "widths"}, "")
+    _keys(name, table, {f.name for f in fields(Target)} - {"name", "costs", "widths", "probed", "profile"}, "")
     _keys(name, costs, {f.name for f in fields(Costs)}, "costs.")
     return Target(
         name=name,

@@ -65,8 +65,7 @@ def planned_rows(artifact: Artifact, program: Program, weights: Weights, widths:
     """The row spaces that the artifact's plan has, by planning its source in the same way."""
     numerics = record(artifact.manifest, "numerics")
     request = Request(gates=text(numerics, "gates"), bits="fp32")
-    target = text(record(artifact.manifest, "target"), "name")
-    lowering = lowered(program, weights, target, request, Timing(), widths or Widths())
+    lowering = lowered(program, weights, target_of(artifact), request, Timing(), widths or Widths())
     return RowPlan.of(lowering.plan, lowering.target.batch_one)
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from cogseedc.bench import Cell, chart, document, table
 from cogseedc.publish import canonical_json, write_file
-from tests.bench.rows import arms, early_exit, experts, layer_skip, scale, spatial, tiny
+from tests.bench.rows import arms, choice, early_exit, experts, layer_skip, scale, spatial, tiny
 from tests.bench.setting import Setting
 
-MODULES = (early_exit, layer_skip, experts, arms, spatial, scale, tiny)
+MODULES = (early_exit, layer_skip, experts, arms, spatial, choice, scale, tiny)
 ALL = tuple(sorted((name for module in MODULES for name in module.NAMES), key=lambda name: int(name[1:])))
 
 

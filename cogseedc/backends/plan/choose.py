@@ -141,10 +141,10 @@ def _predict(
         loads.setdefault(draft.parent, Load()).add(loads.setdefault(draft.id, Load()))
     found: dict[NodeId, dict[str, float]] = {id: {} for id in natural}
     for draft in spaces.drafts[1:]:
-        asked = dict.fromkeys((gate, arms) for term in draft.terms for gate, arms, _ in term)
-        for gate, arms in asked:
-            share = rate(graph, gate, len(arms))
-            for name, cost in _costs(loads[draft.id], share, target).items():
+        asked = dict.fromkeys(condition for term in draft.terms for condition in term)
+        for gate, arms, negated in asked:
+            part = share(graph, target, gate, arms, negated)
+            for name, cost in _costs(loads[draft.id], part, target).items():
                 found[gate][name] = found[gate].get(name, 0.0) + cost
     return {id: tuple(sorted(costs.items())) for id, costs in found.items()}
 
@@ -168,7 +168,7 @@ def _with_tiles(graph: Graph, regions: Sequence[Region], predicted: Prediction, 
 
 
 def _number(size: Size, target: Target) -> float:
-    rows = 1 if target.batch_one else ROWS
+    rows = 1 if target.batch_one else target.profile.rows if target.profile is not None else ROWS
     return size.evaluate({s: rows if s == BATCH else SYMBOL for s in size.symbols()})
 
 
@@ -176,11 +176,12 @@ def _costs(load: Load, rate: float, target: Target) -> dict[str, float]:
     """Microseconds of one space under each strategy, when `rate` of the rows need it."""
     costs = target.costs
     work, starts = load.work_ns / 1e3, load.ops * costs.op_us
+    asked = costs.wrap_us if target.wrap_regions else 0.0
     moved = rate * (load.entering * costs.take_ns + load.leaving * costs.put_ns) / 1e3
     return {
         "branch": rate * (work + starts) + costs.branch_us,
-        # index, gather, put back
-        "compact": rate * work + starts + moved + 3 * costs.op_us + costs.wrap_us + load.turned * costs.select_ns / 1e3,
+        # places, gather, put back
+        "compact": rate * work + starts + moved + 3 * costs.op_us + asked + load.turned * costs.select_ns / 1e3,
         "dense": work + starts + load.leaving * costs.select_ns / 1e3 + costs.op_us,
     }
 
@@ -238,14 +239,23 @@ def _inner(lay: Lay) -> bool:
     return lay != tuple(range(len(lay)))
 
 
-def rate(graph: Graph, id: NodeId, arms: int) -> float:
-    """Share of the indices that need one of `arms` arms, without a profile: all arms alike."""
+def share(graph: Graph, target: Target, id: NodeId, arms: Sequence[int], negated: bool = False) -> float:
+    """Share of the indices at which a gate has one of some arms (`negated`, of k-of-n: has not): as a profile says,
+    else all arms alike."""
     gate = graph[id]
     assert isinstance(gate, Gate)
+    found = sum(_share(graph, target, id, gate, arm) for arm in arms)
+    return min(1.0, max(0.0, 1.0 - found if negated else found))
+
+
+def _share(graph: Graph, target: Target, id: NodeId, gate: Gate, arm: int) -> float:
+    known = target.profile.share(gate.name, arm) if target.profile is not None else None
+    if known is not None:
+        return known
     if gate.kind is GateKind.BOOL:
         return RATE
     if gate.kind is GateKind.ONE:
-        return arms / gate.arms
+        return 1 / gate.arms
     indices = graph.wiring().operand(id, 1)
     chosen = graph.type(indices).axes[-1].size.value if indices is not None else None
-    return min(1.0, (chosen or 1) / gate.arms)
+    return (chosen or 1) / gate.arms

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from cogseedc.backends.plan.choose import rate
+from cogseedc.backends.plan.choose import share
 from cogseedc.backends.plan.items import Items
 from cogseedc.backends.plan.model import ROOT, LoopPlan, Run, Space, SpaceId, Step, Strategy, Take, Wrap
 from cogseedc.ir import Call, Graph, Loop, NodeId
@@ -66,5 +66,7 @@ def _pays(space: Space, body: Sequence[Step], target: Target, graph: Graph) -> b
     steps = sum(
         isinstance(step, Take) or isinstance(graph[step.node], Call) for step in body if isinstance(step, Run | Take)
     )
-    share = sum(prod(rate(graph, c.decision.node, len(c.arms)) for c in term) for term in space.terms)
-    return (1 - min(share, 1.0)) * steps * target.costs.empty_us > MARGIN * target.costs.wrap_us
+    taken = sum(prod(share(graph, target, c.decision.node, c.arms, c.negated) for c in term) for term in space.terms)
+    rows = target.profile.rows if target.profile is not None else 1
+    empty = (1 - min(taken, 1.0)) ** rows
+    return empty * steps * target.costs.empty_us > MARGIN * target.costs.wrap_us

@@ -101,4 +101,12 @@ TABLE: tuple[Code, ...] = (
         "cat net.seed | cogseedc build - --output build/net --check-reproducible",
         "cogseedc build net.seed --check-reproducible",
     ),
+    Code(
+        "CS0914",
+        "a profile that does not fit",
+        "`cogseedc profile` writes beside the source what its gates decide. A build does not use it once the source or "
+        "the weights are others (a note), and refuses a file that is no profile.",
+        "cogseedc build net.seed  # after net.seed was edited",
+        "cogseedc profile net.seed inputs.npz && cogseedc build net.seed",
+    ),
 )

@@ -1,0 +1,135 @@
+"""What a program does on real inputs: measured by `cogseedc profile`, kept beside the source, read by the next build.
+
+A profile says how often each arm of a gate is taken. Only the choice between strategies reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, cast
+
+from cogseedc.diagnostics import Diagnostic, Severity, UserError
+from cogseedc.driver.manifest import Json
+from cogseedc.driver.program import Program, read_bytes
+from cogseedc.driver.weights import Weights
+from cogseedc.target import Profile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+SCHEMA = 1
+
+
+def profile_path(source: str | Path) -> Path:
+    """Where the profile of a source lies: `net.profile.json` beside `net.seed`."""
+    path = Path(source)
+    return path.with_name(f"{path.stem}.profile.json")
+
+
+def fingerprint(program: Program, weights: Weights) -> str:
+    """What a profile belongs to: all texts, the settings, and the weights."""
+    found = sha256(json.dumps([*program.files.items()], sort_keys=True).encode())
+    found.update(json.dumps([program.name, *program.settings.statics, *program.settings.sizes]).encode())
+    for name, array in sorted(weights.arrays.items()):
+        found.update(f"{name} {array.dtype} {array.shape} ".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def measure_profile(
+    program: Program, weights: Weights, inputs: Mapping[str, Array], knobs: Mapping[str, object], batch: int
+) -> dict[str, Json]:
+    """Runs the program on samples, in batches, and counts what each gate decides and how many rows each part holds.
+
+    Raises UserError for inputs and knobs that do not fit.
+    """
+    from cogseedc.driver.compile import compile
+    from cogseedc.runtime import open
+
+    with TemporaryDirectory() as folder:
+        place = compile(program, "onnx-cpu", folder, weights=weights.by_key(), gates="compact")
+        session = open(place, threads=1)
+        counts = {gate.name: [0] * gate.arms for gate in session.gates}
+        reached = dict.fromkeys(counts, 0)
+        rows: dict[str, int] = {}
+        axes = {port.name: port.batch for port in session.inputs}
+        total = min((inputs[n].shape[a] for n, a in axes.items() if a is not None and n in inputs), default=1)
+        for start in range(0, total, batch):
+            part = {n: _cut(a, axes.get(n), start, batch) for n, a in inputs.items()}
+            result = session.run(part, dict(knobs), True)
+            for gate in session.gates:
+                _count(result.trace[gate.name], gate.kind == "many", counts[gate.name], reached, gate.name)
+            for name, count in result.rows.items():
+                rows[name] = rows.get(name, 0) + int(count)
+    gates: dict[str, Json] = {
+        name: {"reached": reached[name], "shares": [round(c / max(reached[name], 1), 6) for c in found]}
+        for name, found in counts.items()
+    }
+    regions: dict[str, Json] = {name: round(count / max(total, 1), 6) for name, count in rows.items()}
+    return {
+        "schema": SCHEMA,
+        "of": fingerprint(program, weights),
+        "samples": total,
+        "rows": min(batch, total),
+        "gates": gates,
+        "rows_per_sample": regions,
+    }
+
+
+def _cut(array: Array, axis: int | None, start: int, count: int) -> Array:
+    if axis is None:
+        return array
+    return array[(slice(None),) * axis + (slice(start, start + count),)]
+
+
+def _count(trace: Array, many: bool, counts: list[int], reached: dict[str, int], name: str) -> None:
+    """Adds what one run decided; a gate of k of n is reached where it selects anything."""
+    reached[name] += int((trace >= 0).any(-1).sum() if many else (trace >= 0).sum())
+    for arm in range(len(counts)):
+        counts[arm] += int((trace == arm).sum())
+
+
+def profile_of(record: Mapping[str, Any]) -> Profile:
+    """A profile from its record, as the file has it or a manifest. Raises UserError CS0914 for another shape."""
+    try:
+        gates = cast(Mapping[str, Mapping[str, Sequence[float]]], record["gates"])
+        shares = tuple((name, tuple(float(s) for s in gates[name]["shares"])) for name in sorted(gates))
+        return Profile(max(1, int(record["rows"])), shares)
+    except (KeyError, TypeError, ValueError):
+        help = "make it anew: cogseedc profile net.seed inputs.npz"
+        raise UserError(Diagnostic("CS0914", "the profile is not one that cogseedc wrote", help=help)) from None
+
+
+def record_of_profile(profile: Profile) -> dict[str, Json]:
+    """What a manifest keeps of a profile: enough to plan alike."""
+    return {"rows": profile.rows, "gates": {name: {"shares": [*shares]} for name, shares in profile.shares}}
+
+
+def found_beside(
+    source: str | Path | Program, program: Program, weights: Weights
+) -> tuple[Profile | None, tuple[Diagnostic, ...]]:
+    """The profile beside a source file, if it still fits; a note (CS0914) if it does not.
+
+    Raises UserError CS0914 for a file that is no profile.
+    """
+    if isinstance(source, Program) or str(source) == "-" or not profile_path(source).is_file():
+        return None, ()
+    path = profile_path(source)
+    try:
+        record = json.loads(read_bytes(path))
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise UserError(Diagnostic("CS0914", f"{path.name} is not JSON", help="make it anew with `cogseedc profile`"))
+    profile = profile_of(record)
+    if record.get("of") == fingerprint(program, weights):
+        return profile, ()
+    message = f"{path.name} is of another source, or of other weights, and is not used"
+    help = f"make it anew: cogseedc profile {Path(source).name} inputs.npz"
+    return None, (Diagnostic("CS0914", message, help=help, severity=Severity.NOTE),)
