@@ -126,6 +126,30 @@ def test_experts_run_on_their_tokens(target: str, tmp_path: Path) -> None:
     assert {5: wanted["pick_0"], 6: wanted["pick_1"], 7: wanted["pick_2"]}.items() <= seen.items()
 
 
+def test_a_width_is_computed_with_its_part_of_the_weights() -> None:
+    """A route over widths: the arm that is taken slices the shared weights, and nothing else is computed."""
+    source = Path(__file__).parents[1] / "examples" / "13_slimmable.seed"
+    for target, gates in (("torch-cpu", "auto"), ("torch-cpu", "compact")):
+        module = cogseedc.build(
+            source, target=target, rng=0, gates=gates, set={"widths": (2, 4, 6, 8), "full": 8}
+        ).eval()
+        for width, channels in enumerate((2, 4, 6, 8)):
+            seen: list[tuple[int, ...]] = []
+            conv = torch.nn.functional.conv2d
+
+            def watch(
+                value: torch.Tensor, weight: torch.Tensor, *rest: Any, to: list[Any] = seen, by: Any = conv, **more: Any
+            ) -> torch.Tensor:
+                to.append(tuple(weight.shape[:2]))
+                found: torch.Tensor = by(value, weight, *rest, **more)
+                return found
+
+            with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+                patch.setattr(torch.nn.functional, "conv2d", watch)
+                module(torch.zeros(2, 3, 32, 32), width=width)
+            assert seen == [(channels, 3), (channels, channels)]
+
+
 ATTENTION = """\
 export seed Queries {
     in  x: f32[N, T, D=8]

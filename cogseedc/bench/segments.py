@@ -1,20 +1,35 @@
 """The practical limit of a plan: what each row space computes, as a static graph of its own, run on the rows it needs.
 
 Nothing is gathered or put back, no decision is asked: the values that cross the border of a space are inputs of its
-graph, already at the rows that it holds.
+graph, already at the rows that it holds. What is computed on tiles of images, or of some queries beside all keys, is in
+no segment: a limit of a plan with such steps is too low.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cogseedc.backends.plan import ROOT, Enter, Plan, Run, Slot, SpaceId
 from cogseedc.backends.plan.schedule import reads
-from cogseedc.ir import BATCH, Call, Constant, Gate, Graph, Input, NodeId, Output, TensorType, Value, Weight
+from cogseedc.ir import (
+    BATCH,
+    Call,
+    Constant,
+    Gate,
+    Graph,
+    Input,
+    Merge,
+    Node,
+    NodeId,
+    Output,
+    TensorType,
+    Value,
+    Weight,
+)
 from cogseedc.ops import OPS
 from cogseedc.runtime.checks import NUMPY
 
@@ -106,7 +121,7 @@ def _segment(plan: Plan, space: SpaceId, skipped: frozenset[NodeId]) -> Graph | 
     others: set[Slot] = {slot for _, slot in plan.outputs}
     for block in plan.blocks:
         for step in block.steps:
-            if isinstance(step, Run) and block.space == space:
+            if isinstance(step, Run) and block.space == space and _inside(plan, step, space):
                 if step.node not in skipped:
                     runs.append(step)
             elif not isinstance(step, Enter):
@@ -117,10 +132,23 @@ def _segment(plan: Plan, space: SpaceId, skipped: frozenset[NodeId]) -> Graph | 
     known: dict[Slot, Value] = {}
     for run in runs:
         operands = [_operand(plan.graph, graph, known, slot) for slot in run.inputs]
-        id = graph.add(plan.graph[run.node], operands)
+        id = graph.add(_typed(plan.graph[run.node], [slot.type(plan.graph) for slot in run.outputs]), operands)
         known.update((slot, Value(id, port)) for port, slot in enumerate(run.outputs))
     _yield(plan.graph, graph, known, runs, others)
     return graph
+
+
+def _inside(plan: Plan, run: Run, space: SpaceId) -> bool:
+    """Whether a node reads nothing of other rows than it computes."""
+    read = (s for s in run.inputs if s is not None and s.type(plan.graph).batch is not None)
+    return not plan.spaces[space].grid or all(plan.spaces[s.space].grid for s in read)
+
+
+def _typed(node: Node, types: Sequence[TensorType]) -> Node:
+    """A node that computes as many positions as its space holds."""
+    if isinstance(node, Call):
+        return replace(node, types=tuple(types))
+    return replace(node, type=types[0]) if isinstance(node, Gate | Merge) else node
 
 
 def _operand(source: Graph, graph: Graph, known: dict[Slot, Value], slot: Slot | None) -> Value | None:
@@ -132,8 +160,9 @@ def _operand(source: Graph, graph: Graph, known: dict[Slot, Value], slot: Slot |
         if isinstance(node, Constant | Weight):
             known[slot] = Value(graph.add(node))
         else:
-            outside = Value(graph.add(Input(f"v{slot.node}_{slot.port}", source.type(Value(slot.node, slot.port)))))
-            known[slot] = Value(graph.add(node, [outside])) if isinstance(node, Gate) else outside
+            outside = Value(graph.add(Input(f"v{slot.node}_{slot.port}_{slot.space}", slot.type(source))))
+            gate = _typed(node, [slot.type(source)]) if isinstance(node, Gate) else None
+            known[slot] = outside if gate is None else Value(graph.add(gate, [outside]))
     return known[slot]
 
 
@@ -146,8 +175,7 @@ def _yield(
     for run in runs:
         for slot in run.outputs:
             if slot in outside or slot not in read:
-                type = source.type(Value(slot.node, slot.port))
-                graph.add(Output(f"y{slot.node}_{slot.port}", type), [known[slot]])
+                graph.add(Output(f"y{slot.node}_{slot.port}", slot.type(source)), [known[slot]])
 
 
 def _array(rng: np.random.Generator, type: TensorType, rows: int) -> Array:

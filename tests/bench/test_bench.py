@@ -65,6 +65,28 @@ def test_the_limit_is_exactly_what_the_decisions_ask_for(target: str) -> None:
     assert ours.limit(gates=False).macs(work) == limit.macs(work), "the gate multiplies nothing"
 
 
+EXPERTS = """
+export seed Tokens {
+    in  x: f32[N, T=5, D=4]
+    out y: f32[N, T, D]
+    gate pick over N, T = top[2](linear[E=3](x))
+    y = route pick { 0 => linear[4](relu(linear[5](x)))  1 => linear[4](relu(linear[6](x)))  2 => linear[4](relu(linear[7](x))) }
+}
+"""
+
+
+@pytest.mark.parametrize("target", ["onnx-cpu", "torch-cpu"])
+def test_the_limit_counts_positions(target: str) -> None:
+    ours = compiled(EXPERTS, target, gates="compact")
+    limit = ours.limit()
+    work = ours.work({"x": np.random.default_rng(0).standard_normal((6, 5, 4)).astype(np.float32)})
+    tokens = [work.rows[f"pick_{arm}"] for arm in range(3)]
+    assert sum(tokens) == 2 * 6 * 5
+    assert limit.macs(work) == 6 * 5 * 4 * 3 + sum(n * 2 * 4 * (5 + arm) for arm, n in enumerate(tokens))
+    for run in limit.runs(work):
+        run()
+
+
 CELLS = [
     Cell(
         "P1", "batch 1", {"x static": Figure(2.0, 1.9, 2.1), "limit": Figure.exact(2.2)}, [Bound("x static", least=2.0)]
