@@ -10,7 +10,7 @@ from cogseedc.bench.figures import Figure
 from cogseedc.bench.report import Cell
 
 WIDTH, LEFT, RIGHT, LINE, TOP = 760, 230, 60, 22, 64
-BAR, LIMIT, FLOPS = "#4477aa", "#222222", "#cc6677"
+BAR, LIMIT, FLOPS, INTERVAL = "#88bbdd", "#222222", "#cc6677", "#225588"
 """Colours that the colour-blind tell apart (Paul Tol, "Colour schemes", bright and muted)."""
 SPEEDS = ("x static", "x everything")
 """Figures that a bar shows: the first that a cell has."""
@@ -26,7 +26,7 @@ class _Scale:
 
 def chart(cells: Sequence[Cell], title: str) -> str:
     """An SVG of all cells that have a speed-up; the same text for the same figures."""
-    shown = [cell for cell in cells if _speed(cell) is not None]
+    shown = [cell for cell in cells if _speed(cell) is not None and "limit" in cell.figures]
     names = (*SPEEDS, "limit", "x FLOPs")
     values = [f.high for cell in shown for n in names if (f := cell.figures.get(n)) is not None]
     scale = _Scale(max([1.0, *values]) * 1.02)
@@ -90,7 +90,8 @@ def _speed(cell: Cell) -> Figure | None:
 
 def _interval(figure: Figure, scale: _Scale, y: float) -> list[str]:
     low, high = scale.x(figure.low), scale.x(figure.high)
-    return [_line(low, y, high, y, "white", 1), _line(high, y - 3, high, y + 3, "white", 1)]
+    ends = [_line(x, y - 3, x, y + 3, INTERVAL, 1) for x in (low, high)]
+    return [_line(low, y, high, y, INTERVAL, 1), *ends]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: int) -> str:

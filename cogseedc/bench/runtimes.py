@@ -33,6 +33,10 @@ class Model(Protocol):
         """Outputs by name, and how many rows each space held."""
         ...
 
+    def decisions(self, feed: Feed) -> dict[str, Array]:
+        """What each gate decided, by gate."""
+        ...
+
 
 class OnnxModel:
     """One ONNX Runtime session, without the threads that spin: several sessions of one process would take turns."""
@@ -66,6 +70,14 @@ class OnnxModel:
         rows = {n.removeprefix("rows."): int(v) for n, v in zip(self._traced, traced, strict=True) if n[:5] == "rows."}
         return dict(zip(self._names, values, strict=True)), rows
 
+    def decisions(self, feed: Feed) -> dict[str, Array]:
+        """What each gate decided."""
+        if not self._traced:
+            return {}
+        (traced,) = self._session.run([TRACED], {**feed, SWITCH: np.array(True)})
+        named = zip(self._traced, traced, strict=True)
+        return {name.removeprefix("trace."): array for name, array in named if name.startswith("trace.")}
+
 
 class TorchModel:
     """One generated module in evaluation mode."""
@@ -98,3 +110,10 @@ class TorchModel:
             result = self.module(*inputs, **keywords, trace=True)
         values = {name: value.numpy() for name, value in result._asdict().items() if name != "state"}
         return values, dict(result.rows)
+
+    def decisions(self, feed: Feed) -> dict[str, Array]:
+        """What each gate decided."""
+        tensors = {name: torch.from_numpy(array) for name, array in feed.items()}
+        inputs = [tensors.pop(name) for name in self._inputs]
+        with torch.inference_mode():
+            return {name: found.numpy() for name, found in self.module(*inputs, **tensors, trace=True).trace.items()}

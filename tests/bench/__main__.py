@@ -14,10 +14,10 @@ from pathlib import Path
 
 from cogseedc.bench import Cell, chart, document, table
 from cogseedc.publish import canonical_json, write_file
-from tests.bench.rows import arms, choice, early_exit, experts, layer_skip, scale, spatial, tiny
+from tests.bench.rows import adaptive, arms, choice, early_exit, experts, layer_skip, scale, spatial, temporal, tiny
 from tests.bench.setting import Setting
 
-MODULES = (early_exit, layer_skip, experts, arms, spatial, choice, scale, tiny)
+MODULES = (early_exit, layer_skip, experts, arms, spatial, temporal, choice, adaptive, scale, tiny)
 ALL = tuple(sorted((name for module in MODULES for name in module.NAMES), key=lambda name: int(name[1:])))
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     asked = frozenset(given.only.replace(",", " ").upper().split()) or frozenset(ALL)
     if unknown := asked - set(ALL):
         parser.error(f"there is no row {', '.join(sorted(unknown))}; rows: {', '.join(ALL)}")
-    cells = list(measured(Setting(given.rounds, given.quick), asked))
+    cells = sorted(measured(Setting(given.rounds, given.quick), asked), key=lambda cell: ALL.index(cell.row))
     for name in ALL:
         if own := [cell for cell in cells if cell.row == name]:
             print(f"\n{name}")

@@ -91,7 +91,12 @@ CELLS = [
     Cell(
         "P1", "batch 1", {"x static": Figure(2.0, 1.9, 2.1), "limit": Figure.exact(2.2)}, [Bound("x static", least=2.0)]
     ),
-    Cell("P1", "batch 8", {"x static": Figure(1.0, 0.9, 1.1)}, [Bound("x static", least=2.0), Bound("gone", most=1)]),
+    Cell(
+        "P1",
+        "batch 8",
+        {"x static": Figure(1.0, 0.9, 1.1), "limit": Figure.exact(1.0)},
+        [Bound("x static", least=2.0), Bound("gone", most=1)],
+    ),
 ]
 
 
