@@ -250,7 +250,11 @@ class _Verification:
                 self.unrounded[name] = max(self.unrounded.get(name, 0.0), gap)
 
     def _rows(self, scenario: str, run: Run, inputs: Mapping[str, Array], forces: Mapping[str, Force]) -> None:
-        trace = {name: self._taken(name, decisions, forces) for name, decisions in run.trace.items()}
+        trace = {
+            name: self._taken(name, decisions, forces)
+            for name, decisions in run.trace.items()
+            if not self._copies(name, forces)
+        }
         sizes = bind_sizes(self.graph, inputs)
         for name, wrong in compare_rows(run.rows, predict_rows(self.spaces, trace, self._batch(inputs), sizes)):
             self._note(Mismatch("rows", scenario, name, wrong))
@@ -261,6 +265,14 @@ class _Verification:
         force = forces.get(name, ROTATE)
         many = name in self.plan.deciders and kind_of(self.plan.decider(name)) is GateKind.MANY
         return np.full_like(trace, -1 if force is None else force) if many and force != ROTATE else trace
+
+    def _copies(self, name: str, forces: Mapping[str, Force]) -> bool:
+        """Whether a k-of-n gate of a loop was decided outside, where masks are forced: no trace shows these."""
+        step = self.groups.levels[name].gates[name] if name in self.groups.levels and name not in forces else None
+        if step is None or kind_of(self.plan.decider(name)) is not GateKind.MANY or not forces:
+            return False
+        source = step.operands[0]
+        return source is not None and isinstance(self.groups.levels[name].step[source.node].node, Input)
 
     def _batch(self, inputs: Mapping[str, Array]) -> int:
         for _, node in self.graph.nodes():

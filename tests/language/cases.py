@@ -86,5 +86,10 @@ CASES = {
     "arithmetic": Case(
         batches=(4,), inputs={"n": np.array([[-4, -3, -1, 0], [1, 2, 3, 4], [5, 6, 7, 8], [-9, 9, 10, 3]])}
     ),
+    "loops_scan": Case(sizes={"T": 5}),
+    "loops_axes": Case(sizes={"T": 5}),
+    "loops_nested": Case(sizes={"T": 4}),
+    "loops_carries": Case(sizes={"T": 4}),
+    "loops_together": Case(knobs=({}, {"most": 1}, {"most": 6})),
 }
 """By program."""

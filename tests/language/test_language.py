@@ -18,7 +18,8 @@ from cogseedc.ir import Dtype, Graph, Input, Knob, Weight
 from cogseedc.runtime import Session
 from cogseedc.verify import Settings, verify_artifact
 from tests.language.cases import CASES, Case
-from tests.language.meanings import MEANINGS, Weights
+from tests.language.meanings import Weights
+from tests.language.meanings_loops import MEANINGS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FOLDER = Path(__file__).parent

@@ -90,7 +90,7 @@ def test_sizes_and_settings(tmp_path: Path) -> None:
     assert shapes["linear.weight"] == (7, 4)
     both = cogseedc.load(text, size={"C": 4})
     assert cogseedc.build(both, rng=0)(torch.zeros(2, 4), torch.zeros(2, 4)).y.shape == (2, 2)
-    for bad in ({"w": "x"}, {"w": 1.5}, {"v": 1}, {"ws": 3}, {"w": "1 +"}):
+    for bad in ({"w": "x"}, {"w": 1.5}, {"v": 1}, {"ws": "x"}, {"w": "1 +"}):
         with pytest.raises(UserError):
             cogseedc.load(text, set=bad, size={"C": 4})
 

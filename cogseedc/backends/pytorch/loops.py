@@ -348,7 +348,7 @@ class _Runs:
         assert batch is not None
         lines: list[str] = []
         moved = list(zip(self.names[: self.node.carries], self.inputs, strict=False))
-        if self.node.kind is LoopKind.REPEAT and self.loop.holds:
+        if self.loop.holds or self.node.kind is LoopKind.REPEAT:
             moved += zip(self._yields, self.values[self.node.carries :], strict=True)
         moved += zip(captured, self.inputs[self.node.carries + len(self.sequences) :], strict=True)
         if self.loop.holds:

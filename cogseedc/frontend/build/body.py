@@ -14,8 +14,8 @@ def extract(
 ) -> tuple[Graph, tuple[Value, ...]]:
     """The body of a loop, and the values outside that it captures, in the order of its last inputs.
 
-    All nodes from id `start` on are moved, `inputs` first; `results` become its outputs. Weights and knobs stay, as they
-    are the program's; the body has its own node of each weight and constant that it reads.
+    All nodes from id `start` on are moved, `inputs` first; `results` become its outputs. Weights and knobs stay, as
+    they are the program's; the body has its own node of each weight and constant that it reads.
     """
     return _Extraction(graph, start, path).run(inputs, results)
 

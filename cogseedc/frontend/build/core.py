@@ -29,7 +29,6 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.ir import (
-    Attrs,
     Axis,
     AxisArg,
     Call,
@@ -37,7 +36,6 @@ from cogseedc.ir import (
     Dtype,
     GateKind,
     Graph,
-    Init,
     InitKind,
     Node,
     NodeId,

@@ -30,9 +30,9 @@ def cost(b: Builder, frame: Frame, configured: Configured | None, given: Given, 
     """Sum over regions of (MACs per sample) * (mean of the product of their gates' decisions).
 
     Linear in each gate's decisions, with static coefficients; what stands below an exit is spent by those who stay.
-    `full=true` takes every gate as taken, and nobody leaves. Counts what is written above it. In a run-time loop it is one
-    number per sample, as each may run other turns; around one, all turns count. Raises BuildError CS0430 where only the
-    turns themselves can tell what is spent.
+    `full=true` takes every gate as taken, and nobody leaves. Counts what is written above it. In a run-time loop it is
+    one number per sample, as each may run other turns; around one, all turns count. Raises BuildError CS0430 where only
+    the turns themselves can tell what is spent.
     """
     if not isinstance(expr, ast.Apply):
         raise mistake("CS0214", "`cost` is called with a name: `cost(x)`", expr.span)
@@ -52,7 +52,7 @@ def cost(b: Builder, frame: Frame, configured: Configured | None, given: Given, 
             "CS0430",
             "what a loop spends hangs on decisions of its turns, which are not seen from outside",
             expr.span,
-            help="carry it: `next spent = spent + cost(x)` in the loop; or take every turn as run: `cost(x, full=true)`",
+            help="carry it: `next spent = spent + cost(x)` in the loop; or take all turns as run: `cost(x, full=true)`",
         )
     total: Tensor | None = None
     for (arms, exits), macs in spent:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.core import Builder, described
-from cogseedc.frontend.build.expressions import elementwise
 from cogseedc.frontend.build.estimators import alone, fitting, held
 from cogseedc.frontend.build.model import ArmOf, Frame, GateRef, Item, Tensor, Top, Via, mistake
 from cogseedc.ir import (
@@ -20,7 +19,6 @@ from cogseedc.ir import (
     GateKind,
     Knob,
     Size,
-    TensorType,
     Value,
 )
 from cogseedc.limits import Limits

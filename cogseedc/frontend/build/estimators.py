@@ -207,7 +207,9 @@ def _plain(make: _Maker, gate: GateRef, decided: Value, name: str) -> Tensor:
     if name == "logp":
         return _named(make, gate, scores.likelihood(make, gate.kind, found, gate.decision.value))
     if name == "weights":
-        found = make.call("softmax", found, over=make.graph.type(found).rank - 1) if one else make.call("sigmoid", found)
+        found = (
+            make.call("softmax", found, over=make.graph.type(found).rank - 1) if one else make.call("sigmoid", found)
+        )
     return _classes(make, gate, found) if one else _named(make, gate, found)
 
 

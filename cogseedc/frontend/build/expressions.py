@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.align import aligned
 from cogseedc.frontend.build.core import Builder, described
 from cogseedc.frontend.build.estimators import part
 from cogseedc.frontend.build.model import (
-    BROKEN,
     Broken,
     BrokenUse,
     Bundle,

@@ -14,7 +14,6 @@ from cogseedc.frontend.build.model import BuildError, mistake
 from cogseedc.frontend.build.ports import dtype_of
 from cogseedc.frontend.build.statics import Number, arithmetic
 from cogseedc.ir import (
-    Attr,
     Axis,
     Call,
     Constant,

@@ -7,21 +7,42 @@ type of what follows it. The body is elaborated again when that changes a type.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.body import extract
-from cogseedc.frontend.build.core import Builder, described
+from cogseedc.frontend.build.carries import (
+    Leaf,
+    conformed,
+    flat,
+    leaves_of,
+    matching,
+    packed,
+    span_of,
+    started,
+    widened,
+    with_axes,
+)
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.costs import spent_in_turns
 from cogseedc.frontend.build.decisions import condition
-from cogseedc.frontend.build.model import Frame, GateRef, Item, Scope, Tensor, mistake
+from cogseedc.frontend.build.model import (
+    BrokenUse,
+    BuildError,
+    Enough,
+    Frame,
+    GateRef,
+    Item,
+    Scope,
+    Tensor,
+    mistake,
+)
 from cogseedc.frontend.build.regions import Results, carry_name, gate_axes, inner
 from cogseedc.frontend.build.statics import integer
 from cogseedc.frontend.build.trial import Trial
 from cogseedc.ir import (
-    Axis,
-    Dtype,
     GateKind,
     Input,
     Loop,
@@ -30,7 +51,6 @@ from cogseedc.ir import (
     Size,
     TensorType,
     Value,
-    promote,
 )
 from cogseedc.source import Span
 
@@ -39,24 +59,12 @@ _TRIALS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence_:
+class Scanned:
     """A value that is scanned: `tensor` along the axis at `position`."""
 
     name: str
     tensor: Tensor
     position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """One tensor of a carry; a carry that is a tuple has several."""
-
-    carry: int
-    name: str
-    item: Item
-    type: TensorType
-    literal: bool
-    span: Span
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ def scan(b: Builder, frame: Frame, expr: ast.Scan) -> Item:
             expr.variables[0].span.to(expr.variables[-1].span),
             Label(expr.sequence.span, f"this gives {len(items)}"),
         )
-    sequences: list[Sequence_] = []
+    sequences: list[Scanned] = []
     for variable, item in zip(expr.variables, items, strict=True):
         tensor = b.tensor(frame, item, expr.sequence.span)
         position = tensor.type.position(expr.axis.text)
@@ -112,7 +120,7 @@ def scan(b: Builder, frame: Frame, expr: ast.Scan) -> Item:
             first = sequences[0].tensor.type.axes[sequences[0].position].size
             if not b.require_equal(first, tensor.type.axes[position].size, expr.sequence.span):
                 raise mistake("CS0429", "the sequences have different lengths", expr.sequence.span)
-        sequences.append(Sequence_(variable.text, tensor, position))
+        sequences.append(Scanned(variable.text, tensor, position))
     steps = sequences[0].tensor.type.axes[sequences[0].position].size
     return _loop(b, frame, expr, LoopKind.SCAN, steps, sequences)
 
@@ -123,7 +131,7 @@ def _loop(
     expr: ast.Repeat | ast.Scan,
     kind: LoopKind,
     steps: Size,
-    sequences: Sequence[Sequence_],
+    sequences: Sequence[Scanned],
 ) -> Item:
     carries = {c.name.text: c for c in expr.carries}
     if len(carries) != len(expr.carries):
@@ -140,18 +148,18 @@ def _loop(
     leaves = [
         leaf
         for i, ((name, c), item) in enumerate(zip(carries.items(), items, strict=True))
-        for leaf in _leaves(b, frame, i, name, item, c.value.span)
+        for leaf in leaves_of(b, frame, i, name, item, c.value.span)
     ]
     path = b.call_path(frame, kind.value)
+    leaves = _guessed(b, frame, expr, sequences, items, leaves)
     for _ in range(_TRIALS):
-        initial = [_initial(b, frame, leaf) for leaf in leaves]
+        initial = [started(b, frame, leaf) for leaf in leaves]
         trial = Trial.begin(b, frame)
-        b.loops.append((expr, frame.instance))
-        try:
+        with trial.mistakes(b) as found:
             turn = _turn(b, frame, expr, sequences, items, leaves, initial)
-        finally:
-            b.loops.pop()
-        if turn.types == [leaf.type for leaf in leaves]:
+            if turn.types == [leaf.type for leaf in leaves]:
+                found.keep()
+        if found.kept:
             return _made(b, frame, expr, kind, steps, sequences, items, initial, turn, trial, path)
         trial.undo(b, frame)
         leaves = [replace(leaf, type=type_) for leaf, type_ in zip(leaves, turn.types, strict=True)]
@@ -161,35 +169,27 @@ def _loop(
 # Carries
 
 
-def _leaves(b: Builder, frame: Frame, carry: int, name: str, item: Item, span: Span) -> list[Leaf]:
-    if isinstance(item, tuple):
-        return [leaf for i, part in enumerate(item) for leaf in _leaves(b, frame, carry, f"{name}_{i}", part, span)]
-    if isinstance(item, (bool, int, float)):
-        dtype = Dtype.BOOL if isinstance(item, bool) else Dtype.I64 if isinstance(item, int) else Dtype.F32
-        return [Leaf(carry, name, item, TensorType(dtype), True, span)]
-    tensor = b.tensor(frame, item, span)
-    return [Leaf(carry, name, tensor, tensor.type, False, span)]
+def _guessed(
+    b: Builder,
+    frame: Frame,
+    expr: ast.Repeat | ast.Scan,
+    sequences: Sequence[Scanned],
+    items: Sequence[Item],
+    leaves: list[Leaf],
+) -> list[Leaf]:
+    """Carries with the types that follow when the literals that they start with stand in the body as they are.
 
-
-def _initial(b: Builder, frame: Frame, leaf: Leaf) -> Tensor:
-    """The value that a carry starts with, of the type that it has."""
-    tensor = b.tensor(frame, leaf.item, leaf.span, leaf.type.dtype)
-    tensor = b.cast(frame, tensor, leaf.type.dtype, leaf.span)
-    if tensor.type.shape != leaf.type.shape:
-        geometry = tensor.geometry
-        tensor = replace(b.one(frame, "expand", tensor, span=leaf.span, sizes=leaf.type.shape), geometry=geometry)
-    return replace(tensor, type=leaf.type)
-
-
-def _packed(item: Item, parts: list[Tensor]) -> Item:
-    """An item of the same form, made of the next of `parts`."""
-    if isinstance(item, tuple):
-        return tuple(_packed(part, parts) for part in item)
-    return parts.pop(0)
-
-
-def _flat(item: Item) -> list[Item]:
-    return [leaf for part in item for leaf in _flat(part)] if isinstance(item, tuple) else [item]
+    Where that is wrong in itself (a choice by a literal is a static one), they keep their own: it is a guess.
+    """
+    if not any(leaf.literal for leaf in leaves):
+        return leaves
+    trial = Trial.begin(b, frame)
+    initial = [started(b, frame, leaf) for leaf in leaves]
+    types = [leaf.type for leaf in leaves]
+    with trial.mistakes(b), suppress(BuildError, BrokenUse, Enough):
+        types = _turn(b, frame, expr, sequences, items, leaves, initial, literal=True).types
+    trial.undo(b, frame)
+    return [replace(leaf, type=type_) for leaf, type_ in zip(leaves, types, strict=True)]
 
 
 # The body
@@ -199,10 +199,11 @@ def _turn(
     b: Builder,
     frame: Frame,
     expr: ast.Repeat | ast.Scan,
-    sequences: Sequence[Sequence_],
+    sequences: Sequence[Scanned],
     items: Sequence[Item],
     leaves: Sequence[Leaf],
     initial: Sequence[Tensor],
+    literal: bool = False,
 ) -> Turn:
     start = b.graph.next_id
     inputs: list[NodeId] = []
@@ -214,124 +215,75 @@ def _turn(
             b.coupled.add(id)
         return Tensor(Value(id), type_, like.geometry)
 
-    before = [port(leaf.name, value, leaf.type, leaf.span) for leaf, value in zip(leaves, initial, strict=True)]
+    parts: list[Item] = [
+        leaf.item if literal and leaf.literal else port(leaf.name, value, leaf.type, leaf.span)
+        for leaf, value in zip(leaves, initial, strict=True)
+    ]
     names: dict[str, Item] = {}
-    parts = list(before)
     for carry, item in zip(expr.carries, items, strict=True):
-        names[carry.name.text] = _packed(item, parts)
+        names[carry.name.text] = packed(item, parts)
     for sequence in sequences:
         axes = tuple(a for i, a in enumerate(sequence.tensor.type.axes) if i != sequence.position)
         type_ = sequence.tensor.type.with_axes(axes)
         names[sequence.name] = port(sequence.name, sequence.tensor, type_, expr.span)
     scope = Scope(frame.scope, names)
     body = replace(inner(frame, "", scope), carries={})
-    for statement in expr.body.statements:
-        b.run(body, statement)
-    assert body.carries is not None
-    scope.names.update({name: item for name, item in body.carries.items() if name in names})
-    until = None
-    if expr.until is not None:
-        until = condition(b, body, b.evaluate(body, expr.until), "until", expr.until.span)
-        if until.kind is not GateKind.BOOL:
-            raise mistake("CS0407", "`until` takes a yes-or-no decision", expr.until.span, help="compare it")
-        if until.node not in b.graph or until.node < start:
-            until = condition(b, body, until.decision, "until", expr.until.span)
+    b.loops.append((expr, frame.instance))
+    try:
+        for statement in expr.body.statements:
+            b.run(body, statement)
+        assert body.carries is not None
+        scope.names.update({name: item for name, item in body.carries.items() if name in names})
+        until = None
+        with suppress(*(BuildError, BrokenUse) if literal else ()):
+            until = _until(b, body, expr, start)
+        return _result(b, expr, items, leaves, body, start, inputs, until)
+    finally:
+        b.loops.pop()
+
+
+def _until(b: Builder, body: Frame, expr: ast.Repeat | ast.Scan, start: int) -> GateRef | None:
+    """The gate that stops an index, in the body."""
+    if expr.until is None:
+        return None
+    until = condition(b, body, b.evaluate(body, expr.until), "until", expr.until.span)
+    if until.kind is not GateKind.BOOL:
+        raise mistake("CS0407", "`until` takes a yes-or-no decision", expr.until.span, help="compare it")
+    if until.node not in b.graph or until.node < start:
+        until = condition(b, body, until.decision, "until", expr.until.span)
+    return until
+
+
+def _result(
+    b: Builder,
+    expr: ast.Repeat | ast.Scan,
+    items: Sequence[Item],
+    leaves: Sequence[Leaf],
+    body: Frame,
+    start: int,
+    inputs: Sequence[NodeId],
+    until: GateRef | None,
+) -> Turn:
+    """What the statements of the body have made."""
+    scope = body.scope
     held = until.decision.type.axes if until is not None else ()
     following = [
-        (part, _span_of(expr, carry))
+        (part, span_of(expr, carry))
         for carry, had in zip(expr.carries, items, strict=True)
-        for part in _matching(expr, carry, had, scope.names[carry.name.text])
+        for part in matching(expr, carry, had, scope.names[carry.name.text])
     ]
     after = [(leaf, *found) for leaf, found in zip(leaves, following, strict=True)]
-    types = [_widened(b, body, leaf, item, held, span) for leaf, item, span in after]
+    types = [widened(b, body, leaf, item, held, span) for leaf, item, span in after]
     carries: list[Tensor] = []
     if types == [leaf.type for leaf in leaves]:
-        carries = [_conformed(b, body, leaf, item, span) for leaf, item, span in after]
+        carries = [conformed(b, body, leaf, item, span) for leaf, item, span in after]
     shape = [b.evaluate(body, e) for e in expr.body.yields]
     yields = [
-        _with_axes(b, body, b.tensor(body, part, e.span), held, e.span)
+        with_axes(b, body, b.tensor(body, part, e.span), held, e.span)
         for item, e in zip(shape, expr.body.yields, strict=True)
-        for part in _flat(item)
+        for part in flat(item)
     ]
     return Turn(start, tuple(inputs), carries, yields, shape, until, types)
-
-
-def _span_of(expr: ast.Repeat | ast.Scan, carry: ast.Carry) -> Span:
-    """Where `next` sets the carry, or where it is declared."""
-    for statement in expr.body.statements:
-        if isinstance(statement, ast.Next) and any(n.text == carry.name.text for n in statement.names):
-            return statement.span
-    return carry.span
-
-
-def _matching(expr: ast.Repeat | ast.Scan, carry: ast.Carry, before: Item, after: Item) -> list[Item]:
-    """The parts of what follows a carry; as many as it had."""
-    parts = _flat(after)
-    if len(parts) != len(_flat(before)) or isinstance(after, tuple) != isinstance(before, tuple):
-        raise mistake(
-            "CS0426",
-            f"the carry `{carry.name.text}` starts as {described(before)} and becomes {described(after)}",
-            _span_of(expr, carry),
-            Label(carry.span, "it starts here"),
-            help="only a `for` may change the type of a carry",
-        )
-    return parts
-
-
-def _widened(b: Builder, body: Frame, leaf: Leaf, item: Item, held: tuple[Axis, ...], span: Span) -> TensorType:
-    """The type that the carry should have: a literal's is what follows it; the axes of `until` are added."""
-    type_ = leaf.type
-    if leaf.literal and not isinstance(item, (bool, int, float, Size)):
-        following = item.decision.type if isinstance(item, GateRef) else b.tensor(body, item, span).type
-        type_ = TensorType(promote(type_.dtype, following.dtype), type_.axes if type_.rank else following.axes)
-    elif leaf.literal and isinstance(item, float) and not type_.dtype.floating:
-        type_ = type_.with_dtype(Dtype.F32)
-    return type_.with_axes((*_lacking(type_, held), *type_.axes))
-
-
-def _lacking(type_: TensorType, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-    """Those of some axes that a value does not have."""
-    free = list(type_.axes)
-    lacking: list[Axis] = []
-    for axis in axes:
-        same = next(
-            (a for a in free if a.name == axis.name and axis.name is not None),
-            next((a for a in free if a.size == axis.size and (a.name is None or axis.name is None)), None),
-        )
-        if same is None:
-            lacking.append(axis)
-        else:
-            free.remove(same)
-    return tuple(lacking)
-
-
-def _with_axes(b: Builder, frame: Frame, tensor: Tensor, axes: tuple[Axis, ...], span: Span) -> Tensor:
-    lacking = _lacking(tensor.type, axes)
-    if not lacking:
-        return tensor
-    type_ = tensor.type.with_axes((*lacking, *tensor.type.axes))
-    made = b.one(frame, "expand", tensor, span=span, sizes=type_.shape)
-    return replace(made, type=type_, geometry=tensor.geometry)
-
-
-def _conformed(b: Builder, body: Frame, leaf: Leaf, item: Item, span: Span) -> Tensor:
-    """What follows a carry, of the carry's type. Raises BuildError CS0426 for another one."""
-    wanted = leaf.type
-    tensor = b.tensor(body, item, span, wanted.dtype)
-    if not tensor.type.rank and wanted.rank and isinstance(item, (bool, int, float, Size)):
-        tensor = b.one(body, "expand", tensor, span=span, sizes=wanted.shape)
-    same = tensor.type.rank == wanted.rank and all(
-        b.require_equal(x, y, span) for x, y in zip(tensor.type.shape, wanted.shape, strict=True)
-    )
-    if not same or promote(tensor.type.dtype, wanted.dtype) is not wanted.dtype:
-        raise mistake(
-            "CS0426",
-            f"the carry `{leaf.name}` is {wanted}, but the next turn gets {tensor.type}",
-            span,
-            Label(leaf.span, f"it starts as {wanted}"),
-            help="only a `for` may change the type of a carry",
-        )
-    return replace(b.cast(body, tensor, wanted.dtype, span), type=wanted)
 
 
 # The node
@@ -343,7 +295,7 @@ def _made(
     expr: ast.Repeat | ast.Scan,
     kind: LoopKind,
     steps: Size,
-    sequences: Sequence[Sequence_],
+    sequences: Sequence[Scanned],
     items: Sequence[Item],
     initial: Sequence[Tensor],
     turn: Turn,
@@ -388,8 +340,8 @@ def _made(
         b.coupled.add(id)
     geometries = [t.geometry for t in (*turn.yields, *turn.carries)]
     values = [Tensor(Value(id, i), t, g) for i, (t, g) in enumerate(zip(types, geometries, strict=True))]
-    parts = list(values)
-    found = [_packed(item, parts) for item in (*turn.shape, *items)]
+    parts: list[Item] = list(values)
+    found = [packed(item, parts) for item in (*turn.shape, *items)]
     return found[0] if len(found) == 1 else Results(found)
 
 

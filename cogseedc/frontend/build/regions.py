@@ -8,26 +8,22 @@ from dataclasses import replace
 from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
 from cogseedc.frontend.build import states
-from cogseedc.frontend.build.align import aligned
-from cogseedc.frontend.build.core import Builder, described, join
+from cogseedc.frontend.build.core import Builder, join
 from cogseedc.frontend.build.decisions import bounded, condition, taken
 from cogseedc.frontend.build.model import (
     ArmOf,
-    BrokenUse,
-    Bundle,
     BuildError,
+    Bundle,
     Frame,
     GateRef,
     Item,
     Kept,
     Scope,
     Tensor,
-    Top,
     mistake,
 )
 from cogseedc.frontend.build.statics import integer, is_static
 from cogseedc.ir import (
-    Axis,
     Dtype,
     Gate,
     GateKind,

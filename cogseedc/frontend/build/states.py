@@ -23,7 +23,9 @@ def declare(b: Builder, frame: Frame, statement: ast.StateDeclaration) -> None:
     name = statement.name
     _placed(b, frame, statement.span)
     if frame.carries is not None and name.text in frame.scope.names and name.text not in frame.scope.spans:
-        raise mistake("CS0202", f"`{name.text}` is a name of the loop already", name.span, help="give the state another")
+        raise mistake(
+            "CS0202", f"`{name.text}` is a name of the loop already", name.span, help="give the state another"
+        )
     if statement.type.count is not None:
         raise mistake("CS0440", "a state is one value, not a tuple", statement.type.span, help="declare several states")
     type_ = declared_axes(b, frame, statement.type)
@@ -59,7 +61,7 @@ def _placed(b: Builder, frame: Frame, span: Span) -> None:
             "CS0441",
             f"a state is declared in {where}",
             span,
-            help="declare it directly in a seed, or in the body of a `for`; a seed that is called in an arm may keep one",
+            help="declare it directly in a seed or in the body of a `for`; a seed called in an arm may keep one",
         )
 
 

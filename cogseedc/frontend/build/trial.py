@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from cogseedc.diagnostics import Diagnostics
 from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.model import Frame
 from cogseedc.ir import NodeId
+
+
+@dataclass
+class Found:
+    """What a trial reports, until it is known whether it counts."""
+
+    kept: bool = False
+
+    def keep(self) -> None:
+        self.kept = True
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,23 @@ class Trial:
         for table, kept in zip(_made(b), self._made, strict=True):
             table.clear()
             table.update(kept)
+
+    @contextmanager
+    def mistakes(self, b: Builder) -> Iterator[Found]:
+        """Mistakes and notes count only if they are kept: those of a trial may come from types that it has wrong. They
+        also count where the trial ends in an exception."""
+        outer, b.diagnostics = b.diagnostics, Diagnostics(b.diagnostics.limit)
+        found = Found()
+        try:
+            yield found
+        except BaseException:
+            found.kept = True
+            raise
+        finally:
+            inner, b.diagnostics = b.diagnostics, outer
+            if found.kept:
+                for diagnostic in inner:
+                    b.diagnostics.add(diagnostic)
 
     def undo(self, b: Builder, frame: Frame) -> None:
         """Takes back everything made since."""
