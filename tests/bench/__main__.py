@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from cogseedc.bench import Cell, chart, document, table
 from cogseedc.publish import canonical_json, write_file
@@ -32,11 +33,14 @@ def main() -> None:
     asked = frozenset(given.only.replace(",", " ").upper().split()) or frozenset(ALL)
     if unknown := asked - set(ALL):
         parser.error(f"there is no row {', '.join(sorted(unknown))}; rows: {', '.join(ALL)}")
-    cells = sorted(measured(Setting(given.rounds, given.quick), asked), key=lambda cell: ALL.index(cell.row))
-    for name in ALL:
-        if own := [cell for cell in cells if cell.row == name]:
-            print(f"\n{name}")
-            print("\n".join(table(own)), flush=True)
+    cells: list[Cell] = []
+    for module in MODULES:
+        found = list(measured(module, Setting(given.rounds, given.quick), asked & set(module.NAMES)))
+        for name in module.NAMES:
+            if own := [cell for cell in found if cell.row == name]:
+                print(f"\n{name}")
+                print("\n".join(table(own)), flush=True)
+                cells += own
     folder = Path(given.output)
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / "bench.json", canonical_json(document(cells, {"rounds": given.rounds}), indent=1))
@@ -44,13 +48,11 @@ def main() -> None:
     print(f"\n{folder}/bench.json, {folder}/bench.svg")
 
 
-def measured(setting: Setting, asked: frozenset[str]) -> Iterator[Cell]:
-    """All cells, in the order of the modules, each said on stderr when it is there."""
-    for module in MODULES:
-        own = asked & set(module.NAMES)
-        for cell in module.rows(setting, own) if own else ():
-            print(f"{cell.row} {cell.cell}", file=sys.stderr, flush=True)
-            yield cell
+def measured(module: ModuleType, setting: Setting, asked: frozenset[str]) -> Iterator[Cell]:
+    """The cells of a module, each said on stderr when it is there."""
+    for cell in module.rows(setting, asked) if asked else ():
+        print(f"{cell.row} {cell.cell}", file=sys.stderr, flush=True)
+        yield cell
 
 
 if __name__ == "__main__":

@@ -37,9 +37,9 @@ def rows(setting: Setting, asked: frozenset[str]) -> Iterator[Cell]:
             cost = _best(text, target, repeat, session=target != "torch-cpu")
             yield Cell("P11", f"{name}, {target}", _figures(cost), [Bound("session", most=1.0)])
     if not setting.quick:
-        cost = _best(SHAPES["seeds"](17_000), "onnx-cpu", 1, session=False)
+        cost = _best(SHAPES["seeds"](16_000), "onnx-cpu", 1, session=False)
         memory = Figure.exact(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20))
-        yield Cell("P11", "seeds 17000", {**_figures(cost), "GiB": memory}, BOUNDS["large"])
+        yield Cell("P11", "seeds 16000", {**_figures(cost), "GiB": memory}, BOUNDS["large"])
 
 
 def _best(text: str, target: str, repeat: int, session: bool) -> Cost:
