@@ -47,6 +47,9 @@ EDGE = (
     "10_neural_tree",
     "13_slimmable",
     "62_frame_skipping_held",
+    "65_adaptive_computation_time",
+    "68_jumping_reader",
+    "72_resolution_per_frame",
 )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 import cogseedc
 from tests.examples.families import FAMILIES
 from tests.examples.plain import FOLDER, Net, Outputs, Paper, Sample, inputs_of, weights_of
+from tests.examples.turns import TURNS
 
 
 def patience(net: Net, sample: Sample) -> Outputs:
@@ -344,7 +345,7 @@ def test_is_what_the_paper_computes(name: str, target: str, tmp_path: Path) -> N
     check(name, REFERENCES[name], target, tmp_path)
 
 
-@pytest.mark.parametrize(("name", "paper"), FAMILIES, ids=[name for name, _ in FAMILIES])
+@pytest.mark.parametrize(("name", "paper"), FAMILIES + TURNS, ids=[name for name, _ in FAMILIES + TURNS])
 def test_is_what_the_family_computes(name: str, paper: Paper, tmp_path: Path) -> None:
     """On one target: `test_examples` compares the targets."""
     check(name, paper, "torch-cpu", tmp_path)

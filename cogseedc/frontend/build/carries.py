@@ -83,36 +83,36 @@ def widened(b: Builder, body: Frame, leaf: Leaf, item: Item, held: tuple[Axis, .
     """The type that the carry should have: a literal's is what follows it; the axes of `until` are added."""
     type_ = leaf.type
     if item is BROKEN:
-        return type_.with_axes((*_lacking(type_, held), *type_.axes))
+        return type_.with_axes((*lacking(type_, held), *type_.axes))
     if leaf.literal and not isinstance(item, (bool, int, float, Size)):
         following = item.decision.type if isinstance(item, GateRef) else b.tensor(body, item, span).type
         type_ = TensorType(promote(type_.dtype, following.dtype), type_.axes if type_.rank else following.axes)
     elif leaf.literal and isinstance(item, float) and not type_.dtype.floating:
         type_ = type_.with_dtype(Dtype.F32)
-    return type_.with_axes((*_lacking(type_, held), *type_.axes))
+    return type_.with_axes((*lacking(type_, held), *type_.axes))
 
 
-def _lacking(type_: TensorType, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+def lacking(type_: TensorType, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
     """Those of some axes that a value does not have."""
     free = list(type_.axes)
-    lacking: list[Axis] = []
+    found: list[Axis] = []
     for axis in axes:
         same = next(
             (a for a in free if a.name == axis.name and axis.name is not None),
             next((a for a in free if a.size == axis.size and (a.name is None or axis.name is None)), None),
         )
         if same is None:
-            lacking.append(axis)
+            found.append(axis)
         else:
             free.remove(same)
-    return tuple(lacking)
+    return tuple(found)
 
 
 def with_axes(b: Builder, frame: Frame, tensor: Tensor, axes: tuple[Axis, ...], span: Span) -> Tensor:
-    lacking = _lacking(tensor.type, axes)
-    if not lacking:
+    missing = lacking(tensor.type, axes)
+    if not missing:
         return tensor
-    type_ = tensor.type.with_axes((*lacking, *tensor.type.axes))
+    type_ = tensor.type.with_axes((*missing, *tensor.type.axes))
     made = b.one(frame, "expand", tensor, span=span, sizes=type_.shape)
     return replace(made, type=type_, geometry=tensor.geometry)
 

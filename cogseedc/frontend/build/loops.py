@@ -17,6 +17,7 @@ from cogseedc.frontend.build.carries import (
     Leaf,
     conformed,
     flat,
+    lacking,
     leaves_of,
     matching,
     packed,
@@ -43,6 +44,9 @@ from cogseedc.frontend.build.regions import Results, carry_name, gate_axes, inne
 from cogseedc.frontend.build.statics import integer
 from cogseedc.frontend.build.trial import Trial
 from cogseedc.ir import (
+    BATCH,
+    BATCH_SIZE,
+    Axis,
     GateKind,
     Input,
     Loop,
@@ -151,6 +155,8 @@ def _loop(
         for leaf in leaves_of(b, frame, i, name, item, c.value.span)
     ]
     path = b.call_path(frame, kind.value)
+    held = _declared(expr)
+    leaves = [replace(leaf, type=leaf.type.with_axes((*lacking(leaf.type, held), *leaf.type.axes))) for leaf in leaves]
     leaves = _guessed(b, frame, expr, sequences, items, leaves)
     for _ in range(_TRIALS):
         initial = [started(b, frame, leaf) for leaf in leaves]
@@ -167,6 +173,13 @@ def _loop(
 
 
 # Carries
+
+
+def _declared(expr: ast.Repeat | ast.Scan) -> tuple[Axis, ...]:
+    """The batch axis, where `until` names a gate of the body that is declared to be over it alone."""
+    gates = {s.name.text: s for s in expr.body.statements if isinstance(s, ast.GateDeclaration)}
+    until = gates.get(expr.until.name) if isinstance(expr.until, ast.Reference) else None
+    return (Axis(BATCH, BATCH_SIZE),) if until is not None and [a.text for a in until.axes] == [BATCH] else ()
 
 
 def _guessed(
