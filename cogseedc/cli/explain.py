@@ -52,12 +52,14 @@ def explain(
     if as_json:
         click.echo(canonical_json(rows), nl=False)
         return 0
-    header = ("gate", "over", "lowered as", "us: dense", "compact", "branch", "tiles", "arms taken", "why")
+    header = ("gate or loop", "over", "lowered as", "us: dense", "compact", "branch", "tiles", "arms taken", "why")
     tables.show(header, [_row(json.loads(canonical_json(row))) for row in rows], right=(3, 4, 5, 6))
     return 0
 
 
 def _row(row: dict[str, object]) -> tuple[object, ...]:
+    if "loop" in row:
+        return (row["loop"], f"{row['turns']} turns", row["strategy"], "", "", "", "", "", row["why"])
     predicted = row["predicted"]
     assert isinstance(predicted, dict)
     times = (f"{predicted[s]:.3g}" if s in predicted else "" for s in ("dense", "compact", "branch", "tiles"))

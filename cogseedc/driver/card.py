@@ -84,7 +84,8 @@ def _line(kind: str, record: Mapping[str, Json], quote: str = "") -> str:
     if kind == "gates":
         over = ", ".join(cast(list[str], record["over"])) or "the whole batch"
         strategy = f", lowered as {record['strategy']}" if record["strategy"] else ""
-        return f"{name}: {_GATES[str(record['kind'])].format(record['arms'])} over {over}{strategy}"
+        loops = "".join(f", in each turn of {quote}{loop}{quote}" for loop in cast(list[str], record["loops"])[-1:])
+        return f"{name}: {_GATES[str(record['kind'])].format(record['arms'])} over {over}{loops}{strategy}"
     axes = ", ".join(_axis(a) for a in cast(list[dict[str, Json]], record["axes"]))
     text = f"{name}: {quote}{record['dtype']}[{axes}]{quote}"
     if kind == "knobs":

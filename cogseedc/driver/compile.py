@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogseedc import target as targets
 from cogseedc.analysis.widths import Widths
-from cogseedc.backends.plan import GateReport
+from cogseedc.backends.plan import GateReport, LoopPlan, Plan
 from cogseedc.backends.plan.choose import share
 from cogseedc.diagnostics import Diagnostic, Severity, UserError
 from cogseedc.driver.artifact import Artifact, artifact
@@ -18,7 +18,7 @@ from cogseedc.driver.profile import found_beside
 from cogseedc.driver.program import Program, Settings, StaticValue, load, settings_of
 from cogseedc.driver.timing import Timing, collector_paused
 from cogseedc.driver.weights import Weights, given_weights, read_arrays
-from cogseedc.ir import Gate
+from cogseedc.ir import Gate, Graph, Loop
 from cogseedc.publish import publish
 from cogseedc.target import Profile, Target
 
@@ -132,15 +132,39 @@ def lowered(
 
 
 def explain_plan(source: str, name: str, request: Request) -> list[dict[str, object]]:
-    """For each gate: name, axes, strategy, and the predicted time of each strategy in microseconds."""
+    """For each gate: name, axes, strategy, and the predicted time of each strategy in microseconds.
+
+    For each loop: name, turns, and how they are run; what is decided in it comes behind it.
+    """
     program, weights = prepared(source, request, Timing())
     request, _ = _profiled(source, program, weights, request)
     lowering = lowered(program, weights, name, request, Timing())
-    return [_explained(lowering, report, request) for report in lowering.plan.gates]
+    return list(_rows(lowering.plan, lowering.target, request))
 
 
-def _explained(lowering: Lowering, report: GateReport, request: Request) -> dict[str, object]:
-    graph, target = lowering.plan.graph, lowering.target
+def _rows(plan: Plan, target: Target, request: Request) -> Iterator[dict[str, object]]:
+    yield from (_explained(plan.graph, target, report, request) for report in plan.gates)
+    for id, found in plan.loops.items():
+        loop = plan.graph[id]
+        assert isinstance(loop, Loop)
+        strategy, why = _turns(loop, found)
+        turns = f"{'at most ' if loop.halts else ''}{loop.steps}"
+        yield {"loop": loop.name, "turns": turns, "strategy": strategy, "why": why}
+        yield from _rows(found.body, target, request)
+
+
+def _turns(loop: Loop, found: LoopPlan) -> tuple[str, str]:
+    """How the turns of a loop are run, and why."""
+    if loop.active is not None:
+        return "packed", "which turns a row takes part in is known before: it runs these only"
+    if found.folded:
+        return "at once", "no turn reads what another gave: each row and turn is a row of one run"
+    if found.compact:
+        return "leaving", "rows that have stopped leave the batch"
+    return "in turn", "all rows run on until all have stopped" if loop.halts else "each turn reads the one before"
+
+
+def _explained(graph: Graph, target: Target, report: GateReport, request: Request) -> dict[str, object]:
     gate = graph[report.gate]
     assert isinstance(gate, Gate)
     return {

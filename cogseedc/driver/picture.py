@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 
 from cogseedc.analysis.cost import ASSUMED, node_cost
 from cogseedc.driver.program import Program, Settings, load
-from cogseedc.ir import NodeId
+from cogseedc.ir import BATCH, Graph, NodeId
 from cogseedc.ops import OPS
 from cogseedc.publish import MANIFEST, canonical_json
 
@@ -35,9 +36,12 @@ def draw(program: Program, format: str) -> bytes:
     graph = program.structure
     known = dict(program.settings.sizes)
 
-    def macs(id: NodeId) -> int:
-        size = node_cost(graph, OPS, id).macs
-        return size.evaluate({**dict.fromkeys(size.symbols(), ASSUMED), **known})
+    turns = {id(inner): tuple(loop.steps for loop in around) for inner, around in graph.nested()}
+
+    def macs(inner: Graph, node: NodeId) -> int:
+        """Of all turns of the loops around."""
+        size = prod(turns[id(inner)], start=node_cost(inner, OPS, node).macs)
+        return size.evaluate({**dict.fromkeys(size.symbols(), ASSUMED), BATCH: 1, **known})
 
     data = viz.document(graph, program.name, program.elaborated.doc, macs, program.files, lambda op: OPS[op].group)
     for node in data["nodes"]:

@@ -18,6 +18,8 @@ from cogseedc.ir import (
     Graph,
     Input,
     Knob,
+    Loop,
+    LoopKind,
     Merge,
     Node,
     NodeId,
@@ -58,9 +60,10 @@ class NodeJson(TypedDict):
 
 
 class ContainerJson(TypedDict):
-    """One seed instance; `parent` is the container around it, "" for the program."""
+    """One seed instance, or the body of a loop; `parent` is the container around it, "" for the program."""
 
     id: str
+    kind: str
     label: str
     parent: str
 
@@ -94,10 +97,12 @@ class GraphJson(TypedDict):
     containers: list[ContainerJson]
     edges: list[EdgeJson]
     controls: list[ControlJson]
+    backs: list[EdgeJson]
+    """From what a carry becomes to the carry in the next turn; `edges` have no cycle."""
     sources: dict[str, str]
 
 
-Macs = Callable[[NodeId], int]
+Macs = Callable[[Graph, NodeId], int]
 Family = Callable[[str], str]
 
 
@@ -105,61 +110,122 @@ def document(
     graph: Graph,
     name: str,
     doc: str = "",
-    macs: Macs = lambda _: 0,
+    macs: Macs = lambda _graph, _id: 0,
     sources: Mapping[str, str] | None = None,
     family: Family = lambda _: "",
 ) -> GraphJson:
-    """The graph as data.
+    """The graph as data, with the bodies of its loops as containers of it; their nodes get ids behind its own.
 
-    `macs` gives MACs per sample of a node, `family` the group that an operation belongs to in the catalogue,
-    `sources` texts by file name.
+    `macs` gives MACs per sample of a node of the graph or of a body, `family` the group that an operation belongs to in
+    the catalogue, `sources` texts by file name.
     """
-    containers: dict[str, ContainerJson] = {}
-    nodes = [_node(id, node, macs, family, containers) for id, node in graph.nodes()]
-    data = sorted((e for e in graph.edges() if isinstance(e, DataEdge)), key=lambda e: (e.dst, e.dst_port))
-    controls = sorted(
-        (e for e in graph.edges() if isinstance(e, ControlEdge)), key=lambda e: (e.dst, e.term, e.src, e.arm)
-    )
+    drawing = _Drawing(macs, family, graph.next_id)
+    drawing.add(graph, {id: int(id) for id, _ in graph.nodes()}, "", 0)
     return GraphJson(
         schema=SCHEMA,
         name=name,
         doc=doc,
-        nodes=nodes,
-        containers=[containers[key] for key in sorted(containers)],
-        edges=[EdgeJson(source=e.src, source_port=e.src_port, target=e.dst, target_port=e.dst_port) for e in data],
-        controls=[_control(graph, e) for e in controls],
+        nodes=drawing.nodes,
+        containers=[drawing.containers[key] for key in sorted(drawing.containers)],
+        edges=drawing.edges,
+        controls=drawing.controls,
+        backs=drawing.backs,
         sources=dict(sources or {}),
     )
 
 
-def _node(id: NodeId, node: Node, macs: Macs, family: Family, containers: dict[str, ContainerJson]) -> NodeJson:
-    origin = node.origin
-    span = origin.span
-    types = output_types(node)
-    return NodeJson(
-        id=id,
-        kind=type(node).__name__.lower(),
-        family=family(node.op) if isinstance(node, Call) else "",
-        label=label(node),
-        path=origin.path,
-        container=_container(origin, containers),
-        types=[str(t) for t in types],
-        attributes=dict(_attributes(node)),
-        macs=macs(id),
-        parameters=(node.type.elements.value or 0) if isinstance(node, Weight) else 0,
-        bits=precision(node),
-        span=SpanJson(file=span.source.name, line=span.line, column=span.column) if span is not None else None,
-    )
+class _Drawing:
+    """A document under way."""
 
+    def __init__(self, macs: Macs, family: Family, free: int) -> None:
+        self.macs, self.family, self.free = macs, family, free
+        self.nodes: list[NodeJson] = []
+        self.containers: dict[str, ContainerJson] = {}
+        self.edges: list[EdgeJson] = []
+        self.controls: list[ControlJson] = []
+        self.backs: list[EdgeJson] = []
+        self.weights: set[str] = set()
 
-def _container(origin: Origin, containers: dict[str, ContainerJson]) -> str:
-    """The innermost seed instance, made known with all around it; "" is the exported seed itself."""
-    parent = ""
-    for scope, seed in zip(origin.scope, origin.seeds, strict=True):
-        if scope and scope not in containers:
-            containers[scope] = ContainerJson(id=scope, label=seed, parent=parent)
-        parent = scope
-    return parent
+    def add(self, graph: Graph, ids: Mapping[NodeId, int], within: str, depth: int) -> None:
+        """A graph whose nodes have these ids; those of the seed `depth` deep are in the container `within`."""
+        for id, node in graph.nodes():
+            self.nodes.append(self._node(graph, id, node, ids[id], within, depth))
+        data = (e for e in graph.edges() if isinstance(e, DataEdge) and not isinstance(graph[e.dst], Loop))
+        for e in sorted(data, key=lambda e: (e.dst, e.dst_port)):
+            self._edge(ids[e.src], e.src_port, ids[e.dst], e.dst_port)
+        controls = (e for e in graph.edges() if isinstance(e, ControlEdge))
+        for c in sorted(controls, key=lambda e: (e.dst, e.term, e.src, e.arm)):
+            self.controls.append(_control(graph, c, ids))
+        for id, loop in graph.loops():
+            self._loop(graph, id, loop, ids, within, depth)
+
+    def _loop(self, graph: Graph, id: NodeId, loop: Loop, ids: Mapping[NodeId, int], within: str, depth: int) -> None:
+        """The body as a container: operands go to its inputs, what it gives goes to the loop's own node."""
+        parent = self._container(loop.origin, within, depth)
+        title = f"{loop.kind.value} {loop.steps}" + (" until" if loop.halts else "")
+        self.containers[loop.name] = ContainerJson(id=loop.name, kind="loop", label=title, parent=parent)
+        inner = {node: self.free + place for place, (node, _) in enumerate(loop.body.nodes())}
+        self.free += len(inner)
+        self.add(loop.body, inner, loop.name, len(loop.origin.scope))
+        inputs = [node for node, payload in loop.body.nodes() if isinstance(payload, Input)]
+        outputs = [node for node, payload in loop.body.nodes() if isinstance(payload, Output)]
+        roles = ["carry"] * loop.carries + ["element"] * len(loop.scanned)
+        roles += ["capture"] * (len(inputs) - len(roles))
+        given = ["next"] * loop.carries + ["yield"] * loop.yields + ["until"] * loop.halts
+        known = {node["id"]: node for node in self.nodes}
+        for node, role in [*zip(inputs, roles, strict=True), *zip(outputs, given, strict=True)]:
+            known[inner[node]]["kind"] = role
+            known[inner[node]]["container"] = loop.name
+        for node, after in zip(inputs, outputs[: loop.carries], strict=False):
+            known[inner[after]]["label"] = f"next {known[inner[node]]['label']}"
+            self.backs.append(EdgeJson(source=inner[after], source_port=0, target=inner[node], target_port=0))
+        for node, role in zip(outputs[loop.carries :], given[loop.carries :], strict=True):
+            known[inner[node]]["label"] = role
+        for port, value in enumerate(graph.wiring().operands(id)):
+            if value is not None and port < len(inputs):
+                self._edge(ids[value.node], value.port, inner[inputs[port]], 0)
+        for port, node in enumerate(outputs):
+            self._edge(inner[node], 0, ids[id], port)
+
+    def _edge(self, source: int, source_port: int, target: int, target_port: int) -> None:
+        self.edges.append(EdgeJson(source=source, source_port=source_port, target=target, target_port=target_port))
+
+    def _node(self, graph: Graph, id: NodeId, node: Node, place: int, within: str, depth: int) -> NodeJson:
+        origin = node.origin
+        span = origin.span
+        types = output_types(node)
+        parameters = 0
+        if isinstance(node, Weight) and node.path not in self.weights:  # each body has a node of its own
+            self.weights.add(node.path)
+            parameters = node.type.elements.value or 0
+        return NodeJson(
+            id=place,
+            kind=type(node).__name__.lower(),
+            family=self.family(node.op) if isinstance(node, Call) else "",
+            label=label(node),
+            path=origin.path,
+            container=self._container(origin, within, depth),
+            types=[str(t) for t in types],
+            attributes=dict(_attributes(node)),
+            macs=0 if isinstance(node, Loop) else self.macs(graph, id),
+            parameters=parameters,
+            bits=precision(node),
+            span=SpanJson(file=span.source.name, line=span.line, column=span.column) if span is not None else None,
+        )
+
+    def _container(self, origin: Origin, within: str, depth: int) -> str:
+        """The innermost seed instance, made known with all around it; "" is the exported seed itself. What is no deeper
+        than the loop that it is in is directly in that loop."""
+        parent = within
+        for scope, seed in zip(origin.scope[depth:], origin.seeds[depth:], strict=True):
+            if not scope:
+                continue
+            key = scope
+            while key in self.containers and self.containers[key]["parent"] != parent:
+                key = f"{key} in {within}"  # an instance that is shared with what is outside
+            self.containers.setdefault(key, ContainerJson(id=key, kind="seed", label=seed, parent=parent))
+            parent = key
+        return parent
 
 
 def label(node: Node) -> str:
@@ -178,6 +244,8 @@ def label(node: Node) -> str:
             return ", ".join(spelled) + ("..." if len(values) > 4 else "")
         case Input() | Knob() | Output():
             return node.name
+        case Loop(kind=kind):
+            return f"after {kind.value}"
         case _:
             return getattr(node, "name", type(node).__name__.lower())
 
@@ -205,6 +273,11 @@ def _attributes(node: Node) -> Iterator[tuple[str, str]]:
             yield from (("state", path), ("before the first call", str(initial)))
         case Output(state=State(path=path)):
             yield "state", path
+        case Loop(kind=kind, steps=steps, name=name, halts=halts):
+            yield from (("loop", name), ("turns", f"{'at most ' if halts else ''}{steps}"))
+            yield from (("carries", str(node.carries)), ("yields", str(node.yields)))
+            if kind is LoopKind.SCAN:
+                yield "sequences", str(len(node.scanned))
         case Merge(arms=arms, mode=mode):
             yield from (("mode", mode.value), ("arms", ", ".join(map(str, arms))))
         case _:
@@ -226,10 +299,11 @@ def shown(value: Attr) -> str:
             return str(value)
 
 
-def _control(graph: Graph, edge: ControlEdge) -> ControlJson:
+def _control(graph: Graph, edge: ControlEdge, ids: Mapping[NodeId, int]) -> ControlJson:
     gate = graph[edge.src]
     assert isinstance(gate, Gate)
-    return ControlJson(source=edge.src, target=edge.dst, arm=edge.arm, term=edge.term, label=arm_label(gate, edge.arm))
+    label = arm_label(gate, edge.arm)
+    return ControlJson(source=ids[edge.src], target=ids[edge.dst], arm=edge.arm, term=edge.term, label=label)
 
 
 def arm_label(gate: Gate, arm: int) -> str:

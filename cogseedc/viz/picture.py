@@ -54,6 +54,8 @@ def _layered(graph: GraphJson) -> bytes:
     for source, target, label in controls(graph):
         if source in places and target in places:
             parts.append(_line(places[source], places[target], "#b45309", label))
+    for back in graph["backs"]:
+        parts.append(_line(places[back["source"]], places[back["target"]], "#94a3b8", "next turn"))
     for id, (x, y) in places.items():
         text = _xml(nodes[id]["label"])
         parts.append(

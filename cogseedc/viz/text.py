@@ -15,6 +15,7 @@ _SHAPES = {
     "exit": "diamond",
 }
 _CONTROL = 'style=dashed, color="#b45309", fontcolor="#b45309"'
+_BACK = 'style=dotted, constraint=false, label="next turn"'
 _COLORS = {
     "input": ("#059669", "#d1fae5"),
     "output": ("#059669", "#d1fae5"),
@@ -22,6 +23,9 @@ _COLORS = {
     "gate": ("#ea580c", "#ffedd5"),
     "exit": ("#ea580c", "#ffedd5"),
     "merge": ("#4f46e5", "#e0e7ff"),
+    "loop": ("#4f46e5", "#e0e7ff"),
+    **dict.fromkeys(("carry", "element", "capture", "next", "yield"), ("#059669", "#d1fae5")),
+    "until": ("#ea580c", "#ffedd5"),
 }
 """Line and fill, as the page has them in its light theme."""
 _PLAIN = ("#94a3b8", "#f8fafc")
@@ -44,6 +48,8 @@ def dot(graph: GraphJson) -> str:
             lines.append(f"  n{edge['source']} -> n{edge['target']};")
     for source, target, label in controls(graph):
         lines.append(f"  n{source} -> n{target} [{_CONTROL}, label={_dot(label)}];")
+    for back in graph["backs"]:
+        lines.append(f"  n{back['source']} -> n{back['target']} [{_BACK}];")
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -129,6 +135,7 @@ def mermaid(graph: GraphJson) -> str:
             lines.append(f"  n{edge['source']} --> n{edge['target']}")
     for source, target, label in controls(graph):
         lines.append(f'  n{source} -. "{_mermaid(label)}" .-> n{target}')
+    lines += [f'  n{back["source"]} -. "next turn" .-> n{back["target"]}' for back in graph["backs"]]
     return "\n".join(lines) + "\n"
 
 

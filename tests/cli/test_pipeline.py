@@ -130,6 +130,23 @@ def test_opt_prints_programs_that_can_be_read_again(early: Command) -> None:
     assert "insert-exit-points" in early("opt", "--list").out
 
 
+def test_explain_plan_has_loops_and_what_is_decided_in_them(early: Command) -> None:
+    Path("loop.seed").write_text(
+        "export seed Net {\n in x: f32[N, T, D=4]\n out y: f32[N, T, D]\n"
+        " y, h = scan a in x over T with h = zeros[N, D]() {\n"
+        "  s = repeat 3 with s = a + h until mean(s) > 0 { next s = tanh(linear[D](s)) }\n"
+        "  next h = s\n  yield s\n }\n}\n"
+    )
+    rows = json.loads(early("explain", "loop.seed", "--plan", "-t", "torch-cpu", "--json").out)
+    assert [(row.get("loop") or row["gate"], row["strategy"]) for row in rows] == [
+        ("scan", "in turn"),
+        ("s.repeat", "leaving"),
+        ("s.until", "dense"),
+    ]
+    assert [row["turns"] for row in rows[:2]] == ["T", "at most 3"]
+    assert "at most 3 turns" in early("explain", "loop.seed", "--plan").out
+
+
 def test_explain_plan(early: Command) -> None:
     lines = early("explain", "early.seed", "--plan", "-t", "onnx-edge").out.splitlines()
     assert lines[1].split("\t")[:3] == ["easy", "N", "branch"]

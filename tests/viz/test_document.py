@@ -17,7 +17,15 @@ from cogseedc.viz.text import HIDDEN, controls
 
 from .graphs import EXAMPLES, HOSTILE, example, hostile
 
-NAMES = ("01_digits", "03_layer_skip", "06_multi_scale", "09_group_limited_router", "10_neural_tree")
+NAMES = (
+    "01_digits",
+    "03_layer_skip",
+    "06_multi_scale",
+    "09_group_limited_router",
+    "10_neural_tree",
+    "65_adaptive_computation_time",
+    "72_resolution_per_frame",
+)
 
 
 def graph_of(name: str) -> GraphJson:
@@ -45,7 +53,7 @@ def test_document_is_consistent(name: str) -> None:
 def test_digits_containers_controls_and_spans() -> None:
     graph = graph_of("01_digits")
     assert [c["id"] for c in graph["containers"]] == sorted(c["id"] for c in graph["containers"])
-    assert {"id": "a.Stage", "label": "Stage", "parent": ""} in graph["containers"]
+    assert {"id": "a.Stage", "kind": "seed", "label": "Stage", "parent": ""} in graph["containers"]
     assert {c["label"] for c in graph["controls"]} == {"not easy", "not medium"}
     assert list(graph["sources"]) == ["01_digits.seed"]
     convolution = next(n for n in graph["nodes"] if n["path"] == "a.Stage.conv2d")
@@ -54,6 +62,31 @@ def test_digits_containers_controls_and_spans() -> None:
     line = graph["sources"]["01_digits.seed"].split("\n")[convolution["span"]["line"] - 1]
     assert "conv2d" in line
     assert convolution["macs"] == 16 * 1 * 3 * 3 * 8 * 8
+
+
+def test_loops_are_containers_with_a_way_back() -> None:
+    graph = graph_of("65_adaptive_computation_time")
+    loops = {c["id"]: c for c in graph["containers"] if c["kind"] == "loop"}
+    assert {(c["label"], c["parent"]) for c in loops.values()} == {("scan T", ""), ("repeat 5 until", "scan")}
+    nodes = {n["id"]: n for n in graph["nodes"]}
+    kinds = [nodes[id]["kind"] for id in nodes if nodes[id]["container"] == "h.repeat"]
+    assert {kind: kinds.count(kind) for kind in ("carry", "element", "capture", "next", "until")} == {
+        "carry": 4,
+        "element": 0,
+        "capture": 1,
+        "next": 4,
+        "until": 1,
+    }
+    for back in graph["backs"]:
+        source, target = nodes[back["source"]], nodes[back["target"]]
+        assert source["label"] == f"next {target['label']}"
+        assert source["container"] == target["container"] in loops
+    assert len(graph["backs"]) == 2 + 4
+    cell = next(n for n in graph["nodes"] if n["label"] == "gru_cell")
+    assert cell["macs"] == 32 * 5 * (3 * 10 * 7 + 3 * 10 * 10), "of all turns, 32 for an axis that only the run knows"
+    assert sum(n["parameters"] for n in graph["nodes"]) == 3 * 10 * (7 + 10) + 2 * 3 * 10 + 10 + 1 + 30 + 3
+    assert 'style=dotted, constraint=false, label="next turn"' in dot(graph)
+    assert mermaid(graph).count("next turn") == 6
 
 
 def test_tree_is_nested() -> None:

@@ -20,6 +20,7 @@ function drawAll(model, layout, layers, view) {
     paths.push(wirePath(wire, model));
     if (wire.label && wire.labelPlace) labels.push(wireLabel(wire, model));
   }
+  paths.push(...backPaths(model, layout));
   layers.backs.replaceChildren(...backs);
   layers.wires.replaceChildren(...paths);
   layers.boxes.replaceChildren(...heads, ...fronts);
@@ -42,7 +43,7 @@ function openContainer(placed, view) {
   const { box, width, height, depth } = placed;
   const g = groupAt(placed, {
     class: `container open depth${depth % 2}`, role: "button", "aria-expanded": "true", "data-key": box.key,
-    "data-container": containerSubject(box), "aria-label": `seed ${box.label} ${box.container.id}, open`,
+    "data-container": containerSubject(box), "aria-label": `${box.container.kind} ${box.label} ${box.container.id}, open`,
   });
   g.append(svgEl("rect", { class: "frame", width, height, rx: 10 }));
   paint(g, box, view);
@@ -70,7 +71,7 @@ function closedContainer(placed, view) {
   const { box, width, height } = placed, f = face(box);
   const g = groupAt(placed, {
     class: "container closed", role: "button", "aria-expanded": "false", "data-key": box.key,
-    "data-container": containerSubject(box), "aria-label": `seed ${box.label} ${box.container.id}, closed, ${f.sub}`,
+    "data-container": containerSubject(box), "aria-label": `${box.container.kind} ${box.label} ${box.container.id}, closed, ${f.sub}`,
   });
   g.append(svgEl("rect", { class: "stack", x: 6, y: 5, width: width - 12, height, rx: 9 }));
   g.append(svgEl("rect", { class: "frame", width, height, rx: 9 }), chevron(false, 20, height / 2));
@@ -84,7 +85,8 @@ function outline(kind, w, h) {
     case "gate": case "exit": return svgEl("path", { class: "frame", d: `M${w / 2} 0L${w} ${h / 2}L${w / 2} ${h}L0 ${h / 2}Z` });
     case "merge": return svgEl("path", { class: "frame", d: `M5 0H${w - 5}Q${w} 0 ${w - 2} 5L${w - 12} ${h - 4}Q${w - 14} ${h} ${w - 19} ${h}H19Q14 ${h} 12 ${h - 4}L2 5Q0 0 5 0Z` });
     case "knob": return svgEl("path", { class: "frame", d: `M12 0H${w - 12}L${w} ${h / 2}L${w - 12} ${h}H12L0 ${h / 2}Z` });
-    case "input": case "output": return svgEl("rect", { class: "frame", width: w, height: h, rx: h / 2 });
+    case "input": case "output": case "carry": case "element": case "capture": case "next": case "yield": case "until":
+      return svgEl("rect", { class: "frame", width: w, height: h, rx: h / 2 });
     default: return svgEl("rect", { class: "frame", width: w, height: h, rx: 7 });
   }
 }
@@ -140,6 +142,28 @@ function wirePath(wire, model) {
   });
   path.append(svgEl("title", {}, control ? `${wire.label}: governs ${wire.target.path || wire.target.label}` : `${wire.source.path} → ${wire.target.path}`));
   return path;
+}
+
+/** What a carry becomes goes back to the carry, along the right border of the loop, if both are shown. */
+function backPaths(model, layout) {
+  const placed = new Map(layout.boxes.map((p) => [p.box, p])), used = new Map(), found = [];
+  for (const back of model.graph.backs || []) {
+    const source = model.nodes.get(back.source), target = model.nodes.get(back.target);
+    const from = placed.get(source), to = placed.get(target), around = source && placed.get(source.parent);
+    if (!from || !to || !around || source.parent !== target.parent) continue;
+    const lane = used.get(around) || 0;
+    used.set(around, lane + 1);
+    const edge = around.x + around.width - 4 - 3 * Math.min(lane, 3);
+    const [sx, sy, tx, ty] = [from.x + from.width, from.y + from.height / 2, to.x + to.width, to.y + to.height / 2];
+    const path = svgEl("path", {
+      class: "wire data back", d: `M${sx} ${sy}H${edge - 5}Q${edge} ${sy} ${edge} ${sy - 5}V${ty + 5}Q${edge} ${ty} ${edge - 5} ${ty}H${tx + 2}`,
+      "data-from": source.key, "data-to": target.key, "marker-end": "url(#tip)",
+      "data-source": subjectOf(source), "data-target": subjectOf(target),
+    });
+    path.append(svgEl("title", {}, `${target.label} of the next turn`));
+    found.push(path);
+  }
+  return found;
 }
 
 function wireLabel(wire, model) {

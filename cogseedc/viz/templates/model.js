@@ -33,7 +33,7 @@ class Box {
 /** Boxes and wires of a document; `withWeights` shows weights and constants as nodes too. */
 function buildModel(graph, withWeights) {
   const root = new Box("c:", graph.name, null);
-  root.container = { id: "", label: graph.name, parent: "" };
+  root.container = { id: "", kind: "seed", label: graph.name, parent: "" };
   const containers = new Map([["", root]]);
   for (const c of graph.containers) {
     const box = new Box("c:" + c.id, c.label, root);
@@ -326,9 +326,11 @@ const SHAPE_FAMILIES = new Set(["layout", "shape", "assembly", "selection", "cre
 function classOf(node) {
   switch (node.kind) {
     case "input": case "output": return "port";
+    case "carry": case "element": case "capture": case "next": case "yield": return "port";
+    case "until": return "gate";
     case "knob": return "knob";
     case "gate": case "exit": case "return": return "gate";
-    case "merge": return "merge";
+    case "merge": case "loop": return "merge";
     case "weight": case "constant": return "store";
     default: return CLASSES[node.family] || (SHAPE_FAMILIES.has(node.family) ? "shape" : "math");
   }

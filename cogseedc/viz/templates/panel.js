@@ -43,7 +43,7 @@ function aboutProgram(model, select) {
   const parts = [el("p", { class: "eyebrow" }, "program"), el("h2", {}, graph.name)];
   if (graph.doc) parts.push(el("p", { class: "doc" }, graph.doc));
   parts.push(tiles([[amount(root.macs), "MACs, dense"], [amount(root.parameters), "parameters"],
-    [String(root.ops), "nodes"], [String(graph.containers.length), "seeds"]]));
+    [String(root.ops), "nodes"], [String(graph.containers.filter((c) => c.kind === "seed").length), "seeds"]]));
   const of = (kind) => [...model.nodes.values()].filter((b) => b.node.kind === kind);
   const ends = (title, kind) => {
     const found = of(kind);
@@ -87,7 +87,7 @@ function aboutSeed(model, box) {
   const guards = new Set(owned.map((n) => guardText(model, n)));
   const guard = guards.size === 1 ? [...guards][0] : [...guards].includes("always") ? "in part" : "differs inside";
   return [
-    el("p", { class: "eyebrow" }, box.synthetic ? "part of a large seed" : "seed instance"), el("h2", {}, box.label),
+    el("p", { class: "eyebrow" }, box.synthetic ? "part of a large seed" : box.container.kind === "loop" ? "loop" : "seed instance"), el("h2", {}, box.label),
     tiles([[amount(box.macs), "MACs"], [amount(box.parameters), "parameters"], [String(box.ops), "nodes"], [String(box.gates), "gates"]]),
     facts([["path", mono(id)], ["runs when", mono(guard)]]),
   ];
