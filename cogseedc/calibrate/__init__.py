@@ -4,7 +4,7 @@ from cogseedc.calibrate.budget import Budget, parse
 from cogseedc.calibrate.calibration import Calibrated, Calibrator
 from cogseedc.calibrate.command import PAYLOAD, Asked, Report, calibrate_artifact
 from cogseedc.calibrate.findings import Finding, Rate, findings, rates
-from cogseedc.calibrate.search import Point, Space, by_exit, msdnet, pareto, search
+from cogseedc.calibrate.search import Point, Space, by_exit, msdnet, pareto, refine, search
 
 __all__ = [
     "PAYLOAD",
@@ -24,5 +24,6 @@ __all__ = [
     "pareto",
     "parse",
     "rates",
+    "refine",
     "search",
 ]

@@ -15,7 +15,7 @@ from cogseedc.calibrate import budget as budgets
 from cogseedc.calibrate.budget import Budget
 from cogseedc.calibrate.findings import Finding, Rate, findings, rates
 from cogseedc.calibrate.latency import latencies
-from cogseedc.calibrate.search import Point, Space, by_exit, changed, msdnet, pareto, search
+from cogseedc.calibrate.search import Point, Space, by_exit, changed, msdnet, pareto, refine, search
 from cogseedc.data import DataSet
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.driver.outcomes import Knobs, Outcomes, Summary, outcomes
@@ -34,6 +34,8 @@ Method = Literal["search", "msdnet", "per-exit"]
 _STEPS = 9
 """Values that are tried of a knob that no exit compares with."""
 _BATCH = 256
+_STARTS = 8
+"""How many of the best points within a budget of work are refined."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,17 @@ class Calibrator:
                 allowed = [-b.value for b in budgets.of(self.budgets, "accuracy") if b.relative]
                 return [by_exit(space, min(allowed, default=0.0))]
             case _:
-                return list(search(space, rule))
+                return self._refined(space, list(search(space, rule)))
+
+    def _refined(self, space: Space, points: list[Point]) -> list[Point]:
+        """With the best of the points within a budget of work bettered where the budget leaves room."""
+        bounds = budgets.of(self.budgets, "macs") or budgets.of(self.budgets, "latency_ms")
+        if not bounds:
+            return points
+        full = self._full.macs if bounds[0].quantity == "macs" else float(space.cost[-1].mean())
+        limit = min(bound.bound(full) for bound in bounds)
+        within = sorted((p for p in points if p.cost <= limit), key=lambda p: (-p.summary.quality, p.cost))
+        return [*points, *(refine(space, point, limit) for point in within[:_STARTS])]
 
     def _latest(self, space: Space, timed: Array | None) -> tuple[int, dict[str, tuple[int, ...]]]:
         """The last place at which a sample may leave under the budgets for the worst case."""

@@ -143,6 +143,25 @@ def search(space: Space, begin: Sequence[Point] = ()) -> Iterator[Point]:
                 last = point.knobs
 
 
+def refine(space: Space, start: Point, limit: float) -> Point:
+    """The same search under a bound on the mean cost instead of a price, which also finds what lies between prices.
+
+    From a point within the bound, one exit's threshold at a time, to the best quality that the bound allows.
+    """
+    point = start
+    for _ in range(_SWEEPS):
+        before = point
+        for name, element, places in reversed(space.elements):
+            if len(places) == 1:
+                value = _best_within(space, limit, point.knobs, name, element, places[0])
+                other = space.point(changed(point.knobs, name, element, value))
+                if other.cost <= limit and other.summary.quality > point.summary.quality + 1e-12:
+                    point = other
+        if point is before:
+            break
+    return point
+
+
 def by_exit(space: Space, allowed: float) -> Point:
     """Each exit by itself: the threshold at which most samples would leave there, such that those who do are right
     there as often as at the end, but for `allowed`."""
@@ -198,14 +217,7 @@ def _best(space: Space, worth: Array, knobs: Knobs, name: str, element: int, pla
         ways = [table.leaving(changed(knobs, name, element, v)) for v in values]
         return values[int(np.argmin([worth[way, samples].sum() for way in ways]))]
     (place,) = places
-    without = table.leaving(changed(knobs, name, element, space.never(place)))
-    early = np.zeros(table.count, bool)
-    for exit in table.exits[:place]:
-        early |= table.condition(exit, knobs)
-    score = _upward(space, place)
-    here = np.flatnonzero(~early & ~np.isnan(score))
-    order = here[np.argsort(-score[here], kind="stable")]
-    without[without == place] = len(table.exits)  # those that leave at any value of the knob: counted as going on
+    without, order, score = _order(space, knobs, name, element, place)
     gain = worth[without[order], order] - worth[place, order]
     total = np.concatenate([[0.0], np.cumsum(gain)])
     counts = np.flatnonzero(np.diff(score[order], prepend=np.inf, append=-np.inf))  # cuts between different scores
@@ -214,6 +226,36 @@ def _best(space: Space, worth: Array, knobs: Knobs, name: str, element: int, pla
     if total[chosen] <= total[old] + 1e-12:
         return knobs[name][element]
     return space.within(name, _signed(space, place, _between(space, place, score[order], chosen)))
+
+
+def _best_within(space: Space, limit: float, knobs: Knobs, name: str, element: int, place: int) -> float:
+    """The value of one element with the best quality among those with a mean cost of at most `limit`."""
+    table, samples = space.outcomes, np.arange(space.outcomes.count)
+    without, order, score = _order(space, knobs, name, element, place)
+    quality, cost = table.quality, space.cost
+    gained = np.concatenate([[0.0], np.cumsum(quality[place, order] - quality[without[order], order])])
+    spent = np.concatenate([[0.0], np.cumsum(cost[place, order] - cost[without[order], order])])
+    spent += cost[without, samples].sum()
+    counts = np.flatnonzero(np.diff(score[order], prepend=np.inf, append=-np.inf))
+    fine = counts[spent[counts] <= limit * table.count]
+    if not len(fine):
+        return knobs[name][element]
+    best = fine[gained[fine] >= gained[fine].max() - 1e-9]
+    chosen = int(best[np.argmin(spent[best])])
+    return space.within(name, _signed(space, place, _between(space, place, score[order], chosen)))
+
+
+def _order(space: Space, knobs: Knobs, name: str, element: int, place: int) -> tuple[Array, Array, Array]:
+    """Where samples go if not out at a place, those that reach it by falling scores, and the scores."""
+    table = space.outcomes
+    without = table.leaving(changed(knobs, name, element, space.never(place)))
+    without[without == place] = len(table.exits)  # those that leave at any value of the knob: counted as going on
+    early = np.zeros(table.count, bool)
+    for exit in table.exits[:place]:
+        early |= table.condition(exit, knobs)
+    score = _upward(space, place)
+    here = np.flatnonzero(~early & ~np.isnan(score))
+    return without, here[np.argsort(-score[here], kind="stable")], score
 
 
 def _between(space: Space, place: int, scores: Array, count: int) -> float:

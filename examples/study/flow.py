@@ -38,11 +38,13 @@ class Study:
     source: Path
     splits: Callable[[], Splits]
     options: Options
-    budgets: tuple[str, ...]
     goal: str
     """The figure that it should reach, in words."""
     reached: Callable[[Result], bool]
     """Whether the means over the seeds reach it."""
+    budgets: tuple[str, ...] = ()
+    whole: Callable[[Splits, Options, int, Path], Result] | None = None
+    """The study itself, where it is another than `run`."""
     seed: str | None = None
     margin: float = 0.0
     alone: Sequence[str] = ()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cogseedc.calibrate import Space, by_exit, msdnet, pareto, parse, search
+from cogseedc.calibrate import Space, by_exit, msdnet, pareto, parse, refine, search
 from cogseedc.diagnostics import UserError
 from cogseedc.driver.outcomes import Outcomes
 from cogseedc.driver.probe import ExitPoint, Threshold
@@ -82,6 +82,20 @@ def test_the_search_is_at_least_as_good_as_the_rule() -> None:
 
         assert best(points) >= best(rule)
     assert sum(p.summary.quality for p in pareto(points)) > 0
+
+
+def test_refining_uses_what_a_budget_leaves() -> None:
+    """Against all pairs of a fine grid, under a bound that no price of the search meets exactly."""
+    space = table(120, 3)
+    points = list(search(space))
+    grid = np.linspace(0, 1, 61)
+    for limit in (1.7, 2.9, 4.3):
+        within = sorted((p for p in points if p.cost <= limit), key=lambda p: -p.summary.quality)[:8]
+        found = max((refine(space, p, limit) for p in within), key=lambda p: p.summary.quality)
+        assert found.cost <= limit
+        others = [space.point({"tau": (float(a), float(b))}) for a, b in itertools.product(grid, grid)]
+        best = max(p.summary.quality for p in others if p.cost <= limit)
+        assert found.summary.quality >= max(best - 0.01, within[0].summary.quality)
 
 
 def test_the_rule_lets_out_the_shares_that_it_says() -> None:
