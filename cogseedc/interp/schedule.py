@@ -162,7 +162,7 @@ def schedule(graph: Graph) -> Schedule:
             stack.pop()
             continue
         step = _step(graph, id, by_scope)
-        guards = tuple(edge.src for edge in wiring.controls[id]) if isinstance(step.node, Gate) else ()
+        guards = tuple(edge.src for edge in wiring.controls[id]) if isinstance(step.node, (Gate, Loop)) else ()
         waiting = [d for d in (*step.dependencies, *guards) if d not in done]
         if not waiting:
             done[stack.pop()] = step

@@ -104,7 +104,10 @@ def _seed(graph: Graph, name: str, ops: Ops | None, bodies: list[str], program: 
     """The text of one graph. Those of the bodies of its loops are added to `bodies`, inner ones first."""
     wiring = graph.wiring()
     names: dict[NodeId, str] = {}
-    for id, loop in graph.loops():
+    for id in wiring.order:  # in which a reader numbers them again
+        loop = graph[id]
+        if not isinstance(loop, Loop):
+            continue
         body = _seed(loop.body, "", ops, bodies, program)
         names[id] = f"{program}_{len(bodies) + 1}"
         bodies.append(body.replace("seed ", f"seed {names[id]}", 1))

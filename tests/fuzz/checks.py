@@ -22,16 +22,17 @@ from cogseedc.driver.emit import onnx_model, torch_model
 from cogseedc.driver.lower import Lowering, lower
 from cogseedc.driver.program import Program
 from cogseedc.driver.weights import Weights, weight_bytes, weight_paths
-from cogseedc.interp import Reference, Result, bind_sizes
-from cogseedc.ir import Gate, GateKind, Graph, Knob, Output, Weight
+from cogseedc.interp import Reference, Result, Schedule, bind_sizes, kind_of, schedule
+from cogseedc.ir import Gate, GateKind, Graph, Input, Knob, Output
 from cogseedc.ir.printer import print_graph
 from cogseedc.ir.verifier import verify
 from cogseedc.ops import OPS
 from cogseedc.passes import PASSES, PIPELINES, Context, run_pipeline
+from cogseedc.runtime.interface import Port, StatePort
 from cogseedc.runtime.onnx_session import OnnxBackend
 from cogseedc.runtime.session import Backend, Raw
 from cogseedc.runtime.torch_session import TorchBackend
-from cogseedc.verify.compare import compare_rows
+from cogseedc.verify.compare import compare_decisions, compare_reach, compare_rows
 from cogseedc.verify.rows import RowPlan, predict_rows
 from tests.fuzz.generator import ROWS, inputs_of, read, weights_of
 
@@ -79,8 +80,9 @@ class Executor:
     name: str
     backend: Backend
     plan: Plan
-    trace: Mapping[str, Array]
-    """What it must trace on the whole batch."""
+    meaning: Schedule
+    result: Result
+    """What its decisions must be on the whole batch, after the passes of its backend."""
     single: bool
     knobs: Mapping[str, Array]
 
@@ -104,10 +106,10 @@ def case_of(text: str, seed: int) -> Case:
 def check(text: str, seed: int, thorough: bool = True) -> Case:
     """Everything about one program. Raises Failure, Dropped, UserError (not a legal program)."""
     case = case_of(text, seed)
-    traces = {name: check_passes(case, name) for name in ("inference", "stored")}
+    meanings = {name: check_passes(case, name) for name in ("inference", "stored")}
     check_orders(case, seed, 3 if thorough else 1)
     check_printing(case.graph, case)
-    for executor in executors(case, traces, seed, thorough):
+    for executor in executors(case, meanings, seed, thorough):
         if executor.single:
             for i in range(SINGLES):
                 _compare(case, executor, i, i + 1)
@@ -117,8 +119,8 @@ def check(text: str, seed: int, thorough: bool = True) -> Case:
     return case
 
 
-def check_passes(case: Case, pipeline: str) -> Mapping[str, Array]:
-    """The same values after each pass; the trace after the last."""
+def check_passes(case: Case, pipeline: str) -> tuple[Schedule, Result]:
+    """The same values after each pass; what the last one leaves, and how it decides."""
     graph, found = case.graph.copy(), case.meaning
     for step in PIPELINES[pipeline]:
         changed = _guarded(
@@ -128,7 +130,7 @@ def check_passes(case: Case, pipeline: str) -> Mapping[str, Array]:
         if changed or step is PIPELINES[pipeline][-1]:
             found = _reference(case, graph, f"pass {step.name}")
     _guarded("print", lambda: check_printing(graph, case))
-    return found.trace
+    return schedule(graph), found
 
 
 def check_orders(case: Case, seed: int, count: int) -> None:
@@ -157,7 +159,9 @@ def check_printing(graph: Graph, case: Case) -> None:
     _reference(case, again, "printed")
 
 
-def executors(case: Case, traces: Mapping[str, Mapping[str, Array]], seed: int, thorough: bool) -> Iterator[Executor]:
+def executors(
+    case: Case, meanings: Mapping[str, tuple[Schedule, Result]], seed: int, thorough: bool
+) -> Iterator[Executor]:
     """All ways to run it; without `thorough`, some of them."""
     ways = [("torch-cpu", gates) for gates in ("auto", "compact", "dense")]
     ways += [("onnx-cpu", gates) for gates in ("auto", "compact", "dense")]
@@ -174,19 +178,19 @@ def executors(case: Case, traces: Mapping[str, Mapping[str, Array]], seed: int, 
         lowering: Lowering = _guarded(
             f"{label} lower", lambda t=target, g=gates: lower(case.program, t, case.weights, g, "fp32")
         )
-        trace = traces["inference" if target.backend == "torch" else "stored"]
+        meaning = meanings["inference" if target.backend == "torch" else "stored"]
         emit = torch_model if target.backend == "torch" else onnx_model
         model, _ = _guarded(f"{label} emit", lambda e=emit, low=lowering: e(low, case.program, case.weights))
         if target.backend == "torch":
             backend = _guarded(f"{label} open", lambda m=model: _torch(case, m))
-            yield Executor(label, backend, lowering.plan, trace, target.batch_one, knobs)
+            yield Executor(label, backend, lowering.plan, *meaning, target.batch_one, knobs)
             continue
         _guarded(
             f"{label} check", lambda m=model: onnx.checker.check_model(onnx.ModelProto.FromString(m), full_check=True)
         )
         for level in ("plain", "optimised"):
             backend = _guarded(f"{label} {level} open", lambda m=model, v=level: Onnx(m, v == "optimised"))
-            yield Executor(f"{label} {level}", backend, lowering.plan, trace, target.batch_one, knobs)
+            yield Executor(f"{label} {level}", backend, lowering.plan, *meaning, target.batch_one, knobs)
 
 
 class Onnx(OnnxBackend):
@@ -204,11 +208,22 @@ class Onnx(OnnxBackend):
 
 def _torch(case: Case, model: bytes) -> TorchBackend:
     nodes = [node for _, node in case.graph.nodes()]
+    ports = [node for node in nodes if isinstance(node, (Input, Output))]
+    states = [
+        StatePort(_port(n.state.path, n), n.state.initial, _port(n.state.input, n), _port(n.state.output, n))
+        for n in ports
+        if isinstance(n, Input) and n.state
+    ]
     return TorchBackend(
         model, class_name(case.program.name), weight_bytes(case.weights.by_key(), {}),
-        list(case.inputs), [n.name for n in nodes if isinstance(n, Output)],
-        knobs=[n.name for n in nodes if isinstance(n, Knob)],
+        [n.name for n in ports if isinstance(n, Input) and n.state is None],
+        [n.name for n in ports if isinstance(n, Output) and n.state is None],
+        knobs=[n.name for n in nodes if isinstance(n, Knob)], states=states,
     )  # fmt: skip
+
+
+def _port(name: str, node: Input) -> Port:
+    return Port(name, node.type.dtype, node.type.names, tuple(str(size) for size in node.type.shape))
 
 
 def _guarded(kind: str, act: Callable[[], Any]) -> Any:
@@ -225,7 +240,7 @@ def _guarded(kind: str, act: Callable[[], Any]) -> Any:
 
 def _reference(case: Case, graph: Graph, kind: str) -> Result:
     """The meaning of a rewritten graph, compared."""
-    kept = {node.path for _, node in graph.nodes() if isinstance(node, Weight)}
+    kept = graph.weights()
     arrays = {path: array for path, array in case.weights.arrays.items() if path in kept}
     found: Result = _guarded(f"{kind} reference", lambda: Reference(graph, arrays).run(case.inputs, {}))
     for name, wanted in case.meaning.outputs.items():
@@ -256,27 +271,51 @@ def _compare(case: Case, executor: Executor, start: int, stop: int) -> None:
 
 
 def _decisions(case: Case, executor: Executor, raw: Raw, start: int, stop: int) -> None:
-    """Equal traces, -1 where nothing was asked included."""
-    gates = {g.name: executor.plan.graph[g.gate] for g in executor.plan.gates}
-    if set(raw.trace) != set(gates):
-        raise Failure(f"{executor.name} trace", f"traces {sorted(raw.trace)}, not {sorted(gates)}")
-    for name, gate in gates.items():
-        assert isinstance(gate, Gate)
-        found, wanted = raw.trace[name], executor.trace[name]
-        if gate.type.batch is not None:
-            wanted = np.moveaxis(np.moveaxis(wanted, gate.type.batch, 0)[start:stop], 0, gate.type.batch)
-        elif start == stop:
+    """Equal decisions wherever one was made; made wherever an output depends on one, and nowhere behind a closed gate."""
+    expected = {gate.name for plan in executor.plan.nested() for gate in plan.gates}
+    if set(raw.trace) != expected:
+        raise Failure(f"{executor.name} trace", f"traces {sorted(raw.trace)}, not {sorted(expected)}")
+    deciders, result = executor.meaning.deciders, executor.result
+    for name, found in raw.trace.items():
+        decider = deciders[name]
+        axis, many = (
+            decider.node.type.batch if isinstance(decider.node, Gate) else 0,
+            kind_of(decider.node) is GateKind.MANY,
+        )
+        if axis is None and start == stop:
             continue
-        if found.shape != wanted.shape:
+        parts = [_rows(a, axis, start, stop) for a in (result.trace[name], result.own[name], result.demanded[name])]
+        wanted, own, needed = (_turns(a, found, len(decider.loops), axis) for a in parts)
+        if found.shape[: found.ndim - many] != wanted.shape[: wanted.ndim - many]:
             raise Failure(f"{executor.name} trace shape", f"{name} has {found.shape}, not {wanted.shape}")
-        if gate.kind is GateKind.MANY:
-            found, wanted = np.sort(found, -1), np.sort(wanted, -1)
-        if not gate.type.axes and ((found == -1) != (wanted == -1)).any():
+        wrong = compare_decisions(
+            decider.node, found, own, np.full(own.shape[: own.ndim - many], np.inf), 0.0, len(decider.loops)
+        )
+        if wrong:
+            raise Failure(f"{executor.name} decision", f"{name} of rows {start}:{stop} {wrong}")
+        if axis is None and stop - start < ROWS:
             continue  # whether a decision of the whole batch was reached may depend on which rows there are
-        if (found != wanted).any():
-            text = f"{name} of rows {start}:{stop} is {found.ravel()[:32].tolist()}, not {wanted.ravel()[:32].tolist()}"
-            reach = ((found == -1) != (wanted == -1)).any()
-            raise Failure(f"{executor.name} {'reach' if reach else 'decision'}", text)
+        lost = compare_reach(decider.node, found, own, needed)
+        beyond = not decider.loops and (_made(found, many) & ~_made(wanted, many)).any()  # loops may run for more rows
+        if lost or beyond:
+            text = lost or f"is {found.ravel()[:32].tolist()}, its guards say {wanted.ravel()[:32].tolist()}"
+            raise Failure(f"{executor.name} reach", f"{name} of rows {start}:{stop} {text}")
+
+
+def _rows(array: Array, axis: int | None, start: int, stop: int) -> Array:
+    return array if axis is None else np.moveaxis(np.moveaxis(array, axis, 0)[start:stop], 0, axis)
+
+
+def _turns(array: Array, found: Array, loops: int, axis: int | None) -> Array:
+    """Only so many turns as these rows took: the whole batch may have taken more."""
+    first = 0 if axis is None else 1
+    for place in range(first, first + loops):
+        array = np.moveaxis(np.moveaxis(array, place, 0)[: found.shape[place]], 0, place)
+    return array
+
+
+def _made(trace: Array, many: bool) -> Array:
+    return np.asarray((trace >= 0).any(axis=-1) if many else trace >= 0)
 
 
 def _sensitive(case: Case) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from cogseedc.driver.program import Program, Settings, load
+from cogseedc.driver.program import Program, Settings, load, load_texts
 from cogseedc.interp import Reference, initial_weights
 from cogseedc.ir import Constant, Graph, Input, Value
 from cogseedc.source import Source
@@ -39,9 +39,13 @@ ROWS = 16
 RATES = (0.0, 0.3, 0.5, 0.8, 1.0)
 MARGIN = 2e-3
 DEEPEST = 3
+MOST_LOOPS = 2
+FILE = "# ---- {}"
+"""Stands before the text of a file that the program imports."""
 FEATURES = (
     "exit", "seed exit", "arm exit", "for exit", "for", "tuple", "one", "many", "axes", "uniform", "logic",
-    "indexed", "several outputs", "shared", "dead", "anonymous", "broadcast", "gate value",
+    "several outputs", "shared", "anonymous", "broadcast", "gate value", "repeat", "scan", "capacity", "recursion",
+    "dynamic weight", "imports", "state",
 )  # fmt: skip
 
 
@@ -90,15 +94,19 @@ class Generator:
         self.callees: list[Callee] = []
         self.knobs: list[str] = []
         self.budget = 40
-        self.in_for = False
+        self.loops = 0
+        """Loops around, which are run."""
 
     def program(self) -> str:
         """The whole text; thresholds are still numbers of their own."""
-        parts: list[str] = []
-        for i in range(self.rng.choice((0, 0, 1, 2))):
-            parts.append(self._seed(f"Part{i}"))
-        parts.append(self._main())
-        return "\n".join(parts)
+        parts = [self._seed(f"Part{i}") for i in range(self.rng.choice((0, 0, 1, 2)))]
+        if "recursion" in self.features and self.chance(0.3):
+            parts.append(self._recursive("Again"))
+        if not parts or "imports" not in self.features:
+            return "\n".join([*parts, self._main()])
+        self.callees = [replace(c, name=f"parts.{c.name}") for c in self.callees]
+        main = f'import "./parts.seed" as parts\n{self._main()}'
+        return "\n".join([main, FILE.format("parts.seed"), *parts])
 
     def fresh(self, stem: str = "v") -> str:
         self.count += 1
@@ -130,11 +138,17 @@ class Generator:
             self.knobs = ["tau"]
             lines.append(f"knob tau = {self.pick(('0.25', '0.5', '0.75'))} in 0 .. 1")
         scope = Scope(list(inputs), outputs=outputs)
+        if "state" in self.features and self.chance(0.4):
+            state = Variable("kept", vector(4))
+            lines.append(f"state kept: {port(state.type)} = zeros()")
+            scope.values.append(state)
         if "shared" in self.features and self.callees:
             callee = self.pick(self.callees)
             lines.append(f"share again = {callee.name}")
             self.callees.append(Callee("again", callee.source, callee.result))
         lines += self.block(scope, self.rng.randint(3, 9), 0, exits="exit" in self.features)
+        if any(v.name == "kept" for v in scope.values):
+            lines.append(f"next kept = tanh({self.bridge(scope, self.some(scope), vector(4), lines)})")
         for out in outputs:
             lines.append(f"{out.name} = {self.bridge(scope, self.some(scope), out.type, lines)}")
         return _seed_text("export seed Net", lines)
@@ -147,6 +161,17 @@ class Generator:
         lines.append(f"y = {self.bridge(scope, self.some(scope), result.type, lines)}")
         self.callees.append(Callee(name, source.type, result.type))
         return _seed_text(f"seed {name}", lines)
+
+    def _recursive(self, name: str) -> str:
+        """A seed that uses itself some times."""
+        value = Variable("x", self.goal())
+        lines = [f"in x: {port(value.type)}", f"out y: {unnamed(value.type)}"]
+        scope = Scope([value], outputs=[Variable("y", value.type)])
+        lines += self.block(scope, self.rng.randint(1, 2), 2, exits=False)
+        again = self.bridge(scope, self.some(scope), value.type, lines)
+        lines.append(f"y = when n == 0 {{ {again} }} else {{ {name}[n - 1]({again}) }}")
+        self.callees.append(Callee(f"{name}[{self.pick((1, 2))}]", value.type, value.type))
+        return _seed_text(f"seed {name}[n: int]", lines)
 
     def block(self, scope: Scope, statements: int, depth: int, exits: bool) -> list[str]:
         """Statements, whose values are added to the scope."""
@@ -171,6 +196,9 @@ class Generator:
             ("many", 1.5, self._route_many, depth < DEEPEST and "many" in self.features),
             ("axes", 1.5, self._axes, depth < DEEPEST and "axes" in self.features),
             ("for", 1.0, self._for, depth < 2 and "for" in self.features),
+            ("repeat", 1.0, self._repeat, self.loops < MOST_LOOPS and "repeat" in self.features),
+            ("scan", 1.0, self._scan, self.loops < MOST_LOOPS and "scan" in self.features),
+            ("dynamic weight", 0.7, self._dynamic_weight, "dynamic weight" in self.features),
             ("tuple", 0.5, self._tuple, "tuple" in self.features),
             ("broadcast", 0.7, self._broadcast, "broadcast" in self.features),
             ("gate value", 0.5, self._gate_value, bool(scope.gates) and "gate value" in self.features),
@@ -314,7 +342,10 @@ class Generator:
             flat = value.name if len(value.type) == 1 else f"flatten({value.name})"
             scores = f"softmax[over=E](linear[E={count}]({flat}))"
         options = ", renormalize=true" if self.chance(0.3) else ""
-        lines.append(f"gate {name} over {axes} = top[{k}{options}]({scores})")
+        top = f"top[{k}{options}]({scores})"
+        if series and "capacity" in self.features and self.chance(0.5):
+            top = f"capacity[{self.pick((1, 2))}, over=T]({top})"
+        lines.append(f"gate {name} over {axes} = {top}")
         scope = Scope(scope.values, scope.gates, scope.outputs, scope.rowwise and not series)
         merge = self.pick(("", " merge sum", " merge mean", " merge max", " merge weighted_sum"))
         kept = count - 1 if self.chance(0.3) else count
@@ -357,6 +388,73 @@ class Generator:
         body.append(f"next {carry.name} = {self.bridge(inner, self.some(inner), start.type, body)}")
         head = f"for {self.fresh('i')} in 0 .. {self.pick((2, 3))} with {carry.name} = {start.name}"
         self.define(scope, lines, f"{head} {{\n{_indented(body)}\n}}", start.type)
+
+    def _repeat(self, scope: Scope, depth: int, lines: list[str]) -> None:
+        start = self.some(scope)
+        name = self.fresh("h")
+        body, last = self._turn(scope, Variable(name, start.type), depth)
+        gate = self.fresh("d")
+        score = self.score(scope, Variable(last, start.type))
+        body.append(f"gate {gate} over N = {score} > {self.threshold()}")
+        body.append(f"next {name} = {last}")
+        counted, count = self.chance(0.3), self.fresh("n")
+        carries, result = f"{name} = {start.name}", self.fresh()
+        if counted:
+            carries += f", {count} = 0"
+            body.append(f"next {count} = {count} + 1")
+        until = "" if self.chance(0.1) else f" until {gate}"
+        head = f"repeat {self.pick((1, 2, 3, 5))} with {carries}{until}"
+        lines.append(f"{result}{', ' + result + 'n' if counted else ''} = {head} {{\n{_indented(body)}\n}}")
+        scope.values.append(Variable(result, start.type))
+        if counted:
+            self.define(scope, lines, f"{result} * ({result}n / 4)", start.type)
+
+    def _scan(self, scope: Scope, depth: int, lines: list[str]) -> None:
+        fitting = [v for v in scope.values if is_series(v.type)]
+        if not fitting:
+            return
+        series = self.pick(fitting)
+        item, name, goal = Variable(self.fresh("w"), series.type[1:]), self.fresh("h"), vector(4)
+        outside = scope.inner()
+        outside.values.append(item)
+        body, last = self._turn(outside, Variable(name, goal), depth)
+        body.append(f"next {name} = {last}")
+        until = ""
+        if self.chance(0.3):
+            until = f" until mean[over=D]({name}) > {self.threshold()}"
+        body.append(f"yield {name}")
+        states, result = self.fresh(), self.fresh()
+        start = "zeros[N, D=4]()" if self.chance(0.5) else self.bridge(scope, self.some(scope), goal, lines)
+        head = f"scan {item.name} in {series.name} over T with {name} = {start}{until}"
+        lines.append(f"{states}, {result} = {head} {{\n{_indented(body)}\n}}")
+        scope.values.append(Variable(result, goal))
+        scope.values.append(Variable(states, (series.type[0], *goal)))
+
+    def _turn(self, scope: Scope, carry: Variable, depth: int) -> tuple[list[str], str]:
+        """The body of a loop that is run, and the name of what its carry becomes."""
+        inner = Scope([*scope.values, carry, carry], list(scope.gates), scope.outputs, rowwise=False)
+        self.loops += 1
+        body = self.block(inner, self.rng.randint(1, 3), depth + 1, exits=False)
+        self.loops -= 1
+        return body, self.define(
+            inner, body, f"tanh({self.bridge(inner, self.some(inner), carry.type, body)})", carry.type
+        ).name
+
+    def _dynamic_weight(self, scope: Scope, depth: int, lines: list[str]) -> None:
+        """A layer whose weights are a value: each sample has its own, or a mixture of a bank."""
+        vectors = [v for v in scope.values if len(v.type) == 1]
+        if not vectors:
+            return
+        value, by = self.pick(vectors), self.pick(vectors)
+        ((name, size),) = value.type
+        if self.chance(0.5):
+            weight = f"split[over=Q, into=(O, I), O=3](linear[Q={3 * size}]({by.name}))"
+        else:
+            bank, mix = self.fresh("p"), self.fresh()
+            lines.append(f"param {bank}: f32[M=2, O=3, I={size}] = kaiming()")
+            lines.append(f"{mix} = softmax(linear[M=2]({by.name}))")
+            weight = f"sum[over=M](expand[N]({bank}) * {mix})"
+        self.define(scope, lines, f"linear[{name}=3, bias=false]({value.name}, weight={weight})", vector(3, name))
 
     def _tuple(self, scope: Scope, depth: int, lines: list[str]) -> None:
         value, name, goal = self.some(scope), self.fresh("t"), vector(4)
@@ -405,8 +503,11 @@ def inputs_of(graph: Graph, seed: int, rows: int = ROWS) -> dict[str, Array]:
 
 
 def read(text: str) -> Program:
-    """The program of a text. Raises UserError."""
-    return load(Source("<fuzz>", text), Settings())
+    """The program of a text, in which `FILE` lines begin further files. Raises UserError."""
+    main, *others = re.split(r"^# ---- (.*)\n", text, flags=re.MULTILINE)
+    if not others:
+        return load(Source("<fuzz>", text), Settings())
+    return load_texts({"net.seed": main, **dict(zip(others[::2], others[1::2], strict=True))}, Settings())
 
 
 def place(text: str, rates: Mapping[str, float], seed: int) -> str:
@@ -444,7 +545,8 @@ def place(text: str, rates: Mapping[str, float], seed: int) -> str:
             constant = graph[id]  # type: ignore[index]
             assert isinstance(constant, Constant)
             graph.update(id, Constant(constant.type, (float(placed[threshold]),), constant.origin))  # type: ignore[arg-type]
-    return re.sub(r"\b1\d\d\d\.\d+\b", lambda m: placed.get(m.group(), "0.5"), text)
+    rng = random.Random(seed)  # for those that stand in loops, or that nothing depends on
+    return re.sub(r"\b1\d\d\d\.\d+\b", lambda m: placed.get(m.group()) or rng.choice(("0.5", "0.05", "-0.2")), text)
 
 
 def _compared(graph: Graph, readers: Mapping[int, int], id: int) -> int:

@@ -206,7 +206,7 @@ class Steps:
                     moved = self.joins.take(region, value, self.type(source), source.space, target.space, target.lay)
                     self._define(region, target, moved, value)
             case Spread(source=source, target=target):
-                self._define(region, target, self.spread(region, source, target.space))
+                self._define(region, target, self.spread(region, source, target))
             case Join():
                 self._define(region, step.output, self._join(region, step))
             case Accumulate():
@@ -289,14 +289,15 @@ class Steps:
         assert isinstance(node, Gate), f"a merge is fed by {node} instead of a gate"
         return node
 
-    def spread(self, region: Region, source: Slot, target: SpaceId) -> str:
-        """The value at all rows of `target`, zero where its own space has none."""
-        type = self.type(source)
+    def spread(self, region: Region, source: Slot, target: Slot) -> str:
+        """The value at all rows of the space of `target`, zero where its own space has none."""
+        type, space = self.type(target), target.space
         value = self.value(region, source)
-        if type.batch is None and self.rows.guard(source.space, target) is None:
+        if type.batch is None and self.rows.guard(source.space, space) is None:
             return value
-        zeros = self.joins.full(region, type, target)
-        return self.joins.write(region, zeros, value, type, self.dims(type, target, open=True), source.space, target)
+        zeros = self.joins.full(region, type, space)
+        dims = self.dims(type, space, open=True)
+        return self.joins.write(region, zeros, value, type, dims, source.space, space, source.lay)
 
     def _join(self, region: Region, step: Join) -> str:
         target = step.output.space

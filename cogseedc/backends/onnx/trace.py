@@ -12,7 +12,7 @@ from onnx import TensorProto, ValueInfoProto
 from cogseedc.backends.onnx.builder import Place, Region, branch_of_sequence
 from cogseedc.backends.onnx.tensors import info
 from cogseedc.backends.plan.model import ROOT, GateReport, Run, Space, SpaceId, Strategy
-from cogseedc.ir import Dtype, Gate, GateKind, Loop, NodeId, TensorType
+from cogseedc.ir import BATCH, Dtype, Gate, GateKind, Loop, NodeId, Size, TensorType
 
 if TYPE_CHECKING:
     from cogseedc.backends.onnx.steps import Steps
@@ -192,8 +192,12 @@ def traced_rows(steps: Steps, region: Region, prefix: str = "") -> Iterator[tupl
     for id, inner in steps.folded.items():
         loop = steps.plan.graph[id]
         assert isinstance(loop, Loop)
-        one = region.constant(np.array([0], np.int64))
-        yield f"{loop.name}.turns", region.node("Squeeze", [inner.rows.count(region, ROOT), one])
+        space = _space_of(steps, id)
+        sizes = steps.sizes.vector(region, [Size.symbol(BATCH), loop.steps], space)
+        count, taken = region.node("ReduceProd", [sizes], keepdims=0), steps.rows.guard(space, ROOT)
+        if taken is not None:
+            count = region.node("Mul", [count, region.node("Cast", [taken], to=TensorProto.INT64)])
+        yield f"{loop.name}.turns", count
         yield from traced_rows(inner, region, f"{loop.name}.")
 
 

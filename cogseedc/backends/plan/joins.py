@@ -46,7 +46,7 @@ def merge(
         v.node in literals.gates and follows(literals, node, i, v.node, along)
         for i, v in enumerate(given[count : 2 * count])
     )
-    sparse = decided and any(_space(items, node, v, at) != at for v in given[:count] + given[2 * count :])
+    sparse = decided and any(_space(items, node, v, at, along) != at for v in given[:count] + given[2 * count :])
     if lays is not None and sparse and node.mode is MergeMode.SELECT:
         _Join(items, literals, id, node, given, at, along, lays).select()
     elif lays is not None and sparse and node.mode in _ADDED and _reachable(items, literals, node, given, at):
@@ -55,12 +55,14 @@ def merge(
         items.run(id, at, operands, 1, lay)
 
 
-def _space(items: Items, node: Merge, value: Value, at: SpaceId) -> SpaceId:
-    """Where a value's rows are taken from: its home, if that lies below `at`.
+def _space(items: Items, node: Merge, value: Value, at: SpaceId, along: Lay) -> SpaceId:
+    """Where a value's rows are taken from: its home, if that lies below `at`. A merge of rows takes no positions.
 
     What has no batch axis is there for every row; only a merge without one has to ask whether it was computed.
     """
     home = items.home.get(value.node, ROOT)
+    if items.spaces.drafts[home].grid and not along:
+        return at
     if home == at or (not items.batched(value) and node.type.batch is not None):
         return at
     return home if items.spaces.common(home, at) == at else at
@@ -83,7 +85,7 @@ class _Join:
 
     def select(self) -> None:
         items, at = self.items, self.at
-        arms = _arms(items, self.literals, self.node, self.given, at)
+        arms = _arms(items, self.literals, self.node, self.given, at, self.lay)
         arms.sort(key=lambda a: items.spaces.drafts[a.space].depth)
         base: Arm | None = None
         kept: list[Arm] = []
@@ -133,7 +135,7 @@ class _Join:
         return self.items.below(item, weights, space, lay) if batched else self.items.want(item, weights)
 
 
-def _arms(items: Items, literals: Literals, node: Merge, given: list[Value], at: SpaceId) -> list[Arm]:
+def _arms(items: Items, literals: Literals, node: Merge, given: list[Value], at: SpaceId, along: Lay) -> list[Arm]:
     """The arms that can be chosen, the last one for the rows that no other has; `otherwise` counts as an arm."""
     count = len(node.arms)
     guard = items.spaces.guard(at)
@@ -143,14 +145,14 @@ def _arms(items: Items, literals: Literals, node: Merge, given: list[Value], at:
         gate = given[count + i].node
         chosen = earlier | _taken(literals, gate, arm)
         if _possible(literals, guard, chosen):
-            found.append(Arm(i, given[i], _space(items, node, given[i], at), chosen, earlier))
+            found.append(Arm(i, given[i], _space(items, node, given[i], at, along), chosen, earlier))
         rest = literals.not_taken(gate, arm)
         if rest == FALSE:
             return found
         earlier |= rest.terms[0]
     if node.otherwise and _possible(literals, guard, earlier):
         value = given[2 * count]
-        found.append(Arm(count, value, _space(items, node, value, at), earlier, earlier))
+        found.append(Arm(count, value, _space(items, node, value, at, along), earlier, earlier))
     return found
 
 
