@@ -1,8 +1,8 @@
 """The practical limit of a plan: what each row space computes, as a static graph of its own, run on the rows it needs.
 
 Nothing is gathered or put back, no decision is asked: the values that cross the border of a space are inputs of its
-graph, already at the rows that it holds. What is computed on tiles of images, or of some queries beside all keys, is in
-no segment: a limit of a plan with such steps is too low.
+graph, already at the rows that it holds. What is computed on tiles of images, of some queries beside all keys, or with
+some filters, is in no segment: a limit of a plan with such steps is too low.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from cogseedc.backends.plan.model import (
     Choice,
     Enter,
     Join,
+    Picked,
     Plan,
     Run,
     Slot,
@@ -97,7 +98,7 @@ def outputs_of(step: Step) -> tuple[Slot, ...]:
             return outputs
         case Take(target=target) | Spread(target=target):
             return (target,)
-        case Join(output=output) | Accumulate(output=output) | Tiled(output=output):
+        case Join(output=output) | Accumulate(output=output) | Tiled(output=output) | Picked(output=output):
             return (output,)
         case Enter():
             return ()
@@ -110,7 +111,7 @@ def inputs_of(step: Step, plan: Plan, skip: int = 0) -> Iterator[Slot]:
             yield from (s for s in inputs if s)
         case Take(source=source) | Spread(source=source):
             yield source
-        case Tiled():
+        case Tiled() | Picked():
             yield from step.reads()
         case Enter(space=space):
             yield from _decisions(c for term in plan.spaces[space].terms for c in term)

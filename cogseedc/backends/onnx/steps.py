@@ -21,6 +21,7 @@ from cogseedc.backends.plan.model import (
     Accumulate,
     Enter,
     Join,
+    Picked,
     Plan,
     Run,
     Slot,
@@ -211,14 +212,14 @@ class Steps:
                 self._define(region, step.output, self._join(region, step))
             case Accumulate():
                 self._define(region, step.output, self._accumulate(region, step))
-            case Tiled():
-                raise InternalError("tiles are for torch")
+            case Tiled() | Picked():
+                raise InternalError("tiles and picked channels are for torch")
             case _:
                 assert_never(step)
 
     def _place(self, step: Step) -> Place:
         match step:
-            case Run(node=id) | Join(node=id) | Accumulate(node=id) | Tiled(node=id):
+            case Run(node=id) | Join(node=id) | Accumulate(node=id) | Tiled(node=id) | Picked(node=id):
                 return place_of(self.plan.graph[id], id)
             case Enter(space=id):
                 return Place(f"/rows/{self.rows.space(id).name}", f"rows/{self.rows.space(id).name}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cogseedc.backends.plan.choose import Chosen, Gates, choose, entered_by
+from cogseedc.backends.plan.channels import Channels, channel_regions
+from cogseedc.backends.plan.choose import Chosen, Gates, choose, entered_by, picks
 from cogseedc.backends.plan.exits import exits
 from cogseedc.backends.plan.items import SOURCES, Items
 from cogseedc.backends.plan.joins import merge
@@ -20,6 +21,7 @@ from cogseedc.backends.plan.model import (
     GateReport,
     Join,
     LoopPlan,
+    Picked,
     Plan,
     Run,
     Slot,
@@ -74,6 +76,7 @@ __all__ = [
     "Gates",
     "Join",
     "LoopPlan",
+    "Picked",
     "Plan",
     "Run",
     "Slot",
@@ -105,20 +108,44 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     order, literals = found.order, found.literals
     read = lift(graph, order, found.guards, target, OPS, found.lays)
     tiles = [*regions(graph, order, read, literals, OPS)] if "tiles" in target.gates and not training else []
-    chosen = choose(graph, order, read, literals, target, "dense" if training else gates, OPS, tiles, found.lays)
+    given: Gates = "dense" if training else gates
+    channels = _channels(graph, order, read, literals, target, given)
+    for region in channels:  # computed where its join is, whatever positions are asked of it
+        read.update((id, literals.drop(read[id], literals.placed)) for id, _ in region.layers)
+    chosen = choose(graph, order, read, literals, target, given, OPS, tiles, channels, found.lays)
     dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy in ("dense", "tiles"))
     spaces = Spaces(literals, {id: _strategy(literals.gates[id], c, target) for id, c in chosen.items()})
     items = Items(graph, spaces, order, ops)
     homes = {id: literals.drop(read.get(id, TRUE), dense) for id in order}
     whole = {r.merge: r for r in tiles if chosen[r.gate].strategy == "tiles" and not literals.places(homes[r.merge])}
     inside = {layer.node for region in whole.values() for layer in region.layers}
+    picked = {r.merge: r for r in channels if chosen[r.gate].strategy == "compact"}
+    inside |= {id for region in picked.values() for id, _ in region.layers}
     for id in order:
-        if id in whole:
+        if id in picked:
+            at, bits = spaces.of(homes[id]), literals.taken(picked[id].gate, picked[id].arm).terms[0]
+            items.picked(picked[id], at, spaces.below(at, bits))
+        elif id in whole:
             items.tiled(whole[id], spaces.of(homes[id]), target.costs, gates == "tiles")
         elif id not in inside:
             _add(items, literals, id, homes[id], found.lays.get(id, ()))
     loops = {id: _loop(node, target, gates, training) for id in order if isinstance(node := graph[id], Loop)}
     return _assemble(items, replace(found, guards=read), chosen, loops, target, training)
+
+
+def _channels(
+    graph: Graph,
+    order: Sequence[NodeId],
+    guards: Mapping[NodeId, Guard],
+    literals: Literals,
+    target: Target,
+    gates: Gates,
+) -> list[Channels]:
+    """What is computed for some channels, if the gate is followed: where that pays, or all that can be."""
+    if target.backend != "torch" or gates not in ("auto", "compact"):
+        return []
+    found = channel_regions(graph, order, guards, literals, OPS)
+    return [region for region in found if gates == "compact" or picks(graph, region, target, OPS)]
 
 
 def _loop(loop: Loop, target: Target, gates: Gates, training: bool) -> LoopPlan:

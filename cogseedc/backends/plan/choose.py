@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cogseedc.analysis.cost import node_cost
+from cogseedc.backends.plan.channels import Channels, channel_costs
 from cogseedc.backends.plan.model import ROOT, SpaceId, Strategy
 from cogseedc.backends.plan.spaces import Spaces
 from cogseedc.backends.plan.tiles import TILE_OPS, Region, pixel_cost
@@ -46,6 +47,10 @@ TILE = 8
 """Side of a tile, in pixels."""
 TILES = 0.5
 """Share of the tiles of such a side that have a chosen pixel, without a profile: masks are coherent."""
+
+MARGIN = 1.2
+"""How many times its cost the computation of some channels has to save: one sample at a time, kernels are less
+efficient than the model says."""
 
 Prediction = tuple[tuple[str, float], ...]
 
@@ -91,10 +96,11 @@ def choose(
     gates: Gates,
     ops: Ops,
     tiles: Sequence[Region],
+    channels: Sequence[Channels],
     lays: Mapping[NodeId, Lay],
 ) -> dict[NodeId, Chosen]:
     """The strategy of every gate in `literals`; `order` has the nodes that are planned, `tiles` what can be computed on
-    tiles of an image, `lays` where the axes of positions lie in values."""
+    tiles of an image, `channels` for some channels, `lays` where the axes of positions lie in values."""
     natural = {id: entered_by(gate, target) for id, gate in literals.gates.items()}
     if gates == "dense":
         return {id: Chosen("dense") for id in natural}
@@ -107,6 +113,8 @@ def choose(
     for id in dict.fromkeys(region.gate for region in tiles):
         near = [region for region in tiles if region.gate == id]
         predicted[id] = _with_tiles(graph, near, predicted[id], target, ops)
+    for region in channels:
+        predicted[region.gate] = _with_channels(graph, region, predicted[region.gate], target, ops)
     if gates == "tiles":
         fitting = {region.gate for region in tiles}
         return {id: Chosen("tiles" if id in fitting else "dense", predicted[id]) for id in natural}
@@ -165,6 +173,24 @@ def _with_tiles(graph: Graph, regions: Sequence[Region], predicted: Prediction, 
         tiled += TILE_OPS * costs.op_us
     found = {name: cost + dense for name, cost in predicted} or {"dense": dense}
     return tuple(sorted({**found, "tiles": min(dict(predicted).values(), default=0.0) + tiled}.items()))
+
+
+def picks(graph: Graph, region: Channels, target: Target, ops: Ops) -> bool:
+    """Whether computing some channels only is predicted to cost less than all."""
+    dense, picked = _channel_costs(graph, region, target, ops)
+    return MARGIN * picked < dense
+
+
+def _channel_costs(graph: Graph, region: Channels, target: Target, ops: Ops) -> tuple[float, float]:
+    part = share(graph, target, region.gate, (region.arm,))
+    return channel_costs(graph, region, ops, target.costs, part, lambda size: _number(size, target))
+
+
+def _with_channels(graph: Graph, region: Channels, predicted: Prediction, target: Target, ops: Ops) -> Prediction:
+    """The predictions for a gate, with what a region costs beside: for all channels, or for those that are chosen."""
+    dense, picked = _channel_costs(graph, region, target, ops)
+    found = {"compact": 0.0, "dense": 0.0, **dict(predicted)}
+    return tuple(sorted((name, cost + (picked if name == "compact" else dense)) for name, cost in found.items()))
 
 
 def _number(size: Size, target: Target) -> float:

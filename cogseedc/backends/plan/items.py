@@ -9,7 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from cogseedc.backends.plan.model import ROOT, Choice, Enter, Run, Slot, Space, SpaceId, Spread, Step, Take, Tiled
+from cogseedc.backends.plan.channels import Channels
+from cogseedc.backends.plan.model import (
+    ROOT,
+    Choice,
+    Enter,
+    Picked,
+    Run,
+    Slot,
+    Space,
+    SpaceId,
+    Spread,
+    Step,
+    Take,
+    Tiled,
+)
 from cogseedc.backends.plan.spaces import Draft, Spaces
 from cogseedc.backends.plan.tiles import SYMBOL, TILE_OPS, Region, pixel_cost
 from cogseedc.ir import WHOLE, Constant, Gate, GateKind, Graph, Input, Knob, Lay, NodeId, Ops, Value, Weight, laid
@@ -100,6 +114,18 @@ class Items:
             channels * (costs.take_ns + costs.put_ns + costs.select_ns),
             -inf if forced else 1e3 * costs.op_us * (TILE_OPS + len(region.layers)),
         )
+
+    def picked(self, region: Channels, space: SpaceId, chosen: SpaceId) -> None:
+        """Adds a join whose one arm is computed for channels: the positions that the space `chosen` below holds."""
+        item = self.add(region.merge, space)
+        self._wait(item, self._enter_of(chosen))
+        inside = {id for id, _ in region.layers}
+        operands = tuple(
+            tuple(None if v is None else self._within(item, v, inside) for v in self.graph.wiring().operands(id))
+            for id, _ in region.layers
+        )
+        base = self.want(item, region.base)
+        item.step = Picked(region.merge, region, chosen, base, operands, Slot(region.merge, 0, space))
 
     def _within(self, item: Item, value: Value, inside: set[NodeId]) -> Slot:
         return Slot(value.node, value.port, item.space) if value.node in inside else self.want(item, value)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
 
+from cogseedc.backends.plan.channels import Channels
 from cogseedc.backends.plan.tiles import Region
 from cogseedc.ir import BATCH_SIZE, Axis, Graph, Lay, NodeId, Size, TensorType, Value
 
@@ -198,7 +199,28 @@ class Tiled:
         return tuple(dict.fromkeys([self.decision, self.base, *given]))
 
 
-Step = Run | Enter | Take | Spread | Join | Accumulate | Tiled
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """A SELECT merge by channels whose one arm is computed sample by sample, for the channels that take it: those of
+    the positions that `space` holds, a descendant of the block's space."""
+
+    node: NodeId
+    region: Channels
+    space: SpaceId
+    base: Slot
+    """The other arm's value."""
+    operands: tuple[tuple[Slot | None, ...], ...]
+    """Of each layer of the region."""
+    output: Slot
+
+    def reads(self) -> tuple[Slot, ...]:
+        """What comes from outside."""
+        own = {id for id, _ in self.region.layers}
+        given = [slot for slots in self.operands for slot in slots if slot is not None and slot.node not in own]
+        return tuple(dict.fromkeys([self.base, *given]))
+
+
+Step = Run | Enter | Take | Spread | Join | Accumulate | Tiled | Picked
 """A merge that is computed densely (every arm at all rows of the block's space) is a `Run` of its node."""
 
 

@@ -14,6 +14,7 @@ from cogseedc.backends.plan.model import (
     Block,
     Enter,
     Join,
+    Picked,
     Run,
     Slot,
     SpaceId,
@@ -110,7 +111,7 @@ def reads(step: Step) -> tuple[Slot, ...]:
             return ()
         case Take(source=source) | Spread(source=source):
             return (source,)
-        case Tiled():
+        case Tiled() | Picked():
             return step.reads()
         case Join(base=start) | Accumulate(otherwise=start):
             slots = [] if start is None else [start]
@@ -130,7 +131,7 @@ def writes(step: Step) -> tuple[Slot, ...]:
             return ()
         case Take(target=target) | Spread(target=target):
             return (target,)
-        case Join(output=output) | Accumulate(output=output) | Tiled(output=output):
+        case Join(output=output) | Accumulate(output=output) | Tiled(output=output) | Picked(output=output):
             return (output,)
 
 

@@ -10,6 +10,7 @@ from cogseedc.backends.plan.model import (
     Choice,
     Enter,
     Join,
+    Picked,
     Run,
     Space,
     SpaceId,
@@ -20,6 +21,7 @@ from cogseedc.backends.plan.model import (
     Tiled,
 )
 from cogseedc.backends.pytorch.body import Body, Device, Record, Rows, Symbol, Taken, spread_out
+from cogseedc.backends.pytorch.channels import picked
 from cogseedc.backends.pytorch.literal import literal
 from cogseedc.backends.pytorch.merges import accumulate, dense, join
 from cogseedc.backends.pytorch.program import Program, Target
@@ -72,6 +74,8 @@ def emit_step(program: Program, body: Body, step: Step, space: SpaceId) -> None:
             join(program, body, step, space)
         case Accumulate():
             accumulate(program, body, step, space)
+        case Picked():
+            picked(program, body, step, space)
         case Tiled():
             tiled(program, body, step, space, lambda: _everywhere(program, body, step, space))
 

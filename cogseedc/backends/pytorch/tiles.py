@@ -15,8 +15,8 @@ from cogseedc.ir import Attr, Attrs, Call, Size, TensorType, Value
 
 
 @dataclass
-class _Spelling:
-    """A call on tiles, as an operation's spelling sees it: no size of it is asked."""
+class Spelling:
+    """A call on a part of its operands, as an operation's spelling sees it: no size of it is asked."""
 
     program: Program
     body: Body
@@ -26,10 +26,10 @@ class _Spelling:
     types: tuple[TensorType, ...]
 
     def size(self, size: Size) -> str:
-        raise InternalError("an operation on tiles asks for a size")
+        raise InternalError("an operation on a part asks for a size")
 
     def sizes(self, sizes: Sequence[Size]) -> str:
-        raise InternalError("an operation on tiles asks for sizes")
+        raise InternalError("an operation on a part asks for sizes")
 
     def device(self) -> str:
         return self.body.read(Device())
@@ -114,7 +114,7 @@ class _Writer:
             for value, extent in zip(operands, layer.reads, strict=True)
         ]
         inputs = [None if value is None else self.program.graph.type(value) for value in operands]
-        spelling = _Spelling(self.program, self.body, _unpadded(node.attrs), args, inputs, node.types)
+        spelling = Spelling(self.program, self.body, _unpadded(node.attrs), args, inputs, node.types)
         self._hold(Value(layer.node), layer.extent, self.program.shared.ops[node.op].torch(spelling))
 
     def _operand(self, layer: Layer, value: Value, extent: Extent | None) -> str:
