@@ -25,7 +25,6 @@ from cogseedc.ir import (
     Loop,
     NodeId,
     Ops,
-    Output,
     Size,
     TensorType,
     Value,
@@ -209,12 +208,7 @@ def _turn(graph: Graph, ops: Ops, number: Callable[[Size], int]) -> Costs:
 
 def _loop(loop: Loop, guard: Guard, ops: Ops, number: Callable[[Size], int]) -> LoopCost:
     body, turn, most = loop.body, _turn(loop.body, ops, number), number(loop.steps)
-    wiring = body.wiring()
-    until = None
-    if loop.halts:
-        stop = wiring.operand(max(id for id, node in body.nodes() if isinstance(node, Output)), 0)
-        asked = None if stop is None else body[stop.node]
-        until = asked if isinstance(asked, Gate) else None
+    wiring, until = body.wiring(), loop.until
     inputs = [id for id, node in body.nodes() if isinstance(node, Input)]
     captured = {Value(id) for id in inputs[loop.carries + len(loop.scanned) :]}
     asked_for = {id for level in turn.macs_by_guard for term in level.terms for id in turn.literals.owners_of(term)}

@@ -60,7 +60,7 @@ def bench(path: str, wish: Wish, progress: Callable[[str], None] = lambda _: Non
     for target, program, request in _programs(path, wish):
         ours = compiled(program, target, threads=wish.threads, request=request)
         everything = compiled(program, target, threads=wish.threads, request=replace(request, gates="dense"))
-        if not ours.plan.gates:
+        if not any(plan.gates for plan in ours.plan.nested()):
             progress(f"{program.name} has no gates: there is nothing that it could skip")
         for batch in [1] if ours.lowering.target.batch_one else wish.batches:
             progress(f"{target}, batch {batch}")

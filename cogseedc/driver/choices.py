@@ -46,19 +46,29 @@ def _set_knob(graph: Graph, known: Mapping[str, tuple[NodeId, Knob]], name: str,
 
 
 def _keep(graph: Graph, arms: Mapping[str, tuple[int, ...]]) -> None:
-    gates = {node.name: (id, node.arms) for id, node in graph.nodes() if isinstance(node, Gate)}
-    exits = {node.name: (id, 2) for id, node in graph.nodes() if isinstance(node, Exit)}
+    levels = [level for level, _ in graph.nested()]
+    counts: dict[str, int] = {}
+    for level in levels:
+        counts |= {node.name: node.arms for _, node in level.nodes() if isinstance(node, Gate)}
+        counts |= {node.name: 2 for _, node in level.nodes() if isinstance(node, Exit)}
     for name, kept in arms.items():
-        id, count = {**gates, **exits}.get(name, (None, 0))
-        if id is None or not kept or not set(kept) <= set(range(count)):
-            known = ", ".join([*gates, *exits]) or "none"
+        if not kept or not set(kept) <= set(range(counts.get(name, 0))):
+            known = ", ".join(counts) or "none"
             raise UserError(
                 Diagnostic("CS0910", f"there is no gate `{name}` with the arms {kept}", help=f"gates: {known}")
             )
+    for level in levels:
+        _keep_in(level, arms)
+
+
+def _keep_in(graph: Graph, arms: Mapping[str, tuple[int, ...]]) -> None:
+    """The same in the program, or in the body of a loop."""
+    gates = {node.name: id for id, node in graph.nodes() if isinstance(node, Gate)}
+    exits = {node.name: id for id, node in graph.nodes() if isinstance(node, Exit)}
     for id, node in list(graph.nodes()):
         if isinstance(node, Merge):
-            _keep_of_join(graph, id, node, {gate: arms[name] for name, (gate, _) in gates.items() if name in arms})
-    for name, (id, _) in exits.items():
+            _keep_of_join(graph, id, node, {gate: arms[name] for name, gate in gates.items() if name in arms})
+    for name, id in exits.items():
         if name in arms and id in graph:
             _settle_exit(graph, id, taken=1 in arms[name], left=0 in arms[name])
 

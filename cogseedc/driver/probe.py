@@ -141,6 +141,8 @@ class _Expose(Pass):
 
     def run(self, graph: Graph, context: Context) -> bool:
         taken = {node.name for _, node in graph.nodes() if isinstance(node, Output)}
+        if context.loop is not None:  # exits of the program are in no body
+            return False
         points = list(_points(graph, self.output))
         wanted: list[tuple[str, str | None, Value]] = [("given", None, _end(graph, self.output))]
         for point, gate, value in points:

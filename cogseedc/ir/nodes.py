@@ -352,6 +352,16 @@ class Loop:
         return len(self.types) - self.carries
 
     @property
+    def until(self) -> Gate | None:
+        """The gate that says which indices stop; None where none stops, or where no gate of the body says so."""
+        if not self.halts:
+            return None
+        last = max(id for id, node in self.body.nodes() if isinstance(node, Output))
+        (edge,) = self.body.wiring().ins[last]
+        node = self.body[edge.src]
+        return node if isinstance(node, Gate) else None
+
+    @property
     def type(self) -> TensorType:
         return self.types[0]
 

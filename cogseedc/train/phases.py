@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cogseedc.diagnostics import Diagnostic, UserError
-from cogseedc.ir import Gate, GateKind
+from cogseedc.ir import Gate, GateKind, Graph
 from cogseedc.train.options import PHASES, Options
 from cogseedc.train.roles import Roles
 
@@ -57,11 +57,15 @@ def _alone(roles: Roles, epochs: int) -> Iterator[Phase]:
             yield Phase(f"seeds of {objective or 'the end'}", epochs, keys, (objective,), True)
 
 
-def decider(gates: Mapping[str, Gate], held: bool) -> Decide:
+def decider(graph: Graph, held: bool) -> Decide:
     """What a module's `decide` is while it trains: no exit is taken, so that the output is the end's.
 
-    `held` makes every part work, whatever its gate says: yes, all of several, and one of several by lot.
+    `held` makes every part work, whatever its gate says: yes, all of several, and one of several by lot; and no loop
+    stops before its last turn.
     """
+    levels = [level for level, _ in graph.nested()]
+    gates = {node.name: node for level in levels for _, node in level.nodes() if isinstance(node, Gate)}
+    stops = {loop.until.name for level in levels for _, loop in level.loops() if loop.until is not None}
 
     def decide(name: str, decision: Tensor) -> Tensor:
         gate = gates[name]
@@ -69,6 +73,8 @@ def decider(gates: Mapping[str, Gate], held: bool) -> Decide:
             return torch.zeros_like(decision)
         if not held:
             return decision
+        if name in stops:
+            return torch.zeros_like(decision)
         if gate.kind is GateKind.ONE:
             return torch.randint_like(decision, gate.arms)
         return torch.ones_like(decision)

@@ -5,13 +5,13 @@ Read from the graph along data edges; of the values, nothing is computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cogseedc.backends.names import names
 from cogseedc.driver.program import Program
 from cogseedc.driver.weights import weight_paths
-from cogseedc.ir import Gate, Graph, Merge, MergeMode, NodeId, Output, Value, Weight
+from cogseedc.ir import Gate, Graph, Loop, Merge, MergeMode, NodeId, Output, Value, Weight
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,33 @@ def roles(program: Program) -> Roles:
     """The roles of a program's weights."""
     graph = program.structure
     keys = names(weight_paths(program.elaborated.graph)).keys
-    weights = {id: keys[n.path] for id, n in graph.nodes() if isinstance(n, Weight) and n.trainable}
     starts = dict(_objectives(graph))
-    feeds: dict[str, tuple[str | None, ...]] = dict.fromkeys(weights.values(), ())
+    trainable = [path for path, node in graph.weights().items() if node.trainable]
+    feeds: dict[str, tuple[str | None, ...]] = {keys[path]: () for path in trainable}
     for name, values in starts.items():
-        for id in _behind(graph, values) & weights.keys():
-            feeds[weights[id]] = (*feeds[weights[id]], name)
-    return Roles(tuple(starts), feeds, frozenset(weights[id] for id in _deciding(graph) & weights.keys()))
+        for path in _weights(graph, _behind(graph, values)):
+            feeds[keys[path]] = (*feeds[keys[path]], name)
+    outputs = tuple(value for values in starts.values() for value in values)
+    return Roles(tuple(starts), feeds, frozenset(keys[path] for path in _deciding(graph, outputs)))
+
+
+def _weights(graph: Graph, nodes: Iterable[NodeId]) -> set[str]:
+    """Paths of the trainable weights among some nodes, and of those that loops among them compute from."""
+    found: set[str] = set()
+    for id in nodes:
+        node = graph[id]
+        if isinstance(node, Weight) and node.trainable:
+            found.add(node.path)
+        elif isinstance(node, Loop):
+            found |= _weights(node.body, _behind(node.body, _given(node.body)))
+    return found
+
+
+def _given(body: Graph) -> tuple[Value, ...]:
+    """What a body gives: carries, yields, and what stops it."""
+    wiring = body.wiring()
+    outputs = (id for id, node in body.nodes() if isinstance(node, Output))
+    return tuple(value for id in outputs for value in wiring.operands(id) if value is not None)
 
 
 def _objectives(graph: Graph) -> Iterator[tuple[str | None, tuple[Value, ...]]]:
@@ -99,10 +119,12 @@ def _behind(graph: Graph, values: tuple[Value, ...], scores: bool = True) -> set
     return seen
 
 
-def _deciding(graph: Graph) -> set[NodeId]:
-    """Nodes that only decide; a router that also weighs what its arms give is one of them."""
+def _deciding(graph: Graph, outputs: tuple[Value, ...]) -> set[str]:
+    """Weights that only decide, also in loops; a router that also weighs what its arms give is one of them."""
     wiring = graph.wiring()
     gates = [id for id, node in graph.nodes() if isinstance(node, Gate)]
     operands = tuple(value for id in gates for value in wiring.operands(id) if value is not None)
-    outputs = tuple(v for _, values in _objectives(graph) for v in values)
-    return _behind(graph, operands) - _behind(graph, outputs, scores=False)
+    found = _weights(graph, _behind(graph, operands))
+    for _, loop in graph.loops():
+        found |= _deciding(loop.body, _given(loop.body))
+    return found - _weights(graph, _behind(graph, outputs, scores=False))

@@ -19,7 +19,7 @@ from torch import Tensor
 from cogseedc.data import DataSet
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.driver.program import Program
-from cogseedc.ir import Gate, Knob
+from cogseedc.ir import Knob
 from cogseedc.publish import canonical_json
 from cogseedc.train.checkpoint import Checkpoint, optimizer_state, read_checkpoint, restore_optimizer
 from cogseedc.train.losses import Objective
@@ -83,7 +83,7 @@ class _Run:
         self.module, self.data, self.options, self.observe = module, data, options, observe
         self.roles: Roles = roles(program)
         self.plan: tuple[Phase, ...] = tuple(phases(options, self.roles))
-        self.gates = {n.name: n for _, n in program.structure.nodes() if isinstance(n, Gate)}
+        self.graph = program.structure
         self.knobs = {n.name: n for _, n in program.structure.nodes() if isinstance(n, Knob)}
         exits = tuple(name for name in self.roles.objectives if name is not None)
         self.objective = Objective(data.output, exits, options)
@@ -114,7 +114,7 @@ class _Run:
     ) -> Iterator[tuple[int, torch.optim.Optimizer, dict[Tensor, str]]]:
         """Yields after every epoch, with how many are done."""
         self.module.train()
-        setattr(self.module, "decide", decider(self.gates, phase.held))  # noqa: B010  # a hook, no method of ours
+        setattr(self.module, "decide", decider(self.graph, phase.held))  # noqa: B010  # a hook, no method of ours
         parameters = dict(self.module.named_parameters())
         for key, weight in parameters.items():
             weight.requires_grad_(key in phase.keys)

@@ -126,6 +126,32 @@ def test_each_sample_is_a_first_call(built: Callable[..., str], data: str, targe
     assert report["result"]["macs"] == pytest.approx(macs.mean())
 
 
+LOOP = """\
+export seed Loop {
+    in  x: f32[N, D=6]
+    out y: f32[N, K=3]
+    a = linear[8](x)
+    exit early { y = linear[K](a) } when confidence(y) >= 0.6
+    h, turns = repeat 5 with h = a, turns = 0 until norm(h) < 1.0 {
+        next h = 0.6 * h + 0.1 * tanh(linear[8](h))
+        next turns = turns + 1
+    }
+    y = linear[K](h)
+}
+"""
+
+
+def test_turns_of_loops_are_counted(built: Callable[..., str], data: str) -> None:
+    path = built(LOOP)
+    report = evaluate_artifact(Asked(path, data, timed=False))
+    trace = cogseedc.open(path).run(DATA.inputs, {}, trace=True).trace
+    until = next(trace[name] for name in trace if name.endswith("until"))
+    spent = 6 * 8 + 8 * 3 + (trace["early"] == 0) * 8 * 3 + 8 * 8 * (until >= 0).sum(1)
+    assert len(set(spent.tolist())) > 3
+    np.testing.assert_array_equal(read_work(read(path)).macs(trace, len(DATA)), spent)
+    assert report["result"]["macs"] == pytest.approx(spent.mean())
+
+
 def test_other_gates_are_forced(built: Callable[..., str], data: str) -> None:
     """The oracle against a plain search over all ways, with the module itself."""
     art = built(TWO)

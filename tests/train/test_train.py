@@ -47,6 +47,19 @@ def test_roles() -> None:
     assert gated.gates == {f"{n}.linear.{w}" for n in ("score", "want") for w in ("weight", "bias")}
 
 
+def test_roles_of_weights_in_loops() -> None:
+    found = roles(
+        cogseedc.load(
+            "export seed Net {\n in x: f32[N, D=4]\n out y: f32[N, K=3]\n"
+            " h = repeat 3 with h = x until done {\n  gate done over N = linear[P=1](h)[P=0] > 0\n"
+            "  next h = when linear[Q=1](h)[Q=0] > 0 { tanh(linear[D](h)) } else { h }\n }\n"
+            " exit early { y = linear[K=3](h) } when confidence(y) > 0.9\n y = linear[K](h)\n}\n"
+        )
+    )
+    assert found.feeds["h.then.linear.weight"] == ("early", None)
+    assert found.gates == {f"{n}.{w}" for n in ("h.done.linear", "h.linear") for w in ("weight", "bias")}
+
+
 def test_equal_options_give_equal_weights_and_others_do_not() -> None:
     first, again = trained(EXITS, QUICK)[1], trained(EXITS, QUICK)[1]
     assert all(torch.equal(first[key], again[key]) for key in first)
