@@ -62,7 +62,7 @@ class RowPlan:
     """The row spaces of a plan, but for the root, and the loops in them.
 
     Left out are spaces of gates that are computed for more rows than were asked: they hold rows that the trace calls
-    unreached; and loops that end by what no gate decides.
+    unreached; so are loops that are run for more, and those that end by what no gate decides.
     """
 
     spaces: tuple[RowSpace, ...] = ()
@@ -87,7 +87,7 @@ class RowPlan:
         loops = [
             _loop(plan, id, known[homes[id]], loop, alone)
             for id, loop in plan.loops.items()
-            if homes.get(id) in known and homes[id] in flat
+            if homes.get(id) in known and homes[id] in flat and loop.reached == ((),)
         ]
         return RowPlan(tuple(spaces), tuple(loop for loop in loops if loop is not None))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cogseedc
 from cogseedc.driver.weights import Weights
-from cogseedc.interp import bind_sizes
+from cogseedc.interp import Reference, bind_sizes
 from cogseedc.runtime import read
 from cogseedc.verify import RowPlan, artifact, verify_artifact
 from cogseedc.verify.artifact import planned_rows
@@ -116,3 +117,20 @@ def test_a_loop_that_runs_on_is_caught(target: str, tmp_path: Path, monkeypatch:
     report = verify_artifact(folder)
     assert {m.kind for m in report.mismatches} == {"rows"}
     assert {m.name.rsplit(".", 1)[-1] for m in report.mismatches} == {"turns"}
+
+
+@pytest.mark.parametrize("gates", ["auto", "dense", "compact"])
+@pytest.mark.parametrize("target", ["torch-cpu", "onnx-cpu"])
+@pytest.mark.parametrize("name", ["stops", "nests"])
+def test_a_trace_tells_what_was_reached_however_it_was_computed(
+    name: str, target: str, gates: str, tmp_path: Path
+) -> None:
+    session = cogseedc.open(compiled(name, target, tmp_path, gates))
+    program = cogseedc.load(tmp_path / "net.seed")
+    inputs = random_inputs(program.elaborated.graph, 9, {"T": 5}, 0)
+    weights = Weights.of(program, None, 3).arrays
+    wanted = Reference(program.structure, weights).run(inputs).trace
+    found = session.run(inputs, {}, trace=True).trace
+    assert set(found) == set(wanted)
+    for gate, trace in found.items():
+        np.testing.assert_array_equal(trace, wanted[gate], err_msg=gate)

@@ -62,14 +62,27 @@ def traced_gates(steps: Steps, region: Region) -> Iterator[tuple[str, str, Tenso
     for id, turns in steps.turns.items():
         for name, recorded, type in turns.gates:
             region.shared.place = Place(f"/trace/{name}", "trace")
-            yield name, *_of_turns(steps, region, id, recorded, type)
+            value, laid = _of_turns(steps, region, id, recorded, type)
+            yield name, _asked_of(steps, region, id, value, laid, earlier), laid
     for id, inner in steps.folded.items():
         loop, space = steps.plan.graph[id], _space_of(steps, id)
         assert isinstance(loop, Loop)
         for name, value, type in traced_gates(inner, region):
             region.shared.place = Place(f"/trace/{name}", "trace")
             apart = value if type.batch is None else steps.joins.apart(region, value, type, loop.steps, space)
-            yield name, *_at_root(steps, region, apart, type.with_turns(loop.steps), space)
+            value, laid = _at_root(steps, region, apart, type.with_turns(loop.steps), space)
+            yield name, _asked_of(steps, region, id, value, laid, earlier), laid
+
+
+def _asked_of(
+    steps: Steps, region: Region, id: NodeId, value: str, type: TensorType, earlier: Mapping[NodeId, str]
+) -> str:
+    """The trace of a gate in a loop: -1 where the loop was run for more than was asked."""
+    reached = steps.plan.loops[id].reached
+    if reached == ((),):
+        return value
+    terms = [_all(region, "And", [_held(steps, region, earlier, c, type) for c in term]) for term in reached]
+    return region.node("Where", [_all(region, "Or", terms), value, _integer(region, -1)])
 
 
 def _of_turns(steps: Steps, region: Region, id: NodeId, recorded: str, type: TensorType) -> tuple[str, TensorType]:
@@ -113,8 +126,8 @@ def _laid_out(steps: Steps, region: Region, report: GateReport, earlier: Mapping
         value = steps.joins.write(region, unreached, value, type, dims, slot.space, ROOT, slot.lay)
     if report.reached == ((),):
         return value
-    gate = _gate_of(steps, report.gate)
-    terms = [_all(region, "And", [_held(steps, region, earlier, c, gate) for c in term]) for term in report.reached]
+    laid = _gate_of(steps, report.gate).type
+    terms = [_all(region, "And", [_held(steps, region, earlier, c, laid) for c in term]) for term in report.reached]
     return region.node("Where", [_all(region, "Or", terms), value, _integer(region, absent)])
 
 
@@ -134,9 +147,9 @@ def _held(
     region: Region,
     earlier: Mapping[NodeId, str],
     condition: tuple[NodeId, tuple[int, ...], bool],
-    of: Gate,
+    of: TensorType,
 ) -> str:
-    """Where an earlier gate's trace has one of some arms, laid along the axes of the trace of `of`."""
+    """Where an earlier gate's trace has one of some arms, laid along the axes of a trace of type `of`."""
     id, arms, negated = condition
     trace, asked = earlier[id], _gate_of(steps, id)
     found = _all(region, "Or", [region.node("Equal", [trace, _integer(region, arm)]) for arm in arms])
@@ -146,13 +159,13 @@ def _held(
         if negated:
             lost = any_true(region, region.node("Equal", [trace, _integer(region, _UNREACHED)]), last)
             found = region.node("Not", [region.node("Or", [found, lost])])
-    batch = of.type.batch
+    batch = of.batch
     if asked.type.batch is None:
         return found
     if batch is None:
         return any_true(region, found)
     own = asked.type.rank - (asked.kind is GateKind.MANY)
-    later = of.type.rank - own - (batch if own == 1 else 0)
+    later = of.rank - own - (batch if own == 1 else 0)
     axes = region.constant(np.arange(own, own + later, dtype=np.int64)) if later else ""
     return region.node("Unsqueeze", [found, axes]) if later else found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from cogseedc.backends.plan.channels import Channels, channel_regions
@@ -220,6 +220,7 @@ def _assemble(
     found = exits(graph, order) if training else ()
     kept = [slot for _, slot in outputs] + [r.decision for r in reports] + [r.indices for r in reports if r.indices]
     kept += [slot for _, values in found for _, slot in values]
+    loops = {id: replace(loop, reached=_reached(items, id, reached)) for id, loop in loops.items()}
     unsafe = unsafe_spaces(items, steps, loops)
     spend(steps, graph, kept)
     return Plan(
@@ -257,23 +258,25 @@ def _report(items: Items, step: Run, chosen: Chosen, found: Reach) -> GateReport
     gate = items.graph[step.node]
     assert isinstance(gate, Gate)
     indices = step.inputs[1] if len(step.inputs) > 1 else None
-    space = items.home[step.node]
-    guard = found.guards[step.node]
-    if items.spaces.guard(space) == guard:
-        reached: Sequence[tuple[Condition, ...]] = ((),)
-    elif found.literals.places(guard):
-        reached = [tuple(items.spaces.conditions(term)) for term in guard.terms]
-    else:
-        reached = _asked(items.graph, step.node)
     return GateReport(
         step.node,
         gate.name,
         chosen.strategy,
         step.outputs[0],
         indices,
-        reached=tuple(reached),
+        reached=_reached(items, step.node, found),
         predicted=chosen.predicted,
     )
+
+
+def _reached(items: Items, id: NodeId, found: Reach) -> tuple[tuple[Condition, ...], ...]:
+    """Which rows of the space that a gate or loop is in were asked for."""
+    guard = found.guards[id]
+    if items.spaces.guard(items.home[id]) == guard:
+        return ((),)
+    if found.literals.places(guard):
+        return tuple(tuple(items.spaces.conditions(term)) for term in guard.terms)
+    return _asked(items.graph, id)
 
 
 def _asked(graph: Graph, id: NodeId) -> tuple[tuple[Condition, ...], ...]:

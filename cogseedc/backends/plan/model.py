@@ -271,6 +271,8 @@ class LoopPlan:
     """Whether rows that have stopped leave the batch. If not, all rows run until all have stopped."""
     holds: bool
     """Whether an index that has stopped may be computed on, so that its carries must be kept by a select."""
+    reached: tuple[tuple[tuple[NodeId, tuple[int, ...], bool], ...], ...] = ((),)
+    """Which rows count as having run it, where it is run for more than was asked; see `GateReport`."""
     folded: bool = False
     """Whether all turns are run at once: none reads what another gave, so each row and turn is a row of the body."""
 

@@ -12,7 +12,21 @@ from cogseedc.backends.pytorch.literal import DTYPES, literal, typed
 from cogseedc.backends.pytorch.program import Program, Target, traced_types
 from cogseedc.backends.pytorch.steps import emit_step
 from cogseedc.diagnostics import InternalError
-from cogseedc.ir import BATCH, Constant, Dtype, Gate, GateKind, Input, Knob, Loop, Loss, NodeId, Output, Size
+from cogseedc.ir import (
+    BATCH,
+    Constant,
+    Dtype,
+    Gate,
+    GateKind,
+    Input,
+    Knob,
+    Loop,
+    Loss,
+    NodeId,
+    Output,
+    Size,
+    TensorType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,14 +361,15 @@ def trace_method(program: Program, name: str) -> Method:
     for report in program.plan.gates:
         found[report.gate] = _laid_out(program, body, report, found)
     parts = [f"{literal(report.name)}: {_shown(program, report, found)}" for report in program.plan.gates]
-    parts += [part for id in program.loops for part in _turns(program, body, id)]
+    parts += [part for id in program.loops for part in _turns(program, body, id, found)]
     end = spread_out("return {", parts, "}")
     start = spread_out(f"def {name}(", ["self", *(body.read(k) for k in body.parameters)], "):")
     return Method(name, (*start, *_indented([*body.lines, *end])), tuple(body.parameters))
 
 
-def _turns(program: Program, body: Body, id: NodeId) -> Iterator[str]:
+def _turns(program: Program, body: Body, id: NodeId, found: dict[NodeId, str]) -> Iterator[str]:
     """The gates of a loop, at the rows of the batch and in all turns."""
+    reached = program.plan.loops[id].reached
     node, method = program.graph[id], program.loops[id]
     assert isinstance(node, Loop)
     space = next(b.space for b in program.plan.blocks for s in b.steps if isinstance(s, Run) and s.node == id)
@@ -368,6 +383,9 @@ def _turns(program: Program, body: Body, id: NodeId) -> Iterator[str]:
             whole = program.filled(body, laid, ROOT, "-1")
             put = f"{whole}.index_copy({type.batch}, {body.read(rows)}, {text})" if rows is not None else text
             text = f"{put} if {program.runs(body, space, ROOT)} else {whole}"
+        if reached != ((),):
+            terms = [" & ".join(_held(program, found, c, laid) for c in term) for term in reached]
+            text = f"torch.where({_either(terms)}, {text}, -1)"
         yield f"{literal(name)}: {text}"
 
 
@@ -400,7 +418,7 @@ def _laid_out(program: Program, body: Body, report: GateReport, earlier: dict[No
         body.say(f"if {condition}:")
         body.say(f"    {name} = {text}")
     if report.reached != ((),):
-        terms = [" & ".join(_held(program, earlier, c, gate) for c in term) for term in report.reached]
+        terms = [" & ".join(_held(program, earlier, c, gate.type) for c in term) for term in report.reached]
         body.say(f"{name} = torch.where({_either(terms)}, {name}, {absent})")
     return name
 
@@ -419,9 +437,9 @@ def _arms(program: Program, body: Body, report: GateReport) -> str:
 
 
 def _held(
-    program: Program, earlier: dict[NodeId, str], condition: tuple[NodeId, tuple[int, ...], bool], of: Gate
+    program: Program, earlier: dict[NodeId, str], condition: tuple[NodeId, tuple[int, ...], bool], of: TensorType
 ) -> str:
-    """Where an earlier gate's trace has one of some arms, laid along the axes of the trace of `of`."""
+    """Where an earlier gate's trace has one of some arms, laid along the axes of a trace of type `of`."""
     id, arms, negated = condition
     trace = earlier[id]
     asked = program.graph[id]
@@ -435,11 +453,11 @@ def _held(
     else:
         text = " | ".join(f"({trace} == {arm})" for arm in arms)
         text = f"({text})" if len(arms) > 1 else text
-    batch = of.type.batch
+    batch = of.batch
     if asked.type.batch is None:
         return text
     if batch is None:
         return f"{text}.any()"
     axes = asked.type.rank - (asked.kind is GateKind.MANY)
-    later = of.type.rank - axes if axes > 1 else of.type.rank - 1 - batch
+    later = of.rank - axes if axes > 1 else of.rank - 1 - batch
     return f"{text}[{':, ' * (axes - 1)}:{', None' * later}]" if later else text
