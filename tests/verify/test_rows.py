@@ -105,7 +105,7 @@ def test_every_count_is_predicted(name: str, target: str, gates: str, rows: int,
 @pytest.mark.parametrize("target", ["torch-cpu", "onnx-cpu"])
 def test_a_loop_that_runs_on_is_caught(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan in which rows leave, held against an artifact whose rows stay until all have stopped."""
-    folder = compiled("stops", target, tmp_path, "dense")
+    folder = compiled("nests", target, tmp_path, "dense")
     assert verify_artifact(folder).ok
     real = planned_rows
 

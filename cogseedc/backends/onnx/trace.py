@@ -205,9 +205,9 @@ def traced_rows(steps: Steps, region: Region, prefix: str = "") -> Iterator[tupl
     for id, inner in steps.folded.items():
         loop = steps.plan.graph[id]
         assert isinstance(loop, Loop)
-        space = _space_of(steps, id)
-        sizes = steps.sizes.vector(region, [Size.symbol(BATCH), loop.steps], space)
-        count, taken = region.node("ReduceProd", [sizes], keepdims=0), steps.rows.guard(space, ROOT)
+        home = _space_of(steps, id)
+        sizes = steps.sizes.vector(region, [Size.symbol(BATCH), loop.steps], home)
+        count, taken = region.node("ReduceProd", [sizes], keepdims=0), steps.rows.guard(home, ROOT)
         if taken is not None:
             count = region.node("Mul", [count, region.node("Cast", [taken], to=TensorProto.INT64)])
         yield f"{loop.name}.turns", count
