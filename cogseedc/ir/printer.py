@@ -302,9 +302,10 @@ class _Spelling:
         return f"exit {self.names[Value(id)]} {{ {outs} }} when {operands[0]}"
 
     def _merge(self, id: NodeId, merge: Merge) -> str:
-        if merge.shares:
-            raise InternalError("a graph that was lowered for training has no text")
         operands, count = self.operands(id), len(merge.arms)
+        attrs = (("mode", merge.mode.value), ("arms", merge.arms), ("otherwise", merge.otherwise))
+        if merge.shares:
+            return f"merged{_attrs((*attrs, ('shares', True)))}({', '.join(operands)})"
         values, gates, rest = operands[:count], operands[count : 2 * count], operands[2 * count :]
         kinds = {gate.kind for gate in self._choosers(id, merge)}
         if merge.mode is MergeMode.SELECT and kinds == {GateKind.BOOL}:
@@ -318,7 +319,6 @@ class _Spelling:
             arms = [f"{arm} => {text}" for arm, text in zip(merge.arms, values, strict=True)]
             arms += [f"else => {text}" for text in rest]
             return f"route {gates[0]}{f' merge {merge.mode.value}' if many else ''} {{ {'  '.join(arms)} }}"
-        attrs = (("mode", merge.mode.value), ("arms", merge.arms), ("otherwise", merge.otherwise))
         return f"merged{_attrs(attrs)}({', '.join(operands)})"
 
     def _choosers(self, id: NodeId, merge: Merge) -> Iterator[Gate]:

@@ -326,8 +326,9 @@ def _call(
             Return(attrs["scope"], tuple(map(reader.graph.type, operands)), attrs["names"], origin), operands
         )
     if name == "merged":
-        operands = [reader.operand(a.value) for a in arguments if isinstance(a, ast.Positional)]
-        return _joined(reader, MergeMode(attrs["mode"]), attrs["arms"], attrs["otherwise"], operands, marks, origin)
+        given = [reader.value(a.value) for a in arguments if isinstance(a, ast.Positional)]
+        mode, shares = MergeMode(attrs["mode"]), attrs.get("shares") is True
+        return _joined(reader, mode, attrs["arms"], attrs["otherwise"], given, marks, origin, shares)
     if name == "looped":
         operands = [reader.operand(a.value) for a in arguments if isinstance(a, ast.Positional)]
         return _loop(reader, attrs, operands, marks, origin, callee.span)
@@ -421,18 +422,24 @@ def _joined(
     mode: MergeMode,
     arms: tuple[int, ...],
     otherwise: bool,
-    operands: list[Value],
+    operands: Sequence[Value | None],
     marks: dict[str, tuple[ast.Expr, ...]],
     origin: Origin,
+    shares: bool = False,
 ) -> NodeId:
+    if len(operands) < 2 * len(arms) + otherwise or None in operands[: 2 * len(arms) + otherwise]:
+        assert origin.span is not None
+        raise mistake("CS0425", "a join lacks an operand", origin.span)
     axes = tuple(_attr(e) for e in marks.get("axes", ()))
     if not axes:
         for value in operands[len(arms) : 2 * len(arms)]:
+            assert value is not None
             node = reader.graph[value.node]
             assert isinstance(node, Gate)
             axes = (*axes, tuple(range(node.type.rank - (node.kind is GateKind.MANY))))
+    assert operands[0] is not None
     type_ = reader.graph.type(operands[0])
-    return reader.graph.add(Merge(mode, arms, otherwise, axes, type_, origin), operands)
+    return reader.graph.add(Merge(mode, arms, otherwise, axes, type_, origin, shares), operands)
 
 
 def _gate(reader: _Reader, statement: ast.GateDeclaration) -> None:
