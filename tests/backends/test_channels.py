@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 import cogseedc
 from cogseedc.backends.plan import Picked, plan
-from cogseedc.backends.support.channels import chosen_channels
+from cogseedc.backends.support.channels import chosen_channels, kept_channels
 from cogseedc.driver.program import load
 from cogseedc.driver.structure import passed
 from cogseedc.driver.timing import Timing
@@ -65,18 +65,33 @@ def verified(source: Path, folder: Path, gates: Any) -> str:
     return next(artifact.rglob("model.py")).read_text()
 
 
+def watched(patch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Sizes of operand and weight of each convolution from here on."""
+    seen: list[tuple[int, ...]] = []
+    conv2d: Callable[..., torch.Tensor] = F.conv2d
+
+    def watch(value: torch.Tensor, weight: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
+        seen.append((*value.shape, *weight.shape))
+        return conv2d(value, weight, *rest, **more)
+
+    patch.setattr(F, "conv2d", watch)
+    return seen
+
+
 @pytest.mark.parametrize("gates", ["auto", "compact", "dense"])
 def test_forms_verify(gates: str, tmp_path: Path) -> None:
     source = tmp_path / "forms.seed"
     source.write_text(FORMS)
-    count = verified(source, tmp_path, gates).count(" in chosen_channels(")
+    count = verified(source, tmp_path, gates).count(" in chosen_channels(rows_")
     assert count == {"auto": 0, "compact": 5, "dense": 0}[gates], "so little work is computed densely, unless forced"
 
 
 @pytest.mark.parametrize("name", ["14_channel_gating", "fbs"])
 def test_examples_verify(name: str, tmp_path: Path) -> None:
     source = next(path for folder in FOLDERS if (path := folder / f"{name}.seed").exists())
-    assert verified(source, tmp_path, "compact").count(" in chosen_channels(") == 2
+    text = verified(source, tmp_path, "compact")
+    assert text.count(" in chosen_channels(rows_") == 2
+    assert text.count(" = kept_channels(rows_") == 1, "the second layer reads what the first one kept"
 
 
 def test_as_many_filters_are_computed_as_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,19 +100,35 @@ def test_as_many_filters_are_computed_as_are_chosen(monkeypatch: pytest.MonkeyPa
     x, s = torch.randn(5, 6, 7, 7, generator=generator), torch.randn(5, 12, generator=generator)
     s[2] = -1
     counts = [int(count) for count in (s > 0).sum(1)]
-    seen: list[tuple[int, ...]] = []
-    conv2d: Callable[..., torch.Tensor] = F.conv2d
-
-    def watch(value: torch.Tensor, weight: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
-        seen.append((*value.shape, *weight.shape))
-        return conv2d(value, weight, *rest, **more)
-
-    monkeypatch.setattr(F, "conv2d", watch)
+    seen = watched(monkeypatch)
     with torch.inference_mode():
         result = module(x, s, trace=True)
     assert seen == [(1, 6, 7, 7, count, 6, 3, 3) for count in counts if count]
     assert len(set(counts)) > 2
     assert result.rows == {"on": sum(counts)}
+
+
+def test_what_another_gate_left_out_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter reads the channels that its operand's gate kept, if the others are zero; one, which is zero, if it kept
+    none."""
+    source = WIDE.replace("out y", "in  t: f32[N, C=12]\n    out y").replace("    y = when", "    h = when")
+    second = "    gate more over N, C = t > 0\n    y = when more { conv2d[C, kernel=3, padding=1](h) } else { 1 }\n}\n"
+    source = source.rstrip().removesuffix("}") + second
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 6, 7, 7, generator=generator)
+    s, t = torch.randn(4, 12, generator=generator), torch.randn(4, 12, generator=generator)
+    s[2], t[1] = -1, -1
+    for text, narrow in ((source, True), (source.replace("else { 0 }", "else { 0.5 }"), False)):
+        module = cogseedc.build(load(text), rng=0, gates="compact").eval()
+        dense = cogseedc.build(load(text), rng=0, gates="dense").eval()
+        with torch.inference_mode():
+            torch.testing.assert_close(module(x, s, t).y, dense(x, s, t).y)
+            with monkeypatch.context() as patch:
+                seen = watched(patch)
+                module(x, s, t)
+        kept, chosen = [int(c) for c in (s > 0).sum(1)], [int(c) for c in (t > 0).sum(1)]
+        expected = [(k if narrow and k else 1 if narrow else 12, c) for k, c in zip(kept, chosen, strict=True) if c]
+        assert [(channels, filters) for _, channels, _, _, filters, *_ in seen[-len(expected) :]] == expected
 
 
 def test_filters_are_picked_where_that_pays() -> None:
@@ -125,4 +156,7 @@ def test_what_is_not_read_channel_by_channel_is_dense() -> None:
 def test_channels_of_samples() -> None:
     found = chosen_channels(torch.tensor([1, 3, 9, 10, 11]), 4, 4)
     assert [(i, channels.tolist()) for i, channels in found] == [(0, [1, 3]), (2, [1, 2, 3])]
-    assert chosen_channels(torch.tensor([], dtype=torch.int64), 4, 0) == []
+    kept = kept_channels(torch.tensor([1, 3, 9, 10, 11]), 4, 4)
+    assert [channels.tolist() for channels in kept] == [[1, 3], [0], [1, 2, 3], [0]]
+    nothing = torch.tensor([], dtype=torch.int64)
+    assert chosen_channels(nothing, 4, 0) == kept_channels(nothing, 4, 0) == []

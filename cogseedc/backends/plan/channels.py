@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from cogseedc.ir import (
     BATCH_SIZE,
     Call,
+    Constant,
     Gate,
     GateKind,
     Graph,
@@ -27,7 +28,8 @@ from cogseedc.ir import (
 from cogseedc.ops.rules import flow_aligned
 from cogseedc.target import Costs
 
-FILTERS = ("conv1d", "conv2d", "linear")
+CONVOLUTIONS = ("conv1d", "conv2d")
+FILTERS = (*CONVOLUTIONS, "linear")
 """Operations with a weight that has a part of its own for each channel of the result."""
 _BESIDE = ("batch_norm",)
 """Operations that are pointwise in the channels, beside the elementwise ones."""
@@ -93,6 +95,15 @@ def channel_costs(
     dense = (work + copied) / 1e3 + (len(region.layers) + 1) * costs.op_us
     picked = (share * (work + rows * weights + elements * costs.put_ns) + copied) / 1e3
     return dense, picked + (rows * (operations + 1) + CALL_OPS) * costs.op_us
+
+
+def is_zero(graph: Graph, value: Value) -> bool:
+    """Whether a value is a literal zero, of any shape."""
+    node = graph[value.node]
+    if isinstance(node, Call) and node.op == "expand":
+        operand = graph.wiring().operand(value.node, 0)
+        return operand is not None and is_zero(graph, operand)
+    return isinstance(node, Constant) and not any(node.values)
 
 
 def _filters(graph: Graph, region: Channels) -> list[NodeId]:

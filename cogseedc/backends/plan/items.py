@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from cogseedc.backends.plan.channels import Channels
+from cogseedc.backends.plan.channels import CONVOLUTIONS, Channels, is_zero
 from cogseedc.backends.plan.model import (
     ROOT,
     Choice,
@@ -26,7 +26,7 @@ from cogseedc.backends.plan.model import (
 )
 from cogseedc.backends.plan.spaces import Draft, Spaces
 from cogseedc.backends.plan.tiles import SYMBOL, TILE_OPS, Region, pixel_cost
-from cogseedc.ir import WHOLE, Constant, Gate, GateKind, Graph, Input, Knob, Lay, NodeId, Ops, Value, Weight, laid
+from cogseedc.ir import WHOLE, Call, Constant, Gate, GateKind, Graph, Input, Knob, Lay, NodeId, Ops, Value, Weight, laid
 from cogseedc.target import Costs
 
 SOURCES = (Input, Weight, Knob, Constant)
@@ -62,6 +62,7 @@ class Items:
         self._moved: dict[Slot, int] = {}
         self._terms: dict[SpaceId, tuple[tuple[Choice, ...], ...]] = {}
         self._batched: dict[Value, bool] = {}
+        self._picked: dict[NodeId, tuple[Channels, SpaceId]] = {}
 
     def batched(self, value: Value) -> bool:
         """Whether a value has a batch axis, so that its rows can be moved."""
@@ -125,7 +126,19 @@ class Items:
             for id, _ in region.layers
         )
         base = self.want(item, region.base)
-        item.step = Picked(region.merge, region, chosen, base, operands, Slot(region.merge, 0, space))
+        kept = tuple(self._kept(id, space) for id, _ in region.layers)
+        item.step = Picked(region.merge, region, chosen, base, operands, kept, Slot(region.merge, 0, space))
+        self._picked[region.merge] = region, chosen
+
+    def _kept(self, layer: NodeId, space: SpaceId) -> SpaceId | None:
+        """The space that holds what may differ from zero of a convolution's operand, in the rows of a space."""
+        node, x = self.graph[layer], self.graph.wiring().operand(layer, 0)
+        if x is None or x.node not in self._picked or self.home[x.node] != space:
+            return None
+        if not isinstance(node, Call) or node.op not in CONVOLUTIONS:
+            return None
+        region, chosen = self._picked[x.node]
+        return chosen if region.axis == 1 and is_zero(self.graph, region.base) else None
 
     def _within(self, item: Item, value: Value, inside: set[NodeId]) -> Slot:
         return Slot(value.node, value.port, item.space) if value.node in inside else self.want(item, value)

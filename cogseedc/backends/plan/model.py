@@ -211,6 +211,9 @@ class Picked:
     """The other arm's value."""
     operands: tuple[tuple[Slot | None, ...], ...]
     """Of each layer of the region."""
+    kept: tuple[SpaceId | None, ...]
+    """For each layer the space that holds all channels of its first operand that may differ from zero, where that is
+    known: another `Picked` chose them."""
     output: Slot
 
     def reads(self) -> tuple[Slot, ...]:

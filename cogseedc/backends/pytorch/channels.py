@@ -25,17 +25,27 @@ def picked(program: Program, body: Body, step: Picked, at: SpaceId) -> None:
         base = f"{base}.expand({program.sizes(body, type.shape, at)})"
     name = program.define(body, step.output)
     body.say(f"{name} = {base}.clone(memory_format=torch.contiguous_format)", origin)
+    kept: dict[SpaceId, str] = {}
+    for inner in step.kept:
+        if inner is not None and inner not in kept:
+            kept[inner] = body.scope.free("kept")
+            program.shared.support.add("kept_channels")
+            held, count = program.rows(inner, at), program.size(body, program.space(inner).grid[0], at)
+            assert held is not None
+            body.say(f"{kept[inner]} = kept_channels({body.read(held)}, {count}, {n})", origin)
     i, channels = body.scope.free("i"), body.scope.free("channels")
     body.say(f"for {i}, {channels} in chosen_channels({positions}, {size}, {n}):", origin)
     before = len(body.lines)
     made: dict[Value, str] = {}
-    for (id, axes), slots in zip(region.layers, step.operands, strict=True):
+    for (id, axes), slots, inner in zip(region.layers, step.operands, step.kept, strict=True):
         node = program.graph[id]
         assert isinstance(node, Call)
         args: list[str | None] = []
         for slot, axis in zip(slots, axes, strict=True):
             own = None if slot is None else made.get(Value(slot.node, slot.port))
             args.append(own if slot is None or own else _part(program, given, slot, axis, i, channels))
+        if inner is not None:  # what is zero adds nothing: neither it nor its part of the weights is read
+            args[:2] = [f"{arg}.index_select(1, {kept[inner]}[{i}])" for arg in args[:2]]
         inputs = [None if slot is None else slot.whole(program.graph) for slot in slots]
         text = program.shared.ops[node.op].torch(Spelling(program, body, node.attrs, args, inputs, node.types))
         slot = Slot(id, 0, at)

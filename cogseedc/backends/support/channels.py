@@ -13,3 +13,11 @@ def chosen_channels(positions: torch.Tensor, size: int, n: int) -> list[tuple[in
         return []
     counts = torch.bincount(torch.div(positions, size, rounding_mode="floor"), minlength=n).tolist()
     return [(i, channels) for i, channels in enumerate(torch.split(positions % size, counts)) if counts[i]]
+
+
+def kept_channels(positions: torch.Tensor, size: int, n: int) -> list[torch.Tensor]:
+    """For each of n samples the channels that may differ from zero: those that it chose, or else the first."""
+    found = [positions.new_zeros(1)] * n
+    for i, channels in chosen_channels(positions, size, n):
+        found[i] = channels
+    return found
