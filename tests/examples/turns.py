@@ -198,6 +198,18 @@ def equilibrium(net: Net, sample: Sample) -> Outputs:
     return {"logits": net.linear("linear", z), "turns": torch.tensor([count])}
 
 
+def skipping(net: Net, sample: Sample) -> Outputs:
+    step, h, du, due, count = cell(net, "cell.gru_cell"), zeros(12), 1.0, 0.0, 0.0
+    took = turns(net, "h.update", sample["xs"].shape[1])
+    for t, x in enumerate(sample["xs"][0]):
+        due = due + min(du, 1 - due)
+        took[t] = update = round(due) > 0.5  # half to even, as in Python
+        if update:
+            h, due, count = step(x[None], h), 0.0, count + 1
+            du = float(sure(net, "want.linear", h))
+    return {"logits": net.linear("linear", h), "updates": torch.tensor([count])}
+
+
 TURNS: list[tuple[str, Paper]] = [
     ("65_adaptive_computation_time", Paper(thinking, {}, {"xs": (4, 6)})),
     ("66_universal_transformer", Paper(universal, {}, {"x": (5, 8)})),
@@ -210,4 +222,5 @@ TURNS: list[tuple[str, Paper]] = [
     ("73_boundaries", Paper(hierarchy, {}, {"xs": (6, 6)})),
     ("74_shared_patience", Paper(patience, {}, {"x": (12,)})),
     ("75_equilibrium", Paper(equilibrium, {}, {"x": (8,)})),
+    ("76_skip_rnn", Paper(skipping, {}, {"xs": (7, 6)})),
 ]
