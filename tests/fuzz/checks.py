@@ -6,6 +6,7 @@ A program whose decisions are too near to their thresholds, or that amplifies ro
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from onnx.reference import ReferenceEvaluator
 
 from cogseedc import target as targets
 from cogseedc.backends.names import class_name, names
@@ -23,13 +25,13 @@ from cogseedc.driver.lower import Lowering, lower
 from cogseedc.driver.program import Program
 from cogseedc.driver.weights import Weights, weight_bytes, weight_paths
 from cogseedc.interp import Reference, Result, Schedule, bind_sizes, kind_of, schedule
-from cogseedc.ir import Gate, GateKind, Graph, Input, Knob, Output
+from cogseedc.ir import Call, Gate, GateKind, Graph, Input, Knob, Loop, Output
 from cogseedc.ir.printer import print_graph
 from cogseedc.ir.verifier import verify
 from cogseedc.ops import OPS
 from cogseedc.passes import PASSES, PIPELINES, Context, run_pipeline
 from cogseedc.runtime.interface import Port, StatePort
-from cogseedc.runtime.onnx_session import OnnxBackend
+from cogseedc.runtime.onnx_session import SWITCH, OnnxBackend
 from cogseedc.runtime.session import Backend, Raw
 from cogseedc.runtime.torch_session import TorchBackend
 from cogseedc.verify.compare import compare_decisions, compare_reach, compare_rows
@@ -103,20 +105,46 @@ def case_of(text: str, seed: int) -> Case:
     return Case(program, Weights(arrays, names(weight_paths(graph)), seed, True), inputs, meaning)
 
 
-def check(text: str, seed: int, thorough: bool = True) -> Case:
-    """Everything about one program. Raises Failure, Dropped, UserError (not a legal program)."""
+def check(text: str, seed: int, thorough: bool = True, seen: Counter[str] | None = None) -> Case:
+    """Everything about one program; `seen` counts what was met. Raises Failure, Dropped, UserError (not a legal one)."""
     case = case_of(text, seed)
+    seen = Counter() if seen is None else seen
     meanings = {name: check_passes(case, name) for name in ("inference", "stored")}
+    count_program(case, meanings["inference"][0].graph, seen)
     check_orders(case, seed, 3 if thorough else 1)
     check_printing(case.graph, case)
     for executor in executors(case, meanings, seed, thorough):
         if executor.single:
             for i in range(SINGLES):
-                _compare(case, executor, i, i + 1)
+                _compare(case, executor, i, i + 1, seen)
         else:
             for batch in BATCHES:
-                _compare(case, executor, 0, batch)
+                _compare(case, executor, 0, batch, seen)
+        seen[f"executor {executor.name}"] += 1
+    if thorough:
+        check_evaluator(case, seen)
     return case
+
+
+def count_program(case: Case, guarded: Graph, seen: Counter[str]) -> None:
+    """Operations, kinds of statements, how deep gates stand, and how their decisions fell."""
+    graphs = [graph for graph, _ in case.graph.nested()]
+    nodes = [node for graph in graphs for _, node in graph.nodes()]
+    seen.update({f"operation {node.op}" for node in nodes if isinstance(node, Call)})
+    seen.update({f"loop {node.kind.value}" for node in nodes if isinstance(node, Loop)})
+    seen.update({f"gate {node.kind.value} over {', '.join(node.over)}" for node in nodes if isinstance(node, Gate)})
+    seen.update(
+        f"feature {word.strip(' [{')}"
+        for word in ("exit ", "state ", "import ", "capacity[")
+        if word in case.program.source.text
+    )
+    wiring, depth = guarded.wiring(), dict[int, int]()
+    for id in wiring.order:
+        depth[id] = max((1 + depth[edge.src] for edge in wiring.controls[id]), default=0)
+    seen[f"gates {min(max(depth.values(), default=0), 3)} deep"] += 1
+    flat = [own.ravel() for own in case.meaning.own.values() if own.size]
+    seen["programs"] += 1
+    seen["programs with a gate that all rows decide alike"] += any((own == own[0]).all() for own in flat)
 
 
 def check_passes(case: Case, pipeline: str) -> tuple[Schedule, Result]:
@@ -169,9 +197,7 @@ def executors(
     if not thorough:
         rng = random.Random(seed)
         ways = [*rng.sample(ways[:3], 2), ("onnx-cpu", "compact"), rng.choice(ways[3:6:2]), rng.choice(ways[6:])]
-    knobs = {
-        n.name: np.array(n.default).reshape(()).astype("float32") for _, n in case.graph.nodes() if isinstance(n, Knob)
-    }
+    knobs = {node.name: knob_of(node) for _, node in case.graph.nodes() if isinstance(node, Knob)}
     for name, gates in ways:
         label = f"{name} {gates}"
         target = targets.load(name)
@@ -204,6 +230,32 @@ class Onnx(OnnxBackend):
             options.intra_op_num_threads = 1
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def check_evaluator(case: Case, seen: Counter[str]) -> None:
+    """The dense model in onnx's own evaluator, which has no part in common with ONNX Runtime; where it has the ops."""
+    lowering = lower(case.program, targets.load("onnx-cpu"), case.weights, "dense", "fp32")
+    model, _ = onnx_model(lowering, case.program, case.weights)
+    names = list(case.meaning.outputs)
+    given = {node.name: knob_of(node) for _, node in case.graph.nodes() if isinstance(node, Knob)}
+    try:
+        evaluator = ReferenceEvaluator(onnx.ModelProto.FromString(model))
+        found = evaluator.run(
+            names, {**case.rows(0, 3), **given, SWITCH: np.array(False)} if lowering.plan.gates else case.rows(0, 3)
+        )
+    except Exception as error:  # it raises whatever numpy does
+        seen[f"evaluator lacks {type(error).__name__}"] += 1
+        return
+    seen["executor onnx-evaluator"] += 1
+    for name, value in zip(names, found, strict=True):
+        wanted = case.meaning.outputs[name][:3]
+        if value.shape != wanted.shape or not np.allclose(value, wanted, RELATIVE, ABSOLUTE):
+            _sensitive(case)
+            raise Failure("onnx-evaluator value", f"{name} differs by {_gap(value, wanted)}")
+
+
+def knob_of(node: Knob) -> Array:
+    return np.array(node.default).reshape(()).astype("float32")
 
 
 def _torch(case: Case, model: bytes) -> TorchBackend:
@@ -250,7 +302,7 @@ def _reference(case: Case, graph: Graph, kind: str) -> Result:
     return found
 
 
-def _compare(case: Case, executor: Executor, start: int, stop: int) -> None:
+def _compare(case: Case, executor: Executor, start: int, stop: int, seen: Counter[str]) -> None:
     label = executor.name
     raw: Raw = _guarded(f"{label} run", lambda: executor.backend.run(case.rows(start, stop), executor.knobs, True))
     for name, whole in case.meaning.outputs.items():
@@ -268,6 +320,12 @@ def _compare(case: Case, executor: Executor, start: int, stop: int) -> None:
         raise Failure(f"{label} rows", f"{name} {text} (rows {start}:{stop})")
     if predicted and not raw.rows:
         raise Failure(f"{label} rows", "no rows are counted")
+    way = label.split()[1]
+    for count in raw.rows.values():
+        seen[
+            f"{way}: part {'skipped' if not count else 'of some rows' if count < stop - start else 'of all rows'}"
+        ] += 1
+    seen[f"batch of {stop - start}"] += 1
 
 
 def _decisions(case: Case, executor: Executor, raw: Raw, start: int, stop: int) -> None:

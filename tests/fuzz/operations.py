@@ -91,7 +91,9 @@ class Unary:
 
     def spell(self, x: str, type: Type) -> str:
         axes = over(names(type))
-        return self.text.format(x=x, last=type[-1][0], first=type[0][0], axes=axes, c=type[0][1])
+        return self.text.format(
+            x=x, last=type[-1][0], first=type[0][0], axes=axes, c=type[0][1], t=type[0][1], s=type[-1][1]
+        )
 
 
 def _several(guard: Guard, at_least: int, axis: int = -1) -> Guard:
@@ -189,10 +191,69 @@ UNARY: tuple[Unary, ...] = (
     Unary("attention", "multi_head_attention[1]({x})", is_series),
     Unary("gru", "gru[D=4, over=T]({x})[0]", is_series, _sized(-1, 4)),
     Unary("mean_time", "mean[over=T]({x})", is_series, _drop("T")),
-    Unary("std_time", "std[over=T]({x} + range[T, dtype=f32]())", lambda t: False, _drop("T")),
     Unary("first_time", "{x}[T=0]", is_series, _drop("T")),
     Unary("logsumexp", "logsumexp[over={first}]({x})", lambda t: len(t) > 1, lambda t: t[1:]),
     Unary("reduce_sum", "sum[over={last}]({x}) * 0.5", lambda t: len(t) > 1, lambda t: t[:-1]),
+    Unary("std_time", "std[over=T]({x})", is_series, _drop("T")),
+    Unary("var", "{x} / (var[over={last}]({x}) + 1)"),
+    Unary("prod", "prod[over={last}](tanh({x}) + 1.1) * 0.2", lambda t: len(t) > 1, lambda t: t[:-1]),
+    Unary("cumprod", "cumprod[over={last}](tanh({x}) * 0.5 + 1) * 0.3"),
+    Unary("all", "{x} * where(all[over={last}]({x} > -9), 1.0, 2.0)"),
+    Unary("any", "{x} * where(any[over={last}]({x} > 9), 0.5, 1.0)"),
+    Unary("count", "{x} * (count[over={last}]({x} != 77) / 4)"),
+    Unary("xor", "where({x} > 99 and not ({x} < -99), {x}, {x} * 0.5)"),
+    Unary("in_top", "{x} * in_top[2, over={last}]({x})", _several(any_type, 3)),
+    Unary("argmin", "embedding[6, D=4](argmin(linear[6]({x})))", is_vector, lambda t: vector(4)),
+    Unary("argsort", "gather[over={last}]({x}, argsort[over={last}]({x}))"),
+    Unary("scatter", "scatter[over={last}](zeros[N, {last}={s}](), argsort[over={last}]({x}), {x})", is_vector),
+    Unary("floor", "{x} * floor(abs(tanh({x})) * 0.4 + 1.3)"),
+    Unary("ceil", "{x} + ceil(abs(tanh({x})) * 0.4 + 0.3)"),
+    Unary("round", "{x} - round(abs(tanh({x})) * 0.3 + 1.6)"),
+    Unary("sign", "{x} * sign(-1 - abs({x}))"),
+    Unary("mod", "mod(abs(tanh({x})) * 0.5 + 3.2, 2)"),
+    Unary("permute", "permute[(N, W, H, C)](tanh({x})) |> permute[(N, C, H, W)]", is_image),
+    Unary(
+        "tile",
+        "tile[2, over={last}]({x})",
+        lambda t: bool(t) and t[-1][1] <= 3,
+        lambda t: (*t[:-1], (t[-1][0], t[-1][1] * 2)),
+    ),
+    Unary("stack", "max[over=S](stack[axis=1, into=S]({x}, {x} * 2))", is_vector),
+    Unary("join", "join[over=(T, D), into=D]({x})", is_series, lambda t: vector(t[0][1] * t[1][1])),
+    Unary("reshape", "reshape[N, -1]({x}) |> linear[D=4]", any_type, lambda t: vector(4)),
+    Unary(
+        "matmul", "linear[D=4](matmul({x}, permute[(N, D, T)](tanh({x})) * 0.5))", is_series, lambda t: (t[0], ("D", 4))
+    ),
+    Unary(
+        "conv1d",
+        "conv1d[3, kernel=3, padding=1](permute[(N, D, T)]({x})) |> permute[(N, T, D)]",
+        is_series,
+        _sized(-1, 3),
+    ),
+    Unary(
+        "pool1d",
+        "avg_pool1d[3, stride=1, padding=1](permute[(N, D, T)]({x})) |> max_pool1d[3, stride=1, padding=1] |> permute[(N, T, D)]",
+        is_series,
+    ),
+    Unary("lstm", "lstm[D=4, over=T]({x})[0]", is_series, _sized(-1, 4)),
+    Unary("gru_cell", "gru_cell[D=4](tanh({x}), zeros[N, D=4]())", is_vector, lambda t: vector(4)),
+    Unary("rnn_cell", "rnn_cell[D=4](tanh({x}), ones[N, D=4]())", is_vector, lambda t: vector(4)),
+    Unary("lstm_cell", "lstm_cell[D=4](tanh({x}), zeros[N, D=4](), ones[N, D=4]())[0]", is_vector, lambda t: vector(4)),
+    Unary("attend", "attend[over=T]({x}, tanh({x}), {x})", is_series),
+    Unary("adaptive_avg", "adaptive_avg_pool2d[2]({x})", _even, lambda t: (t[0], (t[1][0], 2), (t[2][0], 2))),
+    Unary("adaptive_max", "adaptive_max_pool2d[2]({x})", _even, lambda t: (t[0], (t[1][0], 2), (t[2][0], 2))),
+    Unary("global_avg", "global_avg_pool({x})", is_image, _drop("H", "W")),
+    Unary("global_max", "global_max_pool({x})", is_image, _drop("H", "W")),
+    Unary("shuffle", "pixel_shuffle[2](space_to_depth[2]({x}))", _even),
+    Unary(
+        "grid_sample",
+        "grid_sample({x}, tanh(linear[Q=8](mean[over=(H, W)]({x}))) |> split[over=Q, into=(H, W, P), H=2, W=2])",
+        is_image,
+        lambda t: (t[0], (t[1][0], 2), (t[2][0], 2)),
+    ),
+    Unary("take", "take[over=T]({x}, argmax(linear[{t}](mean[over=T]({x}))))", is_series, _drop("T")),
+    Unary("put", "put[over=T]({x}, argmax(linear[{t}](mean[over=T]({x}))), tanh(mean[over=T]({x})))", is_series),
+    Unary("eye", "matmul({x}, eye[{s}]() * 0.5 + full[{s}, {s}](0.1))", is_series),
     Unary("mix", 'einsum["ntd,nsd->nts"]({x}, {x}) |> softmax |> linear[D=4]', is_series, lambda t: (t[0], ("D", 4))),
 )
 
