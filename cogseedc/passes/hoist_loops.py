@@ -70,11 +70,14 @@ def _hoist_invariant(graph: Graph, id: NodeId, loop: Loop, context: Context) -> 
     given = graph.feeds(id)
     outside = dict(zip(at.inputs, given, strict=True))
     leaving = _read_outside(body, moved)
+    known = {node.path: other for other, node in graph.nodes() if isinstance(node, Weight)}
     for node in moved:
         operands: list[Value | None] = []
         for value in body.feeds(node):
             if value is not None and value.node not in outside:
-                outside[value.node] = Value(graph.add(body[value.node]))
+                source = body[value.node]
+                there = known.get(source.path) if isinstance(source, Weight) else None  # of a shared seed
+                outside[value.node] = Value(graph.add(source) if there is None else there)
             made = None if value is None else outside[value.node]
             operands.append(None if value is None or made is None else _port(made, value))
         outside[node] = Value(graph.add(body[node], operands))
