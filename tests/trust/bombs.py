@@ -12,6 +12,7 @@ import time
 from cogseedc.diagnostics import UserError
 from cogseedc.driver.program import Settings, decode, load
 from cogseedc.limits import Limits
+from tests.trust.memory import peak
 
 QUICK, LARGE = 1.0, 8.0
 """Seconds of processor time, on a quiet machine, for a bomb and for a mebibyte of text."""
@@ -153,10 +154,10 @@ def _timed(name: str, text: str, code: str | None) -> float:
 
 def _summary(took: dict[str, float], bound: float) -> str:
     slowest = max(took, key=lambda name: took[name])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    taken = peak()
     assert took[slowest] < bound * SLACK, f"{slowest}: {took[slowest]:.1f} s"
-    assert peak < MEMORY, f"{peak >> 20} MiB"
-    return f"the slowest ({slowest}) in {took[slowest]:.2f} s of processor time, at most {peak >> 20} MiB of memory"
+    assert taken < MEMORY, f"{taken >> 20} MiB"
+    return f"the slowest ({slowest}) in {took[slowest]:.2f} s of processor time, at most {taken >> 20} MiB of memory"
 
 
 def load_one(text: str) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cogseedc.cli.main import run
 from tests.fuzz.test_mutants import laid_out, mutant
+from tests.trust.memory import peak
 
 SLOW = 2.0
 MEMORY = 512 << 20
@@ -48,10 +49,10 @@ def mutants(count: int, seed: int) -> str:
                 codes.update(set(re.findall(r"error\[(CS\d{4})\]", text)))
         finally:
             os.chdir(here)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    taken = peak()
     assert slowest < SLOW * 4, f"{slowest:.1f} s"
-    assert peak < MEMORY, f"{peak >> 20} MiB"
+    assert taken < MEMORY, f"{taken >> 20} MiB"
     return (
         f"{count} mutants: {fine} are fine after all, {count - fine} refused with places, {len(codes)} codes met; "
-        f"the slowest in {slowest:.2f} s of processor time, at most {peak >> 20} MiB"
+        f"the slowest in {slowest:.2f} s of processor time, at most {taken >> 20} MiB"
     )
