@@ -7,6 +7,7 @@ JOBS   ?= auto
 TESTS  ?= tests
 MINUTES ?= 10
 SEED   ?= 1000
+COUNT  ?= 40
 ONLY   ?=
 SEEDS  ?= 3
 ONLY   ?=
@@ -15,7 +16,7 @@ ROUNDS ?= 21
 # An optional uv looks where pip looks.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help setup demo test lint bench study fuzz trust lock clean
+.PHONY: help setup demo test lint bench study fuzz trust mutants lock clean
 .DEFAULT_GOAL := help
 
 ## help    this list
@@ -64,6 +65,10 @@ trust: setup
 ## study   real data through the whole way: train, calibrate, measure (ONLY=digits, SEEDS=3; data: COGSEEDC_DATA)
 study: setup
 	$(BIN)/python -m examples.study --only "$(ONLY)" --seeds $(SEEDS) --output build/study
+
+## mutants mutation testing of the compiler (AREAS="gates plan", COUNT=40, SEED=1000)
+mutants: setup
+	$(BIN)/python -m tests.trust.mutation $(AREAS) --count $(COUNT) --seed $(SEED)
 
 ## lock    resolves all dependencies anew and writes constraints.txt
 lock:
