@@ -502,12 +502,16 @@ def inputs_of(graph: Graph, seed: int, rows: int = ROWS) -> dict[str, Array]:
     return {name: np.ascontiguousarray(a.astype(np.float32)[:rows]) for name, a in full.items()}
 
 
-def read(text: str) -> Program:
-    """The program of a text, in which `FILE` lines begin further files. Raises UserError."""
+def files(text: str) -> dict[str, str]:
+    """The texts of a program by name, the program first; `FILE` lines begin the others."""
     main, *others = re.split(r"^# ---- (.*)\n", text, flags=re.MULTILINE)
-    if not others:
-        return load(Source("<fuzz>", text), Settings())
-    return load_texts({"net.seed": main, **dict(zip(others[::2], others[1::2], strict=True))}, Settings())
+    return {"net.seed": main, **dict(zip(others[::2], others[1::2], strict=True))}
+
+
+def read(text: str) -> Program:
+    """The program of a text. Raises UserError."""
+    found = files(text)
+    return load(Source("<fuzz>", text), Settings()) if len(found) == 1 else load_texts(found, Settings())
 
 
 def place(text: str, rates: Mapping[str, float], seed: int) -> str:

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 import cogseedc
-from tests.fuzz.generator import generate
+from tests.fuzz.generator import files, generate
 
 ROOT = Path(__file__).parents[2]
 LOCALES = ("C", "C.UTF-8")
@@ -45,13 +45,14 @@ def determinism(count: int, seed: int, most: int = 1000) -> str:
         place = Path(name)
         for i, text in enumerate(programs(count, seed)):
             (place / f"p{i}").mkdir()
-            (place / f"p{i}" / "net.seed").write_text(text, encoding="utf-8")
+            for file, part in files(text).items():
+                (place / f"p{i}" / file).write_text(part, encoding="utf-8")
         found = [_elsewhere(place, settings, i) for i, settings in enumerate(chosen)]
         for settings, digests in zip(chosen, found, strict=True):
             differing = [key for key in digests if digests[key] != found[0][key]]
             assert not differing, f"{settings}: {differing[:5]} differ"
-    files = len(found[0])
-    return f"{count} programs, {', '.join(TARGETS)}: one hash for each of {files} files over {len(chosen)} machines x 2 builds"
+    count_of_files = len(found[0])
+    return f"{count} programs, {', '.join(TARGETS)}: one hash for each of {count_of_files} files over {len(chosen)} machines x 2 builds"
 
 
 def _elsewhere(place: Path, settings: dict[str, str], turn: int) -> dict[str, str]:
