@@ -253,7 +253,7 @@ UNARY: tuple[Unary, ...] = (
     ),
     Unary("take", "take[over=T]({x}, argmax(linear[{t}](mean[over=T]({x}))))", is_series, _drop("T")),
     Unary("put", "put[over=T]({x}, argmax(linear[{t}](mean[over=T]({x}))), tanh(mean[over=T]({x})))", is_series),
-    Unary("eye", "matmul({x}, eye[{s}]() * 0.5 + full[{s}, {s}](0.1))", is_series),
+    Unary("eye", "linear[{last}={s}](matmul({x}, eye[{s}]() * 0.5 + full[{s}, {s}](0.1)))", is_series),
     Unary("mix", 'einsum["ntd,nsd->nts"]({x}, {x}) |> softmax |> linear[D=4]', is_series, lambda t: (t[0], ("D", 4))),
 )
 
