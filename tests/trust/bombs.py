@@ -15,9 +15,9 @@ from cogseedc.limits import Limits
 from tests.trust.memory import peak
 
 QUICK, LARGE = 1.0, 8.0
-"""Seconds of processor time, on a quiet machine, for a bomb and for a mebibyte of text."""
-SLACK = 4
-"""By how much a busy machine may be slower before it counts as a failure."""
+"""Seconds of processor time wanted on a quiet machine for a bomb and for a mebibyte of text; the report says what it was."""
+HANGS = 20
+"""How many times as long counts as hanging."""
 MEMORY = 768 << 20
 MIB = 1 << 20
 ANY = "any"
@@ -155,7 +155,7 @@ def _timed(name: str, text: str, code: str | None) -> float:
 def _summary(took: dict[str, float], bound: float) -> str:
     slowest = max(took, key=lambda name: took[name])
     taken = peak()
-    assert took[slowest] < bound * SLACK, f"{slowest}: {took[slowest]:.1f} s"
+    assert took[slowest] < bound * HANGS, f"{slowest}: {took[slowest]:.1f} s"
     assert taken < MEMORY, f"{taken >> 20} MiB"
     return f"the slowest ({slowest}) in {took[slowest]:.2f} s of processor time, at most {taken >> 20} MiB of memory"
 

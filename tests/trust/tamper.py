@@ -19,7 +19,8 @@ from cogseedc.driver.inspect import inspect_artifact, program_of_artifact
 from cogseedc.publish import MANIFEST, sealed
 from tests.trust import sample
 
-SLOW = 1.0
+HANGS = 30.0
+"""Seconds after which a reader counts as one that hangs."""
 HEADER = 512
 """Bytes at the beginning of each file of which every one is changed."""
 DAMAGE = {"CS0830", "CS0831", "CS0832", "CS0833", "CS0834"}
@@ -154,6 +155,7 @@ def tampering(count: int, seed: int) -> str:
     """So many altered artifacts, of both backends in turn: none is opened."""
     rng = random.Random(seed)
     codes: Counter[str] = Counter()
+    slowest = 0.0
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         ways = [harms(sample.built(place, t), sample.built(place, t, 1), rng) for t in sample.TARGETS]
@@ -162,13 +164,14 @@ def tampering(count: int, seed: int) -> str:
             what, harm = next(ways[turn % 2])
             folder = _copy(place / f"{target}-0", place / "harmed")
             harm(folder)
-            begin = time.perf_counter()
+            begin = time.process_time()
             found = {reader.__name__: _code(reader, folder) for reader in (_open, inspect_artifact)}
-            assert time.perf_counter() - begin < SLOW, f"{what}: {time.perf_counter() - begin:.1f} s"
+            slowest = max(slowest, time.process_time() - begin)
+            assert slowest < HANGS, f"{what}: {slowest:.1f} s"
             for reader, code in found.items():
                 assert code in DAMAGE, f"{target}, {what}: {reader} gives {code}"
             codes[str(found["_open"])] += 1
-    return f"{count} altered artifacts of {' and '.join(sample.TARGETS)}, all refused: {_listed(codes)}"
+    return f"{count} altered artifacts of {' and '.join(sample.TARGETS)}, all refused: {_listed(codes)}; the slowest in {slowest:.2f} s"
 
 
 def forging(count: int, seed: int) -> str:
