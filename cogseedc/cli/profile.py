@@ -40,7 +40,8 @@ def profile(
     means, and its outputs, do not change.
     """
     from cogseedc.driver.compile import Request, prepared
-    from cogseedc.driver.profile import measure_profile, profile_path
+    from cogseedc.driver.profile import profile_path
+    from cogseedc.driver.profiling import measure_profile
     from cogseedc.driver.program import Settings
     from cogseedc.driver.timing import Timing
     from cogseedc.driver.weights import read_arrays

@@ -9,16 +9,16 @@ from cogseedc.driver.manifest import Json, interface
 from cogseedc.ir import Graph
 
 if TYPE_CHECKING:
-    from cogseedc.driver.program import Program
+    from cogseedc.frontend.build.model import Elaborated
 
 
-def summary(program: Program) -> str:
+def summary(elaborated: Elaborated, structure: Graph) -> str:
     """Interface, gates, weights and nodes of a program."""
-    lines = [f"{program.name}: {_first_paragraph(program.elaborated.doc)}".rstrip(": ")]
-    described = interface(program.structure)
+    lines = [f"{elaborated.name}: {_first_paragraph(elaborated.doc)}".rstrip(": ")]
+    described = interface(structure)
     lines += described_lines(described)
-    lines.append(f"  weights  {parameters(program.elaborated.graph):,} parameters")
-    lines.append(f"  nodes    {len(program.elaborated.graph):,}")
+    lines.append(f"  weights  {parameters(elaborated.graph):,} parameters")
+    lines.append(f"  nodes    {len(elaborated.graph):,}")
     return "\n".join(lines)
 
 

@@ -77,14 +77,15 @@ def lower(
     if further is not None:
         last = max(i for i, step in enumerate(pipeline) if isinstance(step, AssignBitwidths))
         pipeline = (*pipeline[: last + 1], further, *pipeline[last + 1 :])
-    graph = passed(program, pipeline, target, verify_each, clock)
+    source, limits = program.elaborated.graph, program.settings.limits
+    graph = passed(source, limits, pipeline, target, verify_each, clock)
     with clock.step("budgets"):
         hold_budgets(graph, program.elaborated.budgets, dict(program.settings.sizes))
     with clock.step(f"plan {target.name}"):
         planned = plan(graph, target, cast(Gates, gates))
     training = None
     if target.backend == "torch":
-        dense = passed(program, PIPELINES["training"], target, verify_each, clock, training=True)
+        dense = passed(source, limits, PIPELINES["training"], target, verify_each, clock, training=True)
         with clock.step(f"plan {target.name}"):
             training = plan(dense, target, "dense", training=True)
     return Lowering(target, planned, training, gates, chosen, widths)

@@ -69,7 +69,7 @@ class Program:
         """The graph with exits inserted and gates as control edges: what does not depend on a target."""
         from cogseedc.driver.structure import structured
 
-        return structured(self)
+        return structured(self.elaborated.graph, self.settings.limits)
 
     @property
     def graph(self) -> networkx.MultiDiGraph[NodeId]:
@@ -80,7 +80,7 @@ class Program:
         """The interface and the size of the program, for people."""
         from cogseedc.driver.card import summary
 
-        return summary(self)
+        return summary(self.elaborated, self.structure)
 
 
 def read_source(path: str | Path, limits: Limits = Limits()) -> Source:

@@ -17,6 +17,7 @@ from cogseedc.backends.support.channels import chosen_channels, kept_channels
 from cogseedc.driver.program import load
 from cogseedc.driver.structure import passed
 from cogseedc.driver.timing import Timing
+from cogseedc.limits import Limits
 from cogseedc.passes import PIPELINES
 from cogseedc.target import load as target
 from cogseedc.verify import Settings, verify_artifact
@@ -133,7 +134,7 @@ def test_what_another_gate_left_out_is_not_read(monkeypatch: pytest.MonkeyPatch)
 
 def test_filters_are_picked_where_that_pays() -> None:
     def picked(source: str, name: str) -> int:
-        graph = passed(load(source), PIPELINES["inference"], target(name), True, Timing())
+        graph = passed(load(source).elaborated.graph, Limits(), PIPELINES["inference"], target(name), True, Timing())
         return sum(isinstance(step, Picked) for block in plan(graph, target(name)).blocks for step in block.steps)
 
     wide = WIDE.replace("6, H=7, W=7", "128, H=28, W=28").replace("C=12", "C=128")
@@ -148,7 +149,9 @@ def test_what_is_not_read_channel_by_channel_is_dense() -> None:
     )
     read = read.replace("relu(batch_norm(conv2d[C=12, kernel=3, padding=1](x)))", "relu(c)")
     for source in (grouped, read):
-        graph = passed(load(source), PIPELINES["inference"], target("torch-cpu"), True, Timing())
+        graph = passed(
+            load(source).elaborated.graph, Limits(), PIPELINES["inference"], target("torch-cpu"), True, Timing()
+        )
         steps = [step for block in plan(graph, target("torch-cpu"), "compact").blocks for step in block.steps]
         assert not any(isinstance(step, Picked) for step in steps)
 

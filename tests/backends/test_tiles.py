@@ -158,9 +158,10 @@ def test_a_base_is_written_over_only_where_nobody_reads_it() -> None:
 def _passed(source: str) -> Any:
     from cogseedc.driver.structure import passed
     from cogseedc.driver.timing import Timing
+    from cogseedc.limits import Limits
     from cogseedc.passes import PIPELINES
 
-    return passed(load(source), PIPELINES["inference"], target("torch-cpu"), True, Timing())
+    return passed(load(source).elaborated.graph, Limits(), PIPELINES["inference"], target("torch-cpu"), True, Timing())
 
 
 @pytest.mark.parametrize("name", ["15_spatial_gating", "16_spatial_act"])

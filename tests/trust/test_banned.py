@@ -71,7 +71,7 @@ ALLOWED = {
     ("driver/reproduce.py", "subprocess"),  # builds once more in another process
     ("driver/reproduce.py", "tempfile"),
     ("driver/probe.py", "tempfile"),  # models that are timed
-    ("driver/profile.py", "tempfile"),  # a model that is run on the inputs of a profile
+    ("driver/profiling.py", "tempfile"),  # a model that is run on the inputs of a profile
     ("calibrate/command.py", "tempfile"),
     ("cli/main.py", "formatter.write_text"),  # writes help
     ("evaluate/plots.py", "figure.savefig"),  # into memory

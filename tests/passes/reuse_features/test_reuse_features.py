@@ -8,6 +8,7 @@ from cogseedc.driver.structure import passed
 from cogseedc.driver.timing import Timing
 from cogseedc.interp import initial_weights, run
 from cogseedc.ir import Call, Merge
+from cogseedc.limits import Limits
 from cogseedc.passes import PIPELINES, ReuseFeatures
 
 SKIPS = """
@@ -26,7 +27,10 @@ def graphs(text):
     """The program with and without the pass, the rest of the pipeline being the same."""
     program = load(text)
     without = tuple(step for step in PIPELINES["inference"] if not isinstance(step, ReuseFeatures))
-    return [passed(program, steps, None, True, Timing()) for steps in (without, PIPELINES["inference"])]
+    return [
+        passed(program.elaborated.graph, Limits(), steps, None, True, Timing())
+        for steps in (without, PIPELINES["inference"])
+    ]
 
 
 def always(graph, op):
