@@ -6,6 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from cogseedc.record import record
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -31,7 +33,7 @@ class Source:
         return self.text[start:end].rstrip("\r")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """A half-open range of characters of one source."""
 

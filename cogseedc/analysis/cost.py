@@ -32,12 +32,13 @@ from cogseedc.ir import (
     guards,
     output_types,
 )
+from cogseedc.record import record
 
 ASSUMED = 32
 """Stands for the size of an axis that is known at run time only."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NodeCost:
     """Cost of one node for one sample (N = 1); symbols of other dynamic axes stay."""
 
@@ -67,7 +68,7 @@ class ExitCost:
     """Trainable numbers of the weights that some way to it reads."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArmCost:
     """MACs of what runs only when a gate takes an arm; of a gate in a loop, when it does in every turn."""
 
@@ -209,7 +210,7 @@ def _turn(graph: Graph, ops: Ops, number: Callable[[Size], int]) -> Costs:
 def _loop(loop: Loop, guard: Guard, ops: Ops, number: Callable[[Size], int]) -> LoopCost:
     body, turn, most = loop.body, _turn(loop.body, ops, number), number(loop.steps)
     wiring, until = body.wiring(), loop.until
-    inputs = [id for id, node in body.nodes() if isinstance(node, Input)]
+    inputs = [id for id, node in body.of(Input)]
     captured = {Value(id) for id in inputs[loop.carries + len(loop.scanned) :]}
     asked_for = {id for level in turn.macs_by_guard for term in level.terms for id in turn.literals.owners_of(term)}
     bound = any(wiring.operand(id, 0) in captured or turn.literals.gates[id] == until for id in asked_for)
@@ -267,8 +268,8 @@ def numbers(costs: Iterable[NodeCost], sizes: Mapping[str, int]) -> tuple[Callab
 def _picks(graph: Graph) -> dict[NodeId, Picks]:
     """How many arms each k-of-n gate selects: k when its mask comes straight from `top_mask`, else at most k."""
     found: dict[NodeId, Picks] = {}
-    for id, node in graph.nodes():
-        if not isinstance(node, Gate) or node.kind is not GateKind.MANY:
+    for id, node in graph.of(Gate):
+        if node.kind is not GateKind.MANY:
             continue
         mask, indices = graph.wiring().operands(id)[:2]
         assert mask is not None, "the verifier found both ports fed"
@@ -287,12 +288,12 @@ def _read(
     """Trainable numbers by when something reads them, maybe the body of a loop."""
     outs = graph.wiring().outs
     readers: dict[str, list[Guard]] = {path: [] for path in trainable}
-    for id, node in graph.nodes():
-        if isinstance(node, Weight) and node.path in readers:
+    for id, node in graph.of(Weight):
+        if node.path in readers:
             readers[node.path] += [found[edge.dst] for edge in outs[id]]
-        elif isinstance(node, Loop):
-            for path in node.body.weights().keys() & readers.keys():
-                readers[path].append(found[id])
+    for id, loop in graph.loops():
+        for path in loop.body.weights().keys() & readers.keys():
+            readers[path].append(found[id])
     return _with({}, ((literals.union(when), trainable[path]) for path, when in readers.items()))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cogseedc.ir import GateKind, Guard, Literals, NodeId
+from cogseedc.record import record
 
 STEPS = 4096
 """How many partial decisions of one group of gates are looked at before the bound is taken as it is."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extreme:
     """A proved bound; `exact` when some path reaches it."""
 
@@ -19,7 +20,7 @@ class Extreme:
     exact: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Picks:
     """How many arms a k-of-n gate selects at one index."""
 
@@ -27,7 +28,7 @@ class Picks:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _State:
     """A partial decision: what it excludes, what is sure to run, and what still may (weight, terms that may hold)."""
 

@@ -117,7 +117,7 @@ def _manifest(
 
 def _traced(graph: Graph) -> dict[str, str]:
     """Every gate whose decisions the trace has, under its own name or that of a gate that decides alike."""
-    gates = [node for inner, _ in graph.nested() for _, node in inner.nodes() if isinstance(node, Gate)]
+    gates = [node for inner, _ in graph.nested() for _, node in inner.of(Gate)]
     return {name: gate.name for gate in gates for name in (gate.name, *gate.aliases)}
 
 

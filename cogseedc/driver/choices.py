@@ -24,7 +24,7 @@ def settle(
     fit.
     """
     if knobs:
-        found = {node.name: (id, node) for id, node in graph.nodes() if isinstance(node, Knob)}
+        found = {node.name: (id, node) for id, node in graph.of(Knob)}
         for name, values in knobs:
             _set_knob(graph, found, name, values)
     if arms:
@@ -49,8 +49,8 @@ def _keep(graph: Graph, arms: Mapping[str, tuple[int, ...]]) -> None:
     levels = [level for level, _ in graph.nested()]
     counts: dict[str, int] = {}
     for level in levels:
-        counts |= {node.name: node.arms for _, node in level.nodes() if isinstance(node, Gate)}
-        counts |= {node.name: 2 for _, node in level.nodes() if isinstance(node, Exit)}
+        counts |= {node.name: node.arms for _, node in level.of(Gate)}
+        counts |= {node.name: 2 for _, node in level.of(Exit)}
     for name, kept in arms.items():
         if not kept or not set(kept) <= set(range(counts.get(name, 0))):
             known = ", ".join(counts) or "none"
@@ -63,8 +63,8 @@ def _keep(graph: Graph, arms: Mapping[str, tuple[int, ...]]) -> None:
 
 def _keep_in(graph: Graph, arms: Mapping[str, tuple[int, ...]]) -> None:
     """The same in the program, or in the body of a loop."""
-    gates = {node.name: id for id, node in graph.nodes() if isinstance(node, Gate)}
-    exits = {node.name: id for id, node in graph.nodes() if isinstance(node, Exit)}
+    gates = {node.name: id for id, node in graph.of(Gate)}
+    exits = {node.name: id for id, node in graph.of(Exit)}
     for id, node in list(graph.nodes()):
         if isinstance(node, Merge):
             _keep_of_join(graph, id, node, {gate: arms[name] for name, gate in gates.items() if name in arms})

@@ -34,7 +34,7 @@ def _place(graph: Graph, site: ExitSite, found: Diagnostics) -> None:
 
 def _sources(graph: Graph, scope: str) -> tuple[Value, ...]:
     """What a seed instance is given from outside; of the exported seed, its inputs."""
-    inputs = tuple(Value(id) for id, node in graph.nodes() if isinstance(node, Input))
+    inputs = tuple(Value(id) for id, node in graph.of(Input))
     if not scope:
         return inputs
     inside = {id for id, node in graph.nodes() if scope in node.origin.scope}

@@ -84,7 +84,7 @@ def last_step(graph: Graph) -> float:
     output may differ by so much.
     """
     wiring = graph.wiring()
-    stack = [edge.src for id, node in graph.nodes() if isinstance(node, Output) for edge in wiring.ins[id]]
+    stack = [edge.src for id, node in graph.of(Output) for edge in wiring.ins[id]]
     seen, largest = set(stack), 0.0
     while stack:
         id = stack.pop()

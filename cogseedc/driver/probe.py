@@ -140,7 +140,7 @@ class _Expose(Pass):
     names: dict[tuple[str, str | None], str] = field(default_factory=dict, compare=False)
 
     def run(self, graph: Graph, context: Context) -> bool:
-        taken = {node.name for _, node in graph.nodes() if isinstance(node, Output)}
+        taken = {node.name for _, node in graph.of(Output)}
         if context.loop is not None:  # exits of the program are in no body
             return False
         points = list(_points(graph, self.output))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cogseedc.record import record
 from cogseedc.source import Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Name:
     """An identifier where it is written."""
 
@@ -18,7 +17,7 @@ class Name:
 # Expressions
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reference:
     """A name used as a value."""
 
@@ -26,7 +25,7 @@ class Reference:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number:
     """`value` is an int without point or exponent (suffixes k M G applied), else a float."""
 
@@ -35,37 +34,37 @@ class Number:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class String:
     value: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Boolean:
     value: bool
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tuple:
     items: tuple[Expr, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Negate:
     operand: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Not:
     operand: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Binary:
     """`operator` is one of + - * / % ^."""
 
@@ -75,7 +74,7 @@ class Binary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compare:
     """`operator` is one of < <= > >= == !=."""
 
@@ -85,7 +84,7 @@ class Compare:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Logical:
     """`operator` is `and` or `or`."""
 
@@ -95,20 +94,20 @@ class Logical:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Positional:
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Keyword:
     name: Name
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slice:
     """`O=0 .. c`, in `[...]` on a value."""
 
@@ -121,7 +120,7 @@ class Slice:
 Argument = Positional | Keyword | Slice
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Configure:
     """`callee[arguments]`: static arguments, or a static selection on a value."""
 
@@ -130,7 +129,7 @@ class Configure:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Apply:
     """`callee(arguments)`."""
 
@@ -139,7 +138,7 @@ class Apply:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attribute:
     """`value.name`."""
 
@@ -148,7 +147,7 @@ class Attribute:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pipe:
     """`value |> callee`."""
 
@@ -157,7 +156,7 @@ class Pipe:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Block:
     """Statements and what they yield. A bare expression is a block of no statements with one yield."""
 
@@ -168,7 +167,7 @@ class Block:
     """False for an arm that is written without braces."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class When:
     condition: Expr
     then: Block
@@ -176,7 +175,7 @@ class When:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Case:
     """Arm `3 =>`, or `"max" =>` of a static choice."""
 
@@ -184,7 +183,7 @@ class Case:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cases:
     """Arms `e in 0 .. 8 =>`."""
 
@@ -194,21 +193,21 @@ class Cases:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Otherwise:
     """Arm `else =>`."""
 
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Arm:
     pattern: Case | Cases | Otherwise
     body: Block
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Route:
     selector: Expr
     merge: Name | None
@@ -216,14 +215,14 @@ class Route:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Carry:
     name: Name
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class For:
     variable: Name
     start: Expr
@@ -233,7 +232,7 @@ class For:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Repeat:
     limit: Expr
     carries: tuple[Carry, ...]
@@ -242,7 +241,7 @@ class Repeat:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scan:
     variables: tuple[Name, ...]
     sequence: Expr
@@ -278,7 +277,7 @@ Expr = (
 # Types and members
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AxisType:
     """`N`, `C=3`, or a size alone. `N` alone is a name with no size when it begins with an upper-case letter."""
 
@@ -287,7 +286,7 @@ class AxisType:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Type:
     """`f32[N, C=3] * count`."""
 
@@ -297,7 +296,7 @@ class Type:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StaticType:
     """`int`, `seed[]`."""
 
@@ -306,7 +305,7 @@ class StaticType:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StaticParameter:
     name: Name
     type: StaticType
@@ -314,7 +313,7 @@ class StaticParameter:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Port:
     """`direction` is `in` or `out`."""
 
@@ -325,7 +324,7 @@ class Port:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KnobDeclaration:
     name: Name
     type: Type | None
@@ -336,7 +335,7 @@ class KnobDeclaration:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Meta:
     """`level`, `version`, `bits`, `geometry`, `scale`, `category`: the words as written."""
 
@@ -345,7 +344,7 @@ class Meta:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bound:
     """`mean <= 2M`."""
 
@@ -355,7 +354,7 @@ class Bound:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Budget:
     quantity: Name
     bounds: tuple[Bound, ...]
@@ -365,7 +364,7 @@ class Budget:
 # Statements
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mark:
     """An attribute of the next statement: `@bits(int8)`."""
 
@@ -374,7 +373,7 @@ class Mark:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bind:
     names: tuple[Name, ...]
     value: Expr
@@ -383,7 +382,7 @@ class Bind:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Share:
     name: Name
     value: Expr
@@ -392,7 +391,7 @@ class Share:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParamDeclaration:
     name: Name
     type: Type
@@ -402,7 +401,7 @@ class ParamDeclaration:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StateDeclaration:
     name: Name
     type: Type
@@ -412,7 +411,7 @@ class StateDeclaration:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GateDeclaration:
     name: Name
     axes: tuple[Name, ...]
@@ -423,7 +422,7 @@ class GateDeclaration:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExitDeclaration:
     name: Name
     body: tuple[Statement, ...]
@@ -433,7 +432,7 @@ class ExitDeclaration:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExitsDeclaration:
     count: Expr
     at: Name
@@ -444,7 +443,7 @@ class ExitsDeclaration:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Next:
     names: tuple[Name, ...]
     value: Expr
@@ -453,7 +452,7 @@ class Next:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LossDeclaration:
     name: Name
     value: Expr
@@ -478,7 +477,7 @@ Member = Meta | Budget | Port | KnobDeclaration | Statement
 # Files
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SeedDeclaration:
     name: Name
     parameters: tuple[StaticParameter, ...]
@@ -488,14 +487,14 @@ class SeedDeclaration:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Const:
     name: Name
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImportedName:
     name: Name
     alias: Name
@@ -503,7 +502,7 @@ class ImportedName:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Import:
     """`import path @version as alias` (no names) or `from path @version import names`."""
 
@@ -519,7 +518,7 @@ class Import:
 Item = Import | Const | SeedDeclaration
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class File:
     items: tuple[Item, ...]
     span: Span

@@ -87,7 +87,11 @@ class Machine:
                 states[-1] = state
                 continue
             if size:
-                children = _children(values[-size:], rule.parts, rule.collects)
+                parts = values[-size:]
+                if rule.kept is not None:
+                    children = [parts[i] for i in rule.kept]
+                else:
+                    children = _children(parts, rule.parts, rule.collects)
                 begin = begins[-size]
                 depth = max(depths[-size:])
                 del states[-size:], values[-size:], begins[-size:], depths[-size:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from cogseedc.resources import folder
@@ -25,6 +25,12 @@ class Rule:
     """Its value is the list of what it keeps (rules whose name begins with `_`)."""
     passes: bool
     """Its value is that of the one symbol that it keeps."""
+    kept: tuple[int, ...] | None = field(init=False, compare=False)
+    """Places of the symbols that it keeps; None where items of one are kept."""
+
+    def __post_init__(self) -> None:
+        kept = tuple(i for i, part in enumerate(self.parts) if part == KEEP)
+        object.__setattr__(self, "kept", None if INLINE in self.parts else kept)
 
 
 @dataclass(frozen=True, slots=True)

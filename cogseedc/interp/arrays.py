@@ -72,7 +72,7 @@ def check_inputs(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
     Raises UserError (CS0843, CS0844, CS0845) for a wrong name, rank, size or dtype.
     """
-    declared = {node.name: node for _, node in graph.nodes() if isinstance(node, Input)}
+    declared = {node.name: node for _, node in graph.of(Input)}
     missing = [name for name, node in declared.items() if name not in inputs and node.state is None]
     unknown = sorted(name for name in inputs if name not in declared)
     if missing or unknown:
@@ -116,7 +116,7 @@ def knob_values(graph: Graph, knobs: Mapping[str, Any] | None, sizes: Mapping[st
 
     Raises UserError (CS0846) for an unknown name, a wrong shape, or a value outside the knob's range.
     """
-    declared = {node.name: node for _, node in graph.nodes() if isinstance(node, Knob)}
+    declared = {node.name: node for _, node in graph.of(Knob)}
     given = dict(knobs or {})
     unknown = sorted(name for name in given if name not in declared)
     if unknown:
@@ -174,7 +174,7 @@ def _wrong(code: str, message: str, help: str = "") -> UserError:
 
 def has_batch(graph: Graph) -> bool:
     """Whether any input has the batch axis."""
-    return any(node.type.batch is not None for _, node in graph.nodes() if isinstance(node, Input))
+    return any(node.type.batch is not None for _, node in graph.of(Input))
 
 
 def batch_size(sizes: Mapping[str, int]) -> int:

@@ -153,7 +153,7 @@ class Evaluator:
         if step.id not in self._bodies:
             self._bodies[step.id] = replace(self, schedule=step.body, shapes={}, _bodies={})
         body = self._bodies[step.id]
-        names = [n.name for _, n in node.body.nodes() if isinstance(n, Input)]
+        names = [n.name for _, n in node.body.of(Input)]
         carries, sequences = list(args[: node.carries]), args[node.carries : node.carries + len(node.scanned)]
         captures = args[node.carries + len(node.scanned) : len(names)]
         columns: list[list[Array]] = [[] for _ in range(node.yields)]

@@ -38,8 +38,8 @@ def ranges_of(
     rows = batch_size(bind_sizes(graph, arrays))
     if rows == 0:
         raise UserError(Diagnostic("CS0708", "there is no sample to measure ranges on", help="give at least one"))
-    axes = {node.name: node.type.batch for _, node in graph.nodes() if isinstance(node, Input)}
-    nodes = [node for _, node in graph.nodes() if isinstance(node, Input)]
+    axes = {node.name: node.type.batch for _, node in graph.of(Input)}
+    nodes = [node for _, node in graph.of(Input)]
     states = [(node.state, numpy_dtype(node.type.dtype)) for node in nodes if node.state is not None]
     reference = Reference(graph, weights)
     found = dict.fromkeys(wanted, (np.inf, -np.inf))

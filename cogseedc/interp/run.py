@@ -85,7 +85,7 @@ class Reference:
         if whole:
             evaluator.evaluate(self._state(0), arrays, values, given)
             return collect(self.plan, self._states[:1], evaluator.sizes, rows)
-        types = {node.name: node.type for _, node in self.graph.nodes() if isinstance(node, Input)}
+        types = {node.name: node.type for _, node in self.graph.of(Input)}
         if rows == 0:  # shapes come from one sample of zeros that is then dropped
             arrays, given = {name: _zeros(a, types[name]) for name, a in arrays.items()}, {}
         for i in range(max(rows, 1)):

@@ -155,7 +155,7 @@ def schedule(graph: Graph) -> Schedule:
             exits.setdefault(node.scope, []).append((node.order, id))
     by_scope = {scope: tuple(id for _, id in sorted(found)) for scope, found in exits.items()}
     done: dict[NodeId, Step] = {}
-    stack = [id for id, node in graph.nodes() if isinstance(node, Output)][::-1]
+    stack = [id for id, node in graph.of(Output)][::-1]
     while stack:
         id = stack[-1]
         if id in done:

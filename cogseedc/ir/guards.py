@@ -14,13 +14,14 @@ from operator import and_ as intersect
 from cogseedc.ir.graph import Graph
 from cogseedc.ir.nodes import ControlEdge, Gate, GateKind, NodeId
 from cogseedc.ir.types import BATCH_SIZE
+from cogseedc.record import record
 
 MOST_TERMS = 4
 _STEPS = 256
 """Work limit of one implication test; past it the answer is no, which is sound."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Guard:
     """A union of conjunctions. A conjunction is a set of excluded decisions, as bits that a `Literals` assigned.
 
@@ -95,9 +96,7 @@ class Literals:
     @staticmethod
     def of(graph: Graph, dense: frozenset[NodeId] = frozenset()) -> Literals:
         """Bits for all gates of a graph that are over the batch or over nothing, but for those in `dense`."""
-        return Literals.over(
-            (id, n) for id, n in graph.nodes() if isinstance(n, Gate) and guardable(n) and id not in dense
-        )
+        return Literals.over((id, n) for id, n in graph.of(Gate) if guardable(n) and id not in dense)
 
     @cached_property
     def _masks(self) -> dict[NodeId, int]:
@@ -169,9 +168,10 @@ class Literals:
 
     def drop(self, guard: Guard, mask: int) -> Guard:
         """The guard with the literals in `mask` counted as true."""
-        if all(not term & mask for term in guard.terms):
-            return guard
-        return self._canonical([term & ~mask for term in guard.terms])
+        for term in guard.terms:
+            if term & mask:
+                return self._canonical([term & ~mask for term in guard.terms])
+        return guard
 
     def implies(self, a: Guard, b: Guard) -> bool:
         """Whether `b` holds wherever `a` does. A yes is certain; a no may be a lack of patience."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NewType
 
 from cogseedc.ir.size import Size
 from cogseedc.ir.types import Dtype, TensorType
+from cogseedc.record import record
 from cogseedc.source import Span
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ NodeId = NewType("NodeId", int)
 Attr = None | bool | int | float | str | Size | Dtype | tuple["Attr", ...]  # value of a static parameter
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attrs:
     """Static arguments of an operation: canonical, positional, sorted by name."""
 
@@ -72,7 +73,7 @@ class Attrs:
         return tuple(Size.of(v) for v in value if isinstance(v, (int, Size)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Origin:
     """Where a node comes from."""
 
@@ -103,7 +104,7 @@ class InitKind(Enum):
     FULL = "full"  # full(value)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Init:
     """Initial values of a weight; `fan_in` is for `kaiming`."""
 
@@ -356,7 +357,7 @@ class Loop:
         """The gate that says which indices stop; None where none stops, or where no gate of the body says so."""
         if not self.halts:
             return None
-        last = max(id for id, node in self.body.nodes() if isinstance(node, Output))
+        last = max(id for id, node in self.body.of(Output))
         (edge,) = self.body.wiring().ins[last]
         node = self.body[edge.src]
         return node if isinstance(node, Gate) else None
@@ -397,7 +398,7 @@ class ControlEdge:
 Edge = DataEdge | ControlEdge
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Value:
     """One output of a node."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from cogseedc.ir.nodes import Attrs, Init
 from cogseedc.ir.size import Size
 from cogseedc.ir.types import Dtype, TensorType
+from cogseedc.record import record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AxisArg:
     """A static argument that is an axis: `K`, `K=10`. `size` is None for a name that has no size yet."""
 
@@ -82,7 +83,7 @@ class Operand:
     """When absent, the type rule may ask for a weight of its own. A weight operand is given by name."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WeightSpec:
     """A weight that a call owns, because its operand was not given."""
 
@@ -92,7 +93,7 @@ class WeightSpec:
     trainable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Resolution:
     """What a type rule answers: canonical positional attributes, result types, weights to create."""
 
@@ -101,7 +102,7 @@ class Resolution:
     weights: tuple[WeightSpec, ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class Site:
     """One call as its type rule sees it: operand types (None: absent) and bound static arguments."""
 
@@ -128,14 +129,14 @@ class Site:
         raise RuleError(code, message, help, operand, static)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pointwise:
     """Index i of this operand axis is read only for index i of output axis `to` (of every output)."""
 
     to: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Window:
     """Output index o of axis `to` reads o*stride - before + dilation*[0, size)."""
 
@@ -146,7 +147,7 @@ class Window:
     dilation: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mixing:
     """Every index may be read for any output index; also for an axis that the output does not have."""
 

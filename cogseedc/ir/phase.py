@@ -21,6 +21,6 @@ class Phase(IntEnum):
 
 def phase(graph: Graph) -> Phase:
     """The form that a graph is in, seen from its nodes and edges."""
-    if any(isinstance(node, (Exit, Return)) for _, node in graph.nodes()):
+    if any(graph.of(Exit)) or any(graph.of(Return)):
         return Phase.BUILT
     return Phase.SUNK if any(graph.wiring().controls.values()) else Phase.JOINED

@@ -123,7 +123,7 @@ def _seed(graph: Graph, name: str, ops: Ops | None, bodies: list[str], program: 
         if isinstance(node, Output):
             target = node.name if node.state is None else f"next {spell.kept(node.state)}"
             lines.append(f"{target} = {spell.operand(id, 0)}")
-    losses = [(id, node) for id, node in graph.nodes() if isinstance(node, Loss)]
+    losses = [(id, node) for id, node in graph.of(Loss)]
     for place, (id, node) in enumerate(losses, 1):
         if not _IDENTIFIER.fullmatch(node.name):  # the loss of a callee: a path
             lines.append(f"@name({_attr(node.name)})")
@@ -163,7 +163,7 @@ class _Spelling:
 
     def kept(self, state: State) -> str:
         """The name of a state."""
-        return next(self.names[Value(id)] for id, n in self.graph.nodes() if isinstance(n, Input) and n.state == state)
+        return next(self.names[Value(id)] for id, n in self.graph.of(Input) if n.state == state)
 
     def operand(self, id: NodeId, port: int) -> str:
         value = self.wiring.operand(id, port)
@@ -296,7 +296,7 @@ class _Spelling:
         return f"gate {self.names[Value(id)]} over {_over(gate.over)} = {decided}{via}"
 
     def _exit(self, id: NodeId, node: Exit) -> str:
-        names = next(n.names for _, n in self.graph.nodes() if isinstance(n, Return) and n.scope == node.scope)
+        names = next(n.names for _, n in self.graph.of(Return) if n.scope == node.scope)
         operands = self.operands(id)
         outs = "  ".join(f"{name} = {text}" for name, text in zip(names, operands[1:], strict=True))
         return f"exit {self.names[Value(id)]} {{ {outs} }} when {operands[0]}"

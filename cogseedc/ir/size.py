@@ -1,7 +1,7 @@
 """Sizes of axes: integers, symbols of the exported seed's input axes, and arithmetic of both.
 
 A size is a polynomial with rational coefficients over atoms; an atom is a symbol or the floor of a
-size. The form is canonical, so equal sizes are equal values. Nothing here knows of tensors.
+size. The form is canonical, and there is one object of each: equal sizes are the same. Nothing here knows of tensors.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from math import lcm
+from threading import Lock
+from weakref import WeakValueDictionary
 
 Monomial = tuple["str | Floor", ...]  # sorted, with repetition; () is the constant term
 
@@ -26,26 +28,31 @@ class Floor:
         return f"({self.of * scale}) / {scale}"
 
 
+_MADE: WeakValueDictionary[object, Size] = WeakValueDictionary()
+"""The one object of each size, by its terms."""
+_MAKING = Lock()
+
+
 def _atom_key(atom: str | Floor) -> tuple[int, str]:
     return (0, atom) if isinstance(atom, str) else (1, str(atom))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Size:
     """A size in canonical form: `terms` sorted by monomial, no zero coefficient."""
 
     terms: tuple[tuple[Monomial, Fraction], ...]
 
-    # A program has thousands of values and a handful of sizes: they are compared, hashed and multiplied all the time.
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Size) and self.terms == other.terms)
+    # A program has thousands of values and a handful of sizes, which are compared and hashed all the time: by identity.
+    def __new__(cls, terms: tuple[tuple[Monomial, Fraction], ...]) -> Size:
+        with _MAKING:
+            known = _MADE.get(terms)
+            if known is None:
+                known = _MADE[terms] = super().__new__(cls)
+            return known
 
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(self.terms)
+    def __reduce__(self) -> tuple[type[Size], tuple[object, ...]]:
+        return Size, (self.terms,)
 
     @staticmethod
     def of(value: int | Fraction | Size) -> Size:

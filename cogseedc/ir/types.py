@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from cogseedc.ir.size import Size
+from cogseedc.record import record
 
 BATCH = "N"
 """Name, and symbol of the size, of the batch axis of the exported seed."""
@@ -23,15 +23,18 @@ class Dtype(Enum):
     U8 = "u8"
     BOOL = "bool"
 
+    __hash__ = object.__hash__  # there is one object of each; the hash that enums have is that of a name
+
     @property
     def floating(self) -> bool:
-        return self in (Dtype.F32, Dtype.F16, Dtype.BF16)
+        return self in _FLOATING
 
     @property
     def bits(self) -> int:
         return {"f32": 32, "i32": 32, "i64": 64, "f16": 16, "bf16": 16}.get(self.value, 8)
 
 
+_FLOATING = frozenset({Dtype.F32, Dtype.F16, Dtype.BF16})
 _INTEGERS = (Dtype.I8, Dtype.I32, Dtype.I64)
 
 
@@ -51,7 +54,7 @@ def promote(a: Dtype, b: Dtype) -> Dtype:
     return _INTEGERS[max(_INTEGERS.index(a), _INTEGERS.index(b))]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Axis:
     """One axis: its label (None: unnamed) and its size."""
 
@@ -64,7 +67,7 @@ class Axis:
         return self.name if self.size == Size.symbol(self.name) else f"{self.name}={self.size}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorType:
     """A dtype and its axes, outermost first."""
 
@@ -94,7 +97,7 @@ class TensorType:
     def batch(self) -> int | None:
         """Position of the batch axis: the one whose size is the symbol of the batch."""
         for i, axis in enumerate(self.axes):
-            if axis.size == BATCH_SIZE:
+            if axis.size is BATCH_SIZE:
                 return i
         return None
 
@@ -103,10 +106,10 @@ class TensorType:
         return next((i for i, a in enumerate(self.axes) if a.name == name), None)
 
     def with_dtype(self, dtype: Dtype) -> TensorType:
-        return replace(self, dtype=dtype)
+        return TensorType(dtype, self.axes)
 
     def with_axes(self, axes: tuple[Axis, ...]) -> TensorType:
-        return replace(self, axes=axes)
+        return TensorType(self.dtype, axes)
 
     @property
     def turn(self) -> int:

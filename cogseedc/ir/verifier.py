@@ -259,7 +259,7 @@ def _names(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
 
 
 def _exits(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
-    returns = {n.scope: len(n.types) for _, n in graph.nodes() if isinstance(n, Return)}
+    returns = {n.scope: len(n.types) for _, n in graph.of(Return)}
     seen = set[tuple[str, int]]()
     for id, node in graph.nodes():
         if not isinstance(node, Exit):
@@ -275,8 +275,8 @@ def _exits(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
 
 def _states(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
     """What a state is after a call is what it is before the next one: its input and its output pair up."""
-    inputs = {n.name: n for _, n in graph.nodes() if isinstance(n, Input) and n.state is not None}
-    outputs = {n.name: n for _, n in graph.nodes() if isinstance(n, Output) and n.state is not None}
+    inputs = {n.name: n for _, n in graph.of(Input) if n.state is not None}
+    outputs = {n.name: n for _, n in graph.of(Output) if n.state is not None}
     for id, node in graph.nodes():
         if not isinstance(node, (Input, Output)) or node.state is None:
             continue
@@ -290,8 +290,8 @@ def _states(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
 def _loops(graph: Graph, wiring: Wiring) -> Iterator[Finding]:
     """A body has the ports that its loop says, and its carries keep their types."""
     for id, loop in graph.loops():
-        inputs = [node.type for _, node in loop.body.nodes() if isinstance(node, Input)]
-        outputs = [node.type for _, node in loop.body.nodes() if isinstance(node, Output)]
+        inputs = [node.type for _, node in loop.body.of(Input)]
+        outputs = [node.type for _, node in loop.body.of(Output)]
         given = [graph.type(_operand(wiring, id, port)) for port in range(len(inputs))]
         if len(inputs) < loop.carries + len(loop.scanned):
             yield (

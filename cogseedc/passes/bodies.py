@@ -26,8 +26,8 @@ class Ports:
 
 
 def ports(loop: Loop) -> Ports:
-    inputs = [id for id, node in loop.body.nodes() if isinstance(node, Input)]
-    outputs = [id for id, node in loop.body.nodes() if isinstance(node, Output)]
+    inputs = [id for id, node in loop.body.of(Input)]
+    outputs = [id for id, node in loop.body.of(Output)]
     first, second = loop.carries, loop.carries + len(loop.scanned)
     return Ports(
         tuple(inputs[:first]),

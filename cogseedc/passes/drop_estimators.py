@@ -18,8 +18,8 @@ class DropEstimators(Pass):
 
     def run(self, graph: Graph, context: Context) -> bool:
         changed = False
-        for id, gate in graph.nodes():
-            if not isinstance(gate, Gate) or gate.estimator is None:
+        for id, gate in graph.of(Gate):
+            if gate.estimator is None:
                 continue
             operands = graph.feeds(id)
             for port in range(len(operands) - len(gate.estimator.inputs), len(operands)):

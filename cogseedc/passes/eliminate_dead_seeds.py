@@ -45,8 +45,8 @@ class EliminateDeadSeeds(Pass):
 def _shed(graph: Graph, context: Context, dead: list[NodeId]) -> None:
     """Takes arms whose value or whose gate is dead away from joins that live."""
     gone = frozenset(dead)
-    for id, merge in list(graph.nodes()):
-        if not isinstance(merge, Merge) or id in gone:
+    for id, merge in list(graph.of(Merge)):
+        if id in gone:
             continue
         fed = graph.feeds(id)
         if all(value is None or value.node not in gone for value in fed):
@@ -70,11 +70,9 @@ def _nothing(graph: Graph, context: Context, merge: Merge) -> Value:
 
 
 def _dead(graph: Graph, found: dict[NodeId, Guard], keep_weights: bool) -> list[NodeId]:
-    kinds = Constant if keep_weights else (Weight, Constant)
+    sources = [id for id, _ in graph.of(Constant)] + [id for id, _ in graph.of(Weight) if not keep_weights]
     dead = [id for id, guard in found.items() if guard.never]
     gone = frozenset(dead)
     outs = graph.wiring().outs
-    leaves = [
-        id for id, node in graph.nodes() if isinstance(node, kinds) and all(edge.dst in gone for edge in outs[id])
-    ]
+    leaves = [id for id in sources if all(edge.dst in gone for edge in outs[id])]
     return sorted(dead + leaves)

@@ -50,8 +50,8 @@ def weight_only(graph: Graph) -> frozenset[NodeId]:
 
 
 def _foldable(graph: Graph, wiring: Wiring) -> Iterator[tuple[NodeId, NodeId]]:
-    for id, norm in graph.nodes():
-        if not isinstance(norm, Call) or norm.op != "batch_norm":
+    for id, norm in graph.of(Call):
+        if norm.op != "batch_norm":
             continue
         operands = wiring.operands(id)
         source = operands[0]

@@ -68,7 +68,7 @@ class FoldConstants(Pass):
     def run(self, graph: Graph, context: Context) -> bool:
         wiring = graph.wiring()
         deciding = _deciding(graph, context.loop is not None)
-        values = {id: _array(node) for id, node in graph.nodes() if isinstance(node, Constant) and _known(node.type)}
+        values = {id: _array(node) for id, node in graph.of(Constant) if _known(node.type)}
         known: dict[Value, Array] = {Value(id): array for id, array in values.items()}
         folded = list[NodeId]()
         for id in wiring.order:

@@ -70,7 +70,7 @@ def _hoist_invariant(graph: Graph, id: NodeId, loop: Loop, context: Context) -> 
     given = graph.feeds(id)
     outside = dict(zip(at.inputs, given, strict=True))
     leaving = _read_outside(body, moved)
-    known = {node.path: other for other, node in graph.nodes() if isinstance(node, Weight)}
+    known = {node.path: other for other, node in graph.of(Weight)}
     for node in moved:
         operands: list[Value | None] = []
         for value in body.feeds(node):

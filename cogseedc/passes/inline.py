@@ -19,8 +19,8 @@ class Inline(Pass):
     name: ClassVar[str] = "inline"
 
     def run(self, graph: Graph, context: Context) -> bool:
-        left = {node.scope for _, node in graph.nodes() if isinstance(node, Exit)}
-        found = [id for id, node in graph.nodes() if isinstance(node, Return) and node.scope not in left]
+        left = {node.scope for _, node in graph.of(Exit)}
+        found = [id for id, node in graph.of(Return) if node.scope not in left]
         for id in found:
             for port, own in enumerate(graph.feeds(id)):
                 assert own is not None, "the verifier found every port of a return fed"

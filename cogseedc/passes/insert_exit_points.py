@@ -40,15 +40,12 @@ class InsertExitPoints(Pass):
 
     def run(self, graph: Graph, context: Context) -> bool:
         exits: dict[str, list[tuple[NodeId, Exit]]] = {}
-        returns = list[tuple[NodeId, Return]]()
-        for id, node in graph.nodes():
-            if isinstance(node, Exit):
-                exits.setdefault(node.scope, []).append((id, node))
-            elif isinstance(node, Return):
-                returns.append((id, node))
-        for id, node in returns:
-            ordered = sorted(exits.get(node.scope, []), key=lambda item: item[1].order)
-            _join(graph, id, node, ordered)
+        for id, exit in graph.of(Exit):
+            exits.setdefault(exit.scope, []).append((id, exit))
+        returns = list(graph.of(Return))
+        for id, scope in returns:
+            ordered = sorted(exits.get(scope.scope, []), key=lambda item: item[1].order)
+            _join(graph, id, scope, ordered)
         return bool(returns)
 
 

@@ -55,7 +55,7 @@ def _decider(loop: Loop) -> NodeId | None:
     """The only gate of a body, if it is an element that the loop is given."""
     if loop.kind is not LoopKind.SCAN or loop.halts or loop.active is not None or not loop.carries:
         return None
-    gates = [(id, node) for id, node in loop.body.nodes() if isinstance(node, Gate)]
+    gates = [(id, node) for id, node in loop.body.of(Gate)]
     if len(gates) != 1 or any(True for _ in loop.body.loops()):
         return None
     id, gate = gates[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cogseedc.diagnostics import InternalError
-from cogseedc.ir import Exit, Graph, Input, Knob, Loss, NodeId, Origin, Output, Return, Weight
+from cogseedc.ir import Exit, Graph, Input, Knob, Loss, Node, NodeId, Origin, Output, Return, Weight
 from cogseedc.passes.base import Context, Pass
 
 
@@ -35,12 +35,12 @@ def _check_instances(graph: Graph) -> None:
     parents: dict[str, str] = {}
     levels: dict[str, int] = {}
     for id, node in graph.nodes():
-        for path, seed, parent in _instances(id, node.origin):
+        origin = node.origin
+        for path, seed, parent in _instances(id, origin):
             if seeds.setdefault(path, seed) != seed:
                 raise InternalError(f"the instance {path!r} is of {seeds[path]} and of {seed}")
             if parents.setdefault(path, parent) != parent:
                 raise InternalError(f"the instance {path!r} lies in {parents[path]!r} and in {parent!r}")
-        origin = node.origin
         if origin.scope and origin.level is not None:
             levels.setdefault(origin.scope[-1], origin.level)
     for path, level in levels.items():
@@ -61,19 +61,21 @@ def _instances(id: NodeId, origin: Origin) -> Iterator[tuple[str, str, str]]:
 
 def _unused(graph: Graph, keep_weights: bool) -> list[NodeId]:
     """What reaches none of the roots. An exit is reached from the return of its scope, and goes with it."""
-    roots = (Output, Loss, Input, Knob, *((Weight,) if keep_weights else ()))
+    roots: list[type[Node]] = [Output, Loss, Input, Knob, *([Weight] if keep_weights else [])]
     ins = graph.wiring().ins
     exits: dict[str, list[NodeId]] = {}
-    for id, node in graph.nodes():
-        if isinstance(node, Exit):
-            exits.setdefault(node.scope, []).append(id)
-    waiting = [id for id, node in graph.nodes() if isinstance(node, roots)]
+    for id, exit in graph.of(Exit):
+        exits.setdefault(exit.scope, []).append(id)
+    returns = {id: node.scope for id, node in graph.of(Return)}
+    waiting = [id for kind in roots for id, _ in graph.of(kind)]
     used = set(waiting)
     while waiting:
         id = waiting.pop()
-        node = graph[id]
-        asked = [edge.src for edge in ins[id]] + (exits.get(node.scope, []) if isinstance(node, Return) else [])
-        fresh = [other for other in asked if other not in used]
-        used.update(fresh)
-        waiting += fresh
+        asked = [edge.src for edge in ins[id]]
+        if id in returns:
+            asked += exits.get(returns[id], [])
+        for other in asked:
+            if other not in used:
+                used.add(other)
+                waiting.append(other)
     return [id for id, _ in graph.nodes() if id not in used]

@@ -53,8 +53,8 @@ def _unify(graph: Graph) -> bool:
     wiring = graph.wiring()
     first: dict[tuple[Gate, tuple[Value | None, ...]], NodeId] = {}
     same: dict[NodeId, NodeId] = {}
-    for id, node in graph.nodes():
-        if isinstance(node, Gate) and node.exit is None:
+    for id, node in graph.of(Gate):
+        if node.exit is None:
             kept = first.setdefault((replace(node, name="", aliases=()), wiring.operands(id)), id)
             if kept != id:
                 same[id] = kept
@@ -72,8 +72,8 @@ def _exchange(graph: Graph) -> bool:
     """Joins that ask a gate made of `logical_not` of another gate ask that gate."""
     wiring = graph.wiring()
     changed = False
-    for id, node in graph.nodes():
-        inner = _negated(graph, id, node) if isinstance(node, Gate) else None
+    for id, node in graph.of(Gate):
+        inner = _negated(graph, id, node)
         if inner is None:
             continue
         for user in sorted({edge.dst for edge in wiring.outs[id]}):
@@ -120,8 +120,8 @@ def _prune(graph: Graph, context: Context) -> bool:
     literals = Literals.of(graph)
     found = demand(graph, context.ops, literals, training=context.training)
     changed = False
-    for id, node in list(graph.nodes()):
-        if isinstance(node, Merge) and node.mode is MergeMode.SELECT:
+    for id, node in list(graph.of(Merge)):
+        if node.mode is MergeMode.SELECT:
             kept = _left(graph, literals, found[id], id, node)
             if kept != (list(range(len(node.arms))), None):
                 _rebuild(graph, id, node, *kept)
@@ -174,8 +174,8 @@ def _rebuild(graph: Graph, id: NodeId, merge: Merge, kept: Sequence[int], last: 
 
 def _collapse(graph: Graph) -> bool:
     changed = False
-    for id, node in list(graph.nodes()):
-        if not isinstance(node, Merge) or node.mode is not MergeMode.SELECT:
+    for id, node in list(graph.of(Merge)):
+        if node.mode is not MergeMode.SELECT:
             continue
         count = len(node.arms)
         operands = graph.feeds(id)

@@ -33,7 +33,7 @@ class TrimLoops(Pass):
 
 def _drop_unread(graph: Graph, training: bool) -> bool:
     """Removes what no output needs."""
-    roots = [id for id, node in graph.nodes() if isinstance(node, Output) or (training and isinstance(node, Loss))]
+    roots = [id for id, _ in graph.of(Output)] + [id for id, _ in graph.of(Loss) if training]
     needed = behind(graph, roots)
     sources = (Input, Weight, Knob, Constant)
     unread = [id for id, node in graph.nodes() if id not in needed and not isinstance(node, sources)]
@@ -91,4 +91,4 @@ def _shrink(
     outputs |= {at.stop} if at.stop is not None else set()
     stays = reached | inputs | outputs
     body.remove([id for id, node in body.nodes() if id not in stays and not isinstance(node, Knob)])
-    assert all(id in inputs for id, node in body.nodes() if isinstance(node, Input))
+    assert all(id in inputs for id, node in body.of(Input))

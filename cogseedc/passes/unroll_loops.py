@@ -49,7 +49,7 @@ def _unroll(graph: Graph, id: NodeId, loop: Loop, context: Context) -> None:
     at = ports(loop)
     given = [value for value in graph.feeds(id) if value is not None]
     first, last = loop.carries, loop.carries + len(loop.scanned)
-    known = {node.path: i for i, node in graph.nodes() if isinstance(node, Weight)}
+    known = {node.path: i for i, node in graph.of(Weight)}
     place: dict[NodeId, Value] = dict(zip(at.captures, given[last:], strict=True))
     for node, payload in loop.body.nodes():
         if isinstance(payload, (Weight, Constant)):

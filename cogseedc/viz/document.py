@@ -167,8 +167,8 @@ class _Drawing:
         inner = {node: self.free + place for place, (node, _) in enumerate(loop.body.nodes())}
         self.free += len(inner)
         self.add(loop.body, inner, loop.name, len(loop.origin.scope))
-        inputs = [node for node, payload in loop.body.nodes() if isinstance(payload, Input)]
-        outputs = [node for node, payload in loop.body.nodes() if isinstance(payload, Output)]
+        inputs = [node for node, payload in loop.body.of(Input)]
+        outputs = [node for node, payload in loop.body.of(Output)]
         roles = ["carry"] * loop.carries + ["element"] * len(loop.scanned)
         roles += ["capture"] * (len(inputs) - len(roles))
         given = ["next"] * loop.carries + ["yield"] * loop.yields + ["until"] * loop.halts

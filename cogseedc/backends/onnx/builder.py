@@ -15,6 +15,7 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoPr
 
 from cogseedc.backends.onnx.tensors import Dimension, canonical, info, tensor
 from cogseedc.ir import Dtype, Origin
+from cogseedc.record import record
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -31,7 +32,7 @@ _CARRIED = frozenset([
 _FILE = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where the next nodes belong: the prefix of their names, and what their metadata says."""
 

@@ -54,7 +54,7 @@ def _folded(
 ) -> tuple[str, ...]:
     """All turns at once: each row and turn is a row of the body."""
     plan = steps.plan.loops[id].body
-    inputs = [(i, n.type) for i, n in plan.graph.nodes() if isinstance(n, Input)]
+    inputs = [(i, n.type) for i, n in plan.graph.of(Input)]
     names: dict[NodeId, str] = {}
     for place, (input, type) in enumerate(inputs):
         names[input] = given[place]
@@ -106,7 +106,7 @@ class _Emission:
         self.given = given
         self.plan = steps.plan.loops[id]
         body = self.plan.body
-        self.inputs = [(i, n.type) for i, n in body.graph.nodes() if isinstance(n, Input)]
+        self.inputs = [(i, n.type) for i, n in body.graph.of(Input)]
         types = [body.graph.type(Value(slot.node, slot.port)) for _, slot in body.outputs]
         self.types, self.stop_type = types[: len(node.types)], types[-1]
         """Of the carries, then of the yields, in one turn."""

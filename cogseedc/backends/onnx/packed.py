@@ -48,7 +48,7 @@ class _Packed:
         self.carries = list(given[: node.carries])
         last = node.carries + len(node.scanned)
         self.captures = given[last:-1]
-        self.inputs = [(i, n.type) for i, n in node.body.nodes() if isinstance(n, Input)]
+        self.inputs = [(i, n.type) for i, n in node.body.of(Input)]
         self.types = [type for _, type in self.inputs[: node.carries]]
         self.active = given[-1] if node.active == 1 else region.node("Transpose", [given[-1]], perm=[1, 0])
         flags = region.node("Cast", [self.active], to=TensorProto.INT64)
@@ -260,8 +260,8 @@ def _cell(node: Loop) -> _Cell | None:
     id, call = calls[0]
     if not isinstance(call, Call) or call.op not in ("gru_cell", "lstm_cell") or node.carries != len(call.types):
         return None
-    inputs = [i for i, n in body.nodes() if isinstance(n, Input)]
-    outputs = [i for i, n in body.nodes() if isinstance(n, Output)]
+    inputs = [i for i, n in body.of(Input)]
+    outputs = [i for i, n in body.of(Output)]
     operands = body.feeds(id)
     states = [Value(i) for i in inputs[: node.carries]]
     if list(operands[: node.carries + 1]) != [Value(inputs[node.carries]), *states] or len(inputs) != node.carries + 1:

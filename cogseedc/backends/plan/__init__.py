@@ -211,7 +211,7 @@ def _assemble(
     training: bool,
 ) -> Plan:
     graph, order = items.graph, reached.order
-    outputs = tuple((id, _result(items, id)) for id, node in graph.nodes() if isinstance(node, Output))
+    outputs = tuple((id, _result(items, id)) for id, node in graph.of(Output))
     spaces = items.finish(labels(graph, items.spaces.drafts))
     steps = schedule(items)
     runs = [step for _, body in steps for step in body if isinstance(step, Run)]
@@ -233,9 +233,9 @@ def _assemble(
             kept,
             lambda space, body: wrap(spaces[space], body, target, graph, loops, space in unsafe),
         ),
-        inputs=tuple(id for id, node in graph.nodes() if isinstance(node, Input)),
-        knobs=tuple(id for id, node in graph.nodes() if isinstance(node, Knob)),
-        weights=tuple(id for id, node in graph.nodes() if isinstance(node, Weight)),
+        inputs=tuple(id for id, node in graph.of(Input)),
+        knobs=tuple(id for id, node in graph.of(Knob)),
+        weights=tuple(id for id, node in graph.of(Weight)),
         outputs=outputs,
         gates=reports,
         loops=loops,

@@ -32,6 +32,7 @@ from cogseedc.ir import (
     Value,
     output_types,
 )
+from cogseedc.record import record
 from cogseedc.target import Target
 
 Gates = Literal["auto", "branch", "compact", "dense", "tiles"]
@@ -73,7 +74,7 @@ class Load:
         self.ops += other.ops
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Chosen:
     """The strategy of a gate, with what was predicted for each, in microseconds."""
 

@@ -8,13 +8,14 @@ the batch and further axes (tokens, pixels). Spaces form a tree; the root has al
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import NewType
 
 from cogseedc.backends.plan.channels import Channels
 from cogseedc.backends.plan.tiles import Region
 from cogseedc.ir import BATCH_SIZE, Axis, Graph, Lay, NodeId, Size, TensorType, Value
+from cogseedc.record import record
 
 SpaceId = NewType("SpaceId", int)
 ROOT = SpaceId(0)
@@ -27,7 +28,7 @@ class Strategy(Enum):
     BRANCH = "branch"  # a real `if`: the space holds all rows of its parent, or is not run
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slot:
     """Output `port` of `node`, at the rows of `space`.
 
@@ -60,7 +61,7 @@ def at_positions(type: TensorType, lay: Lay) -> TensorType:
     return type.with_axes(tuple(Axis(a.name, sizes.get(p, a.size)) for p, a in enumerate(type.axes)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """True where a gate's decision is one of `arms` (MANY: where arm `arms[0]` is selected, or is not: `negated`)."""
 
@@ -69,7 +70,7 @@ class Choice:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Space:
     """Rows of `parent` where, in one of `terms`, all choices hold. The root has no parent.
 
@@ -88,7 +89,7 @@ class Space:
     """Sizes of the axes, beside the batch, whose positions it holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Run:
     """Computes a node. `inputs[i]` feeds port i (None: absent); slots with a batch axis are in the block's space."""
 
@@ -97,7 +98,7 @@ class Run:
     outputs: tuple[Slot, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Enter:
     """Computes which rows a COMPACT space holds (its row index within its parent), or a BRANCH's scalar condition.
 
@@ -107,7 +108,7 @@ class Enter:
     space: SpaceId
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Take:
     """Moves a value down: the rows of `target.space` from `source`, whose space is an ancestor.
 
@@ -118,7 +119,7 @@ class Take:
     target: Slot
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spread:
     """Moves a value up: `target` has zeros (false) at rows that `source.space` does not hold.
 
@@ -129,7 +130,7 @@ class Spread:
     target: Slot
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Write:
     """One arm of a join: `value` overwrites (or is added at) the rows of its own space."""
 
@@ -139,7 +140,7 @@ class Write:
     Accumulate is arm i of its merge, so it is weighted by weights[..., arms[i]]."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Join:
     """A SELECT merge by overwriting: `base` (all rows of the block's space; None: zeros) then `writes` in order.
 
@@ -154,7 +155,7 @@ class Join:
     """Where the axes of written positions lie in the output."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Accumulate:
     """A SUM | WEIGHTED_SUM merge by adding each arm's rows to zeros; `otherwise` at rows that no arm took.
 
@@ -171,7 +172,7 @@ class Accumulate:
     """Where the axes of written positions lie in the output."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tiled:
     """A SELECT merge by pixels whose one arm is computed on tiles that have a chosen pixel; or, where at run time that
     would cost more, by `dense`: the same nodes everywhere, the merge last."""
@@ -199,7 +200,7 @@ class Tiled:
         return tuple(dict.fromkeys([self.decision, self.base, *given]))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Picked:
     """A SELECT merge by channels whose one arm is computed sample by sample, for the channels that take it: those of
     the positions that `space` holds, a descendant of the block's space."""
@@ -235,7 +236,7 @@ class Wrap(Enum):
     CONDITION = "condition"  # skipped when its BRANCH space's condition is false; its results are then empty
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Block:
     """Consecutive steps of one space. `reads` come from other blocks, `gives` are read by others."""
 
@@ -247,7 +248,7 @@ class Block:
     gives: tuple[Slot, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GateReport:
     """How the plan treats one gate, for `explain --plan` and the trace."""
 
@@ -265,7 +266,7 @@ class GateReport:
     """Predicted cost of each strategy, in microseconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoopPlan:
     """How the turns of one loop are run: `body` once per turn, its root space being the rows that run it."""
 
@@ -280,7 +281,7 @@ class LoopPlan:
     """Whether all turns are run at once: none reads what another gave, so each row and turn is a row of the body."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """One program, scheduled for one target. `graph` is sealed: no pass runs after planning."""
 

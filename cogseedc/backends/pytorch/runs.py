@@ -47,7 +47,7 @@ class Runs:
             "columns",
         )
         self.text = Body({}, (*taken, *own))
-        inputs = [n for _, n in loop.body.graph.nodes() if isinstance(n, Input)]
+        inputs = [n for _, n in loop.body.graph.of(Input)]
         outputs = [loop.body.graph.type(Value(slot.node, slot.port)) for _, slot in loop.body.outputs]
         self.inputs = [n.type for n in inputs]
         self.values = outputs[: len(node.types)]

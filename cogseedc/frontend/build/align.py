@@ -40,6 +40,14 @@ def aligned(
     return result, tuple(names)
 
 
+def renamed(result: Tensor, names: tuple[str | None, ...]) -> Tensor:
+    """The result of an aligned operation with the names of its axes, where it has as many."""
+    if len(names) != result.type.rank or names == result.type.names:
+        return result
+    axes = tuple(Axis(n, a.size) for n, a in zip(names, result.type.axes, strict=True))
+    return result.seen_as(result.type.with_axes(axes))
+
+
 def promoted(
     b: Builder, frame: Frame, op: str, items: Sequence[Item | None], spans: Sequence[Span]
 ) -> list[Tensor | None]:
@@ -138,7 +146,7 @@ def _equal_sizes(
     b: Builder, tensor: Tensor, host: Tensor, mapping: Sequence[int | None], where: Span, span: Span
 ) -> Tensor:
     """The tensor with the host's sizes where they must be equal. Raises BuildError where they never are."""
-    axes = list(tensor.type.axes)
+    axes = tensor.type.axes
     for i, target in enumerate(mapping):
         if target is None:
             continue
@@ -154,8 +162,8 @@ def _equal_sizes(
                 *([Label(span, "combined here")] if span != where else []),
                 help="make the sizes equal, or one of them 1",
             )
-        axes[i] = Axis(mine.name, theirs.size)
-    return replace(tensor, type=tensor.type.with_axes(tuple(axes)))
+        axes = (*axes[:i], Axis(mine.name, theirs.size), *axes[i + 1 :])
+    return tensor if axes is tensor.type.axes else tensor.seen_as(tensor.type.with_axes(axes))
 
 
 def laid_out(b: Builder, frame: Frame, tensor: Tensor, mapping: Sequence[int | None], rank: int, span: Span) -> Tensor:

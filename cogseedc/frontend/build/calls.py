@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeGuard
 
 from cogseedc.frontend import ast
-from cogseedc.frontend.build.align import aligned
+from cogseedc.frontend.build.align import aligned, renamed
 from cogseedc.frontend.build.core import Builder, described, join
 from cogseedc.frontend.build.expressions import elementwise, is_axis_name, select
 from cogseedc.frontend.build.model import (
@@ -27,14 +27,15 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.statics import arithmetic, function, integer, is_static, number
-from cogseedc.ir import Axis, AxisArg, GateKind, Kind, OpSpec, RuleError, Size, Static
+from cogseedc.ir import AxisArg, GateKind, Kind, OpSpec, RuleError, Size, Static
 from cogseedc.ops import OPS, bind
+from cogseedc.record import record
 from cogseedc.source import Span
 
 CALLABLE = (OpRef, SeedRef, Configured, Shared, Builtin)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Given:
     """Run-time arguments of one call, evaluated."""
 
@@ -216,10 +217,7 @@ def _aligned(
 ) -> Item:
     operands, names = aligned(b, frame, spec.name, slots, spans, span)
     result = b.call(frame, spec.name, operands, span, statics, spans)[0]
-    if len(names) != result.type.rank:
-        return result
-    axes = tuple(Axis(n, a.size) for n, a in zip(names, result.type.axes, strict=True))
-    return replace(result, type=result.type.with_axes(axes))
+    return renamed(result, names)
 
 
 def bound(b: Builder, spec: OpSpec, target: Configured) -> dict[str, Static]:
@@ -357,14 +355,14 @@ def _top(b: Builder, frame: Frame, configured: Configured | None, given: Given, 
     mask = b.one(
         frame, "top_mask", indices, span=expr.span, classes=AxisArg(scores.type.axes[-1].name or "E", Size.of(classes))
     )
-    mask = replace(mask, type=mask.type.with_axes(scores.type.axes))
+    mask = mask.seen_as(mask.type.with_axes(scores.type.axes))
     source = (
         scores
         if weights_item is None
         else _class_last(b, frame, b.tensor(frame, weights_item, given.spans[-1]), position, given.spans[-1])
     )
     weights = b.one(frame, "top_weights", mask, source, span=expr.span, renormalize=renormalize)
-    weights = replace(weights, type=weights.type.with_axes(scores.type.axes))
+    weights = weights.seen_as(weights.type.with_axes(scores.type.axes))
     return Top(indices, mask, weights, scores, classes, renormalize)
 
 
@@ -388,7 +386,7 @@ def _class_last(b: Builder, frame: Frame, tensor: Tensor, position: int, span: S
         return tensor
     order = (*(i for i in range(rank) if i != position), position)
     moved = b.one(frame, "permute", tensor, span=span, axes=order)
-    return replace(moved, type=tensor.type.with_axes(tuple(tensor.type.axes[i] for i in order)))
+    return moved.seen_as(tensor.type.with_axes(tuple(tensor.type.axes[i] for i in order)))
 
 
 def _capacity(
@@ -403,9 +401,9 @@ def _capacity(
         raise mistake("CS0403", "`capacity` takes a decision of `top[k]`", expr.span)
     statics = bound(b, OPS["capacity_mask"], configured)
     mask = b.call(frame, "capacity_mask", [top.mask], expr.span, statics)[0]
-    mask = replace(mask, type=mask.type.with_axes(top.mask.type.axes))
+    mask = mask.seen_as(mask.type.with_axes(top.mask.type.axes))
     indices = b.one(frame, "dropped_indices", top.indices, mask, span=expr.span)
-    indices = replace(indices, type=indices.type.with_axes(top.indices.type.axes))
+    indices = indices.seen_as(indices.type.with_axes(top.indices.type.axes))
     weights = b.one(
         frame, "where", mask, top.weights, b.constant(frame, 0.0, top.weights.type.dtype, expr.span), span=expr.span
     )

@@ -41,7 +41,7 @@ def started(b: Builder, frame: Frame, leaf: Leaf) -> Tensor:
     if tensor.type.shape != leaf.type.shape:
         geometry = tensor.geometry
         tensor = replace(b.one(frame, "expand", tensor, span=leaf.span, sizes=leaf.type.shape), geometry=geometry)
-    return replace(tensor, type=leaf.type)
+    return tensor.seen_as(leaf.type)
 
 
 def packed(item: Item, parts: list[Item]) -> Item:

@@ -236,12 +236,13 @@ class Builder:
     def _mixes_batch(self, spec: OpSpec, values: Sequence[Value | None], node: Call) -> bool:
         """Whether a result of the call may depend on other samples."""
         inputs = [self.graph.type(v) if v is not None else None for v in values]
-        if all(t is None or t.batch is None for t in inputs):
+        batches = [None if t is None else t.batch for t in inputs]
+        if not any(at is not None for at in batches):
             return False
         flows = spec.flow(node.attrs, inputs, node.types)
         return any(
-            t is not None and t.batch is not None and t.batch < len(flow) and not isinstance(flow[t.batch], Pointwise)
-            for t, flow in zip(inputs, flows, strict=False)
+            at is not None and at < len(flow) and not isinstance(flow[at], Pointwise)
+            for at, flow in zip(batches, flows, strict=False)
         )
 
     def _no_batch_region(self, frame: Frame, name: str, span: Span) -> None:
@@ -341,7 +342,7 @@ class Builder:
         known = spec.init.fan_in or spec.init.kind is not InitKind.KAIMING
         init = spec.init if known else replace(spec.init, fan_in=fan_in(type_))
         node = Weight(path, type_, init, spec.trainable, _placed(frame.origin, path, span))
-        self.weights[path] = self.add(node, (), replace(frame, arms=()))
+        self.weights[path] = self.add(node, (), replace(frame, arms=()) if frame.arms else frame)
         return Value(self.weights[path])
 
     def _known_shape(self, path: str, type_: TensorType, span: Span) -> TensorType:

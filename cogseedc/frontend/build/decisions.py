@@ -166,7 +166,7 @@ def without_ones(b: Builder, frame: Frame, tensor: Tensor, span: Span) -> Tensor
         return tensor
     result = b.one(frame, "squeeze", tensor, span=span, over=ones)
     kept = tuple(a for i, a in enumerate(tensor.type.axes) if i not in ones)
-    return replace(result, type=result.type.with_axes(kept))
+    return result.seen_as(result.type.with_axes(kept))
 
 
 def _over(b: Builder, tensor: Tensor, over: Sequence[ast.Name] | None, span: Span) -> Tensor:
@@ -188,7 +188,7 @@ def _over(b: Builder, tensor: Tensor, over: Sequence[ast.Name] | None, span: Spa
             span,
             help=f"reduce what is too much, or declare `over {', '.join(n for n in has if n)}`",
         )
-    return replace(tensor, type=tensor.type.with_axes(tuple(axes)))
+    return tensor.seen_as(tensor.type.with_axes(tuple(axes)))
 
 
 def classes(b: Builder, value: Value) -> int | None:
@@ -272,7 +272,7 @@ def _and_not_nan(
         unknown = Tensor(Value(id), node.type)
     valid = b.call(frame, "logical_not", [unknown], span)[0]
     result = b.call(frame, "logical_and", [decision, valid], span)[0]
-    return replace(result, type=decision.type)
+    return result.seen_as(decision.type)
 
 
 # Where an arm is taken
@@ -300,10 +300,10 @@ def _is_arm(b: Builder, frame: Frame, gate: GateRef, arm: int, span: Span) -> Te
         case GateKind.ONE:
             index = b.constant(frame, arm, Dtype.I64, span)
             result = b.call(frame, "eq", [gate.decision, index], span)[0]
-            return replace(result, type=gate.decision.type.with_dtype(Dtype.BOOL))
+            return result.seen_as(gate.decision.type.with_dtype(Dtype.BOOL))
         case GateKind.MANY:
             result = b.one(frame, "select", gate.decision, span=span, axis=gate.decision.type.rank - 1, index=arm)
-            return replace(result, type=gate.decision.type.with_axes(gate.decision.type.axes[:-1]))
+            return result.seen_as(gate.decision.type.with_axes(gate.decision.type.axes[:-1]))
 
 
 def condition(b: Builder, frame: Frame, item: Item, name: str, span: Span) -> GateRef:

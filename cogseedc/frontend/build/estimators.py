@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
@@ -147,7 +147,7 @@ def _without_ones(b: Builder, frame: Frame, value: Tensor, span: Span) -> Tensor
         return value
     kept = tuple(axis for i, axis in enumerate(value.type.axes) if i not in ones)
     squeezed = b.one(frame, "squeeze", value, span=span, over=ones)
-    return replace(squeezed, type=squeezed.type.with_axes(kept))
+    return squeezed.seen_as(squeezed.type.with_axes(kept))
 
 
 # What a gate is made by, as values

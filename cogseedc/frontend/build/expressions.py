@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cogseedc.frontend import ast
-from cogseedc.frontend.build.align import aligned
+from cogseedc.frontend.build.align import aligned, renamed
 from cogseedc.frontend.build.core import Builder, described
 from cogseedc.frontend.build.estimators import part
 from cogseedc.frontend.build.model import (
@@ -122,10 +120,7 @@ def elementwise(b: Builder, frame: Frame, op: str, items: list[Item], spans: lis
     """An aligned operation over items."""
     operands, names = aligned(b, frame, op, items, spans, span)
     result = b.call(frame, op, operands, span, None, spans)[0]
-    if len(names) != result.type.rank:
-        return result
-    axes = tuple(Axis(n, a.size) for n, a in zip(names, result.type.axes, strict=True))
-    return replace(result, type=result.type.with_axes(axes))
+    return renamed(result, names)
 
 
 def attribute(b: Builder, frame: Frame, expr: ast.Attribute) -> Item:
@@ -209,7 +204,7 @@ def _selected(b: Builder, frame: Frame, tensor: Tensor, argument: ast.Argument) 
                 argument.span,
             )
         result = b.one(frame, "select", tensor, span=argument.span, axis=at, index=index)
-        return replace(result, type=tensor.type.with_axes(tensor.type.axes[:at] + tensor.type.axes[at + 1 :]))
+        return result.seen_as(tensor.type.with_axes(tensor.type.axes[:at] + tensor.type.axes[at + 1 :]))
     start = integer(b.evaluate(frame, argument.start), argument.start.span, "the start")
     stop = integer(b.evaluate(frame, argument.stop), argument.stop.span, "the end")
     if not 0 <= start <= stop or (size is not None and stop > size):
@@ -220,7 +215,7 @@ def _selected(b: Builder, frame: Frame, tensor: Tensor, argument: ast.Argument) 
         )
     result = b.one(frame, "slice", tensor, span=argument.span, axis=at, start=start, stop=stop)
     axes = tuple(Axis(o.name, a.size) for o, a in zip(tensor.type.axes, result.type.axes, strict=True))
-    return replace(result, type=result.type.with_axes(axes))
+    return result.seen_as(result.type.with_axes(axes))
 
 
 def axis_position(type_: TensorType, name: str, span: Span) -> int:

@@ -23,6 +23,7 @@ from cogseedc.ir import (
     TensorType,
     Value,
 )
+from cogseedc.record import record
 from cogseedc.source import Span
 
 Arms = tuple[tuple[NodeId, int], ...]
@@ -61,7 +62,7 @@ class Enough(Exception):  # noqa: N818  # not an error itself
     """There are more messages than are shown; to look for others would take time for nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tensor:
     """A value of the graph as seen in one scope: `type` has the axis names of that scope."""
 
@@ -69,8 +70,12 @@ class Tensor:
     type: TensorType
     geometry: str = "euclidean"
 
+    def seen_as(self, type: TensorType) -> Tensor:
+        """The same value with other names of axes, or with sizes that are known to be equal."""
+        return Tensor(self.value, type, self.geometry)
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Top:
     """The answer of `top[k]`: a k-of-n decision that is not yet a gate. Its last axis is the classes."""
 
@@ -82,7 +87,7 @@ class Top:
     renormalize: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Via:
     """`via gumbel(temperature=tau)`: an estimator, and the values among its arguments."""
 
@@ -91,7 +96,7 @@ class Via:
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GateRef:
     """A gate. `decision` is the output of its node."""
 
@@ -104,21 +109,21 @@ class GateRef:
     top: Top | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpRef:
     """An operation of the catalogue, by name."""
 
     spec: OpSpec
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Builtin:
     """A name that the language itself gives a meaning to: `len`, `cost`, `top`, `capacity`, ..."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SeedRef:
     """A seed, unapplied."""
 
@@ -126,7 +131,7 @@ class SeedRef:
     module: Module
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Configured:
     """An operation or a seed with static arguments: `Block[16]`."""
 
@@ -137,7 +142,7 @@ class Configured:
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Shared:
     """One instance with weights of its own (`share`); calls use them. `prefix` is its weight path."""
 
@@ -148,7 +153,7 @@ class Shared:
     """Where it was declared: the instance lies there, wherever it is called."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bundle:
     """Several outputs of one call, by name."""
 
@@ -257,7 +262,7 @@ class Scope:
         self.spans[name] = span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArmOf:
     """Inside this arm of a region: where the gate took it. `taken` is the boolean per index."""
 
@@ -301,7 +306,7 @@ class Kept:
     """For each seed instance around `next`: how many of its exits stand before it."""
 
 
-@dataclass(frozen=True)
+@record
 class Frame:
     """Where an expression is evaluated."""
 
@@ -321,6 +326,13 @@ class Frame:
     """Set inside a loop body: what `next` has set so far."""
     leaving: bool = False
     """Whether it is in the block of an exit."""
+
+    def inside(self, scope: Scope, weights: str, calls: str) -> Frame:
+        """The frame of a part. Every statement has one, and `replace` would take thrice as long."""
+        return Frame(
+            scope, self.instance, weights, calls, self.counts, self.origin,
+            self.arms, self.turn, self.carries, self.leaving,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def _bind_one(
                 binding.places[name] = span
             binding.callers.setdefault(name, given.name)
         result.append(Axis(name, given.size))
-    return replace(tensor, type=tensor.type.with_axes(tuple(result)))
+    return tensor.seen_as(tensor.type.with_axes(tuple(result)))
 
 
 def _axis(name: str | None) -> str:
@@ -250,7 +250,7 @@ def _return_one(b: Builder, frame: Frame, port: ast.Port, tensor: Tensor, span: 
         inferred = name is None or (expected is None and given.name is not None)
         label = given.name if inferred else name
         result.append(Axis(binding.callers.get(label, label) if label is not None else None, given.size))
-    return replace(tensor, type=tensor.type.with_axes(tuple(result)))
+    return tensor.seen_as(tensor.type.with_axes(tuple(result)))
 
 
 def geometry_of(declaration: ast.SeedDeclaration) -> str | None:

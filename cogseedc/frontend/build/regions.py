@@ -41,9 +41,7 @@ _ONE = Size.of(1)
 
 def inner(frame: Frame, name: str = "", scope: Scope | None = None) -> Frame:
     """A frame for a block inside; `name` is added to both paths."""
-    return replace(
-        frame, scope=scope or Scope(frame.scope), weights=join(frame.weights, name), calls=join(frame.calls, name)
-    )
+    return frame.inside(scope or Scope(frame.scope), join(frame.weights, name), join(frame.calls, name))
 
 
 def block(b: Builder, frame: Frame, body: ast.Block) -> tuple[Item, ...]:

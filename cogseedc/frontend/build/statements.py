@@ -100,7 +100,7 @@ def bind(b: Builder, frame: Frame, statement: ast.Bind) -> None:
     first = statement.names[0].text
     name = "" if first in frame.instance.outputs else first
     start = b.graph.next_id
-    value = b.evaluate(replace(inner(frame, name), scope=frame.scope), _with_sequence(statement))
+    value = b.evaluate(inner(frame, name, frame.scope), _with_sequence(statement))
     carried = (
         {c.name.text for c in statement.value.carries}
         if isinstance(statement.value, (ast.For, ast.Repeat, ast.Scan))
@@ -226,7 +226,7 @@ def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
     *around, last = frame.weights.rsplit(".", 2)
     loop = around[-1] if around and last.isdigit() else last  # a turn of `for` adds its number
     name = "" if loop == prefix else prefix
-    value = b.evaluate(replace(inner(frame, name), scope=frame.scope), statement.value)
+    value = b.evaluate(inner(frame, name, frame.scope), statement.value)
     for target, item in _spread(statement.names, value, statement.span):
         if target.text in frame.scope.states:
             states.set_next(b, frame, frame.scope.states[target.text], item, target.span)
