@@ -259,14 +259,14 @@ def _pad_torch(c: TorchCall) -> str:
 
 
 def _pad_onnx(c: OnnxCall) -> str:
-    attrs, dtype = c.attrs, take(c.inputs, 0).dtype
-    value = attrs.number("value")
-    fill = onnx_scalar(c, float(value) if dtype.floating else int(value), dtype)
-    pads = onnx_ints(c, *attrs.integers("before"), *attrs.integers("after"))
+    """Says the padding of all axes: where it says some, ONNX Runtime permutes it wrongly behind a transposition."""
+    attrs, kind = c.attrs, take(c.inputs, 0)
+    value, over = attrs.number("value"), attrs.integers("over")
+    fill = onnx_scalar(c, float(value) if kind.dtype.floating else int(value), kind.dtype)
+    ends = [dict(zip(over, attrs.integers(end), strict=True)) for end in ("before", "after")]
+    pads = onnx_ints(c, *(end.get(axis, 0) for end in ends for axis in range(kind.rank)))
     mode = {"zeros": "constant"}.get(attrs.text("mode"), attrs.text("mode"))
-    return c.node(
-        "Pad", [c.args[0], pads, fill if mode == "constant" else "", onnx_ints(c, *attrs.integers("over"))], mode=mode
-    )
+    return c.node("Pad", [c.args[0], pads, fill if mode == "constant" else ""], mode=mode)
 
 
 OPS: tuple[OpSpec, ...] = (
