@@ -246,7 +246,7 @@ def _onnx_gates(c: OnnxCall, weight: str, order: tuple[int, ...]) -> str:
 
 
 def _onnx_filled(c: OnnxCall, value: str, batch: str) -> str:
-    """A value of rank 3, with one row on axis 1 when it has none: ONNX Runtime's LSTM and GRU end the process on none."""
+    """A value of rank 3, with a row on axis 1 when it has none: ONNX Runtime's LSTM and GRU end the process on none."""
     extra = c.node("Cast", [c.node("Equal", [batch, onnx_ints(c, 0)])], to=7)
     return c.node("Pad", [value, c.node("Concat", [onnx_ints(c, 0, 0, 0, 0), extra, onnx_ints(c, 0)], axis=0), ""])
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.interp import numpy_dtype
-from cogseedc.ir import BATCH, Call, Dtype, Graph, Input, NodeId, Size, output_types
+from cogseedc.ir import BATCH, Dtype, Graph, Input, Size, output_types
 from cogseedc.lazy import lazy
+from cogseedc.verify.indices import index_limit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +24,6 @@ else:
 _CANDIDATES = (3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, 96, 128, 224)
 _ROWS = 16
 """Every batch up to this one is cut from it."""
-_PASS_ON = frozenset({"permute", "unsqueeze", "squeeze", "expand", "reshape", "flatten", "select", "slice", "cast"})
-"""Operations behind which an integer is still the same number."""
 _LARGEST = {Dtype.U8: 256, Dtype.I8: 128}
 
 
@@ -71,7 +70,7 @@ def random_inputs(graph: Graph, batch: int, sizes: Mapping[str, int], rng: int, 
         if isinstance(node, Input) and node.state is None:
             shape = tuple(s.evaluate(bound) for s in node.type.shape)
             rows = tuple(slice(batch if i == node.type.batch else None) for i in range(len(shape)))
-            result[node.name] = _random(node, shape, rng, scale, _limit(graph, id, bound))[rows]
+            result[node.name] = _random(node, shape, rng, scale, index_limit(graph, id, bound))[rows]
     return result
 
 
@@ -112,40 +111,6 @@ def _sound(size: Size, sizes: Mapping[str, int]) -> bool:
 
 def _known(size: Size, sizes: Mapping[str, int]) -> Fraction | None:
     return size.substitute({**{s: Size.of(v) for s, v in sizes.items()}, BATCH: Size.of(1)}).known
-
-
-def _limit(graph: Graph, id: NodeId, sizes: Mapping[str, int]) -> int:
-    """One more than the largest index that every use of an integer input allows; 4 when nothing limits it."""
-    wiring = graph.wiring()
-    limits: list[int] = []
-    stack, seen = [id], {id}
-    while stack:
-        for edge in wiring.outs[stack.pop()]:
-            node = graph[edge.dst]
-            if not isinstance(node, Call) or edge.dst in seen:
-                continue
-            limits += _limits_of(graph, node, edge.dst, edge.dst_port, sizes)
-            if node.op in _PASS_ON:
-                seen.add(edge.dst)
-                stack.append(edge.dst)
-    return min(limits, default=4)
-
-
-def _limits_of(graph: Graph, node: Call, id: NodeId, port: int, sizes: Mapping[str, int]) -> Iterator[int]:
-    """Sizes of the axis that operand `port` indexes: of an embedding's rows, of what is taken from, of its classes."""
-    types = [None if v is None else graph.type(v) for v in graph.wiring().operands(id)]
-    if node.op == "one_hot":
-        for name, value in node.attrs.items:
-            if name in ("classes", "size") and isinstance(value, (int, Size)):
-                yield Size.of(value).evaluate(sizes)
-    elif node.op == "embedding":
-        table = types[1] if len(types) > 1 else None
-        if table is not None:
-            yield table.shape[-2].evaluate(sizes)
-    elif node.op in ("take", "put", "gather", "scatter") and port > 0 and types[0] is not None:
-        over = dict(node.attrs.items).get("over", -1)
-        axis = over[0] if isinstance(over, tuple) and over else over
-        yield types[0].shape[axis if isinstance(axis, int) else -1].evaluate(sizes)
 
 
 def _random(node: Input, shape: tuple[int, ...], rng: int, scale: float, limit: int) -> Array:
