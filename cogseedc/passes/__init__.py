@@ -2,6 +2,7 @@
 
 from cogseedc.passes.assign_bitwidths import AssignBitwidths
 from cogseedc.passes.base import Context, Observer, Pass, Ran, remove_guards, run_pipeline
+from cogseedc.passes.carry_features import CarryFeatures
 from cogseedc.passes.common_seeds import CommonSeeds
 from cogseedc.passes.drop_estimators import DropEstimators
 from cogseedc.passes.eliminate_dead_seeds import EliminateDeadSeeds
@@ -32,6 +33,7 @@ PASSES: tuple[type[Pass], ...] = (
     PackScans,
     TrimLoops,
     UnrollLoops,
+    CarryFeatures,
     ReuseFeatures,
     EliminateDeadSeeds,
     LowerEstimators,
@@ -55,6 +57,7 @@ INFERENCE: tuple[Pass, ...] = (
     PackScans(),  # after hoisting: decisions are then there before the first turn
     TrimLoops(),  # after hoisting: what moved leaves ports behind
     UnrollLoops(),
+    CarryFeatures(),  # of the loops that are left
     ReuseFeatures(),  # before guards exist: what it computes anew is sunk into its arm
     EliminateDeadSeeds(),
 )
@@ -75,6 +78,7 @@ STORED: tuple[Pass, ...] = (
     PackScans(),  # after hoisting: decisions are then there before the first turn
     TrimLoops(),
     UnrollLoops(),
+    CarryFeatures(),  # of the loops that are left
     ReuseFeatures(),
     EliminateDeadSeeds(),
 )
@@ -105,6 +109,7 @@ __all__ = [
     "STORED_ROUNDED",
     "TRAINING",
     "AssignBitwidths",
+    "CarryFeatures",
     "CommonSeeds",
     "Context",
     "DropEstimators",

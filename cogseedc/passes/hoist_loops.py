@@ -25,7 +25,7 @@ from cogseedc.ir import (
     Weight,
 )
 from cogseedc.passes.base import Context, Pass
-from cogseedc.passes.bodies import feed, ports
+from cogseedc.passes.bodies import feed, free_name, ports
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _hoist_invariant(graph: Graph, id: NodeId, loop: Loop, context: Context) -> 
         outside[node] = Value(graph.add(body[node], operands))
     kept = [v for v in given if v is not None]
     for value in leaving:
-        name = _free(body, "kept")
+        name = free_name(body, "kept")
         body.redirect(value, Value(body.add(Input(name, body.type(value)))))
         found = outside[value.node]
         assert found is not None
@@ -153,7 +153,7 @@ def add_elements(graph: Graph, id: NodeId, loop: Loop, added: Sequence[tuple[Val
     given = graph.feeds(id)
     first = loop.carries + len(loop.scanned)
     for value, _, _ in added:
-        body.redirect(value, Value(body.add(Input(_free(body, "ahead"), body.type(value)))))
+        body.redirect(value, Value(body.add(Input(free_name(body, "ahead"), body.type(value)))))
     for node in at.captures:
         payload = body[node]
         fresh = body.add(payload)
@@ -227,11 +227,3 @@ def _copied(body: Graph, moved: Sequence[NodeId], inputs: Sequence[NodeId]) -> t
         operands = [None if v is None else Value(place[v.node], v.port) for v in body.feeds(node)]
         place[node] = own.add(body[node], operands)
     return own, place
-
-
-def _free(body: Graph, wanted: str) -> str:
-    taken = {node.name for _, node in body.nodes() if isinstance(node, (Input, Output))}
-    name, place = wanted, 2
-    while name in taken:
-        name, place = f"{wanted}_{place}", place + 1
-    return name

@@ -183,3 +183,31 @@ def test_long_chains_take_linear_work() -> None:
 
     calls(10)
     assert calls(800) < 10 * calls(100)
+
+
+def both_arms() -> Builder:
+    """Two arms of one decision, and an arm inside of one of them."""
+    b = Builder()
+    x = b.input("x", "N", 8)
+    big = b.above("big", x)
+    a, c = b.layer(x, "a", 8), b.layer(x, "c", 8)
+    inner = b.above("inner", x, column=1)
+    b.output(b.when(big, b.when(inner, b.layer(a, "d", 8), b.layer(a, "e", 8)), c))
+    return b
+
+
+def test_two_arms_are_the_sides_of_one_if() -> None:
+    found = planned(both_arms(), "branch", EDGE)
+    sides = [found.spaces[b.space].name for b in found.blocks if b.otherwise]
+    assert sides == ["big"], "an arm inside may be run by none of both"
+
+
+def test_a_light_arm_is_computed_for_all_rows() -> None:
+    b = Builder()
+    x = b.input("x", "N", 256)
+    big = b.above("big", x)
+    b.output(b.when(big, b.score(b.layer(b.layer(x, "a", 2048), "b", 256)), b.call("neg", b.score(x))))
+    plan = planned(b, "auto", load("onnx-cpu"))
+    assert [report.strategy for report in plan.gates] == ["compact"]
+    assert [space.name for space in plan.spaces] == ["all", "big"]
+    assert [space.name for space in planned(b, "compact", load("onnx-cpu")).spaces] == ["all", "big", "not_big"]

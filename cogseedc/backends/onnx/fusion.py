@@ -73,10 +73,17 @@ def _prefix(blocks: Sequence[Block], home: dict[Slot, int], join: Join, position
     for i, write in enumerate(join.writes):
         at = home.get(write.value, -1)
         inside = write.value.space == blocks[at].space
-        if at < 0 or not inside or blocks[at].wrap is Wrap.NONE or not last < at < position:
+        if at < 0 or not inside or blocks[at].wrap is Wrap.NONE or not (last < at or _sides(blocks, last, at)):
             return i
-        last = at
+        last = max(last, at)
+        if last >= position:
+            return i
     return len(join.writes)
+
+
+def _sides(blocks: Sequence[Block], one: int, other: int) -> bool:
+    """Whether two blocks are the sides of one If, so that the order of what they write does not matter."""
+    return abs(one - other) == 1 and blocks[max(one, other)].otherwise and min(one, other) >= 0
 
 
 def _needed(plan: Plan, home: dict[Slot, int], done: dict[Slot, int], also: Iterable[Slot]) -> Iterator[Slot]:

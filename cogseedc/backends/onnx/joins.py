@@ -103,7 +103,7 @@ class Joins:
         lay: Lay = (),
     ) -> str:
         """The same where the BRANCH spaces on the way may not have been run."""
-        guard = self._rows.guard(source, target)
+        guard = self._rows.guard(region, source, target)
         if guard is None:
             return self.overwrite(region, previous, value, type, source, target, lay)
         then, other = Region(region.shared, region), Region(region.shared, region)
@@ -122,7 +122,7 @@ class Joins:
         lay: Lay = (),
     ) -> str:
         """`total` with the rows of `source` added; its BRANCH spaces may not have been run."""
-        guard = self._rows.guard(source, target)
+        guard = self._rows.guard(region, source, target)
         if guard is None:
             return self._added(region, total, value, type, source, target, lay)
         then, other = Region(region.shared, region), Region(region.shared, region)

@@ -1,4 +1,6 @@
-"""Spells loops: one `Loop` of the standard per loop of the program, its body a region with steps of its own.
+"""Spells loops: one `Loop` of the standard per loop of the program, its body a region with steps of its own; or, where
+all rows take all turns of a scan whose number is known, one `Scan`, which is quicker: it hands out elements without a
+copy. ONNX Runtime's refuses to make no turn.
 
 Carries go from turn to turn at all rows. Where rows leave by themselves, the index of those that still run goes along:
 a turn gathers their values, computes, and writes back.
@@ -7,16 +9,17 @@ a turn gathers their values, computes, and writes back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from onnx import AttributeProto
+from onnx import AttributeProto, ValueInfoProto
 
 from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Region, branch
 from cogseedc.backends.onnx.merges import laid, where
 from cogseedc.backends.onnx.packed import emit_packed
-from cogseedc.backends.onnx.steps import Steps, Turns
+from cogseedc.backends.onnx.records import Count, Decisions, Turns, plain_record
+from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import Dimension, info
 from cogseedc.backends.onnx.trace import SWITCH, any_true, traced_gates, traced_rows
 from cogseedc.backends.plan.model import ROOT, SpaceId
@@ -111,7 +114,11 @@ class _Emission:
         self.types, self.stop_type = types[: len(node.types)], types[-1]
         """Of the carries, then of the yields, in one turn."""
         self.body = Region(region.shared, region)
-        self.turn, self.going = self.body.declare("turn"), self.body.declare("going")
+        self.scans = node.kind is LoopKind.SCAN and not node.halts and bool(node.steps.value)
+        self.elements: list[ValueInfoProto] = []
+        """What a `Scan` hands to a turn."""
+        if not self.scans:
+            self.turn, self.going = self.body.declare("turn"), self.body.declare("going")
         self.carried: list[_Carried] = []
         self.scanned: list[tuple[str, Dtype, Sequence[Dimension]]] = []
         """What each turn gives and all turns together are."""
@@ -177,9 +184,16 @@ class _Emission:
             else:
                 value = self.given[place]
                 if place < node.carries + len(node.scanned):
-                    value = self.body.node("Gather", [value, self.turn], axis=node.scanned[place - node.carries])
+                    value = self._element(value, node.scanned[place - node.carries], type)
             found[id] = self._at(value, type, rows)
         return found
+
+    def _element(self, sequence: str, axis: int, type: TensorType) -> str:
+        """What a turn has of a sequence."""
+        if not self.scans:
+            return self.body.node("Gather", [sequence, self.turn], axis=axis)
+        self.elements.append(info(self.body.declare("element"), type.dtype, self.steps.dims(type, self.space)))
+        return self.elements[-1].name
 
     def _at(self, value: str, type: TensorType, rows: str | None) -> str:
         """A value at the rows that run."""
@@ -203,11 +217,11 @@ class _Emission:
         last = self.body.constant(np.array([-1, 1], np.int64))
         return self.body.local(key) or self.body.keep(key, self.body.node("Reshape", [rows, last]))
 
-    def _go(self, stop: str | None, mask: str | None, running: _Carried | None, rows: _Carried | None) -> str:
-        """Whether a turn follows; says what the running indices and rows are in it."""
+    def _go(self, stop: str | None, mask: str | None, running: _Carried | None, rows: _Carried | None) -> str | None:
+        """Whether a turn follows, if that is asked; says what the running indices and rows are in it."""
         body = self.body
         if stop is None:
-            return self.going
+            return None if self.scans else self.going
         stays = body.node("Not", [stop])
         if running is not None:
             assert mask is not None
@@ -226,26 +240,47 @@ class _Emission:
         return body.node("Greater", [body.node("Size", [rows.following]), zero])
 
     def _record(self, inner: Steps, rows: str | None, mask: str | None) -> Turns:
-        """What was decided in a turn, for all rows, where a trace is asked for; names of what all turns give."""
+        """What was decided in a turn, for all rows, under the names that the body has for it."""
         if not self.steps.traces:
-            return Turns((), ())
+            return Turns()
+        plain = None if self.node.halts else plain_record(inner, f"{self.node.name}.")
+        found = self._computed(inner, rows, mask) if plain is None else plain
+        self.scanned += [(record.value, record.dtype, [None] * record.rank) for record in found.kept()]
+        return found
+
+    def _computed(self, inner: Steps, rows: str | None, mask: str | None) -> Turns:
+        """A record that takes operations: made where a trace is asked for."""
         then = Region(self.body.shared, self.body, alone=True)
         other = Region(self.body.shared, self.body)
-        gates = [(name, self._seen(then, v, type, rows, mask), type) for name, v, type in traced_gates(inner, then)]
-        counts = list(traced_rows(inner, then, f"{self.node.name}."))
-        if any(type.batch is not None for _, type in self.inputs):
+        gates = [
+            Decisions(name, self._seen(then, value, type, rows, mask), type)
+            for name, value, type in traced_gates(inner, then)
+        ]
+        counts = [Count(name, value) for name, value in traced_rows(inner, then, f"{self.node.name}.")]
+        if self.node.halts and self._rowed():
             one = then.constant(np.array([0], np.int64))
-            turns = then.node("Squeeze", [inner.rows.count(then, ROOT), one])
-            counts.insert(0, (f"{self.node.name}.turns", turns))
-        inside = [*(v for _, v, _ in gates), *(v for _, v in counts)]
-        if not inside:
-            return Turns((), ())
-        ranks = [*(t.rank for _, _, t in gates), *(0 for _ in counts)]
-        absent = [other.constant(np.full([0] * rank, -1, np.int64)) for rank in ranks]
-        dims: list[list[Dimension]] = [[None] * rank for rank in ranks]
-        names = branch(self.body, SWITCH, (then, other), (inside, absent), [(Dtype.I64, d) for d in dims])
-        self.scanned += [(n, Dtype.I64, d) for n, d in zip(names, dims, strict=True)]
-        return Turns(tuple((n, "", t) for n, _, t in gates), tuple((n, "") for n, _ in counts))
+            counts.insert(0, Count(self._name(), then.node("Squeeze", [inner.rows.count(then, ROOT), one])))
+        found = Turns(tuple(gates), tuple(counts))
+        kept = found.kept()
+        if not kept:
+            return found
+        absent = [other.constant(np.full([0] * record.rank, -1, np.int64)) for record in kept]
+        kinds: list[tuple[Dtype, Sequence[Dimension]]] = [(Dtype.I64, [None] * record.rank) for record in kept]
+        return found.named(branch(self.body, SWITCH, (then, other), ([r.value for r in kept], absent), kinds))
+
+    def _turns(self) -> tuple[Count, ...]:
+        """How many rows ran the turns of a loop that none leaves: a value only where the loop may not be run at all."""
+        if self.node.halts or not self.steps.traces or not self._rowed():
+            return ()
+        always = self.region is self.steps.region
+        value = "" if always else self.steps.sizes.vector(self.region, [self.node.steps], self.space)
+        return (Count(self._name(), value, each=True),)
+
+    def _name(self) -> str:
+        return f"{self.node.name}.turns"
+
+    def _rowed(self) -> bool:
+        return any(type.batch is not None for _, type in self.inputs)
 
     def _seen(self, region: Region, value: str, type: TensorType, rows: str | None, mask: str | None) -> str:
         """A decision at all rows: -1 where a row did not run the turn."""
@@ -266,27 +301,37 @@ class _Emission:
 
     # The node
 
-    def _loop(self, go: str) -> list[str]:
+    def _loop(self, go: str | None) -> list[str]:
         """Adds the node; names of what goes on after the last turn, then of what all turns gave."""
-        region, body = self.region, self.body
-        attribute = AttributeProto(name="body", type=AttributeProto.GRAPH)
-        graph = attribute.g
-        graph.name = region.shared.names.unique(f"{region.shared.place.prefix}/body")
-        graph.input.extend([info(self.turn, Dtype.I64, []), info(self.going, Dtype.BOOL, [])])
-        graph.input.extend(info(c.inside, c.dtype, c.dims) for c in self.carried)
+        region, body, node = self.region, self.body, self.node
         given = [(c.following, c.dtype, c.dims) for c in self.carried] + self.scanned
-        types = [(Dtype.BOOL, []), *((dtype, dims) for _, dtype, dims in given)]
-        names = body.results([go, *(name for name, _, _ in given)])
-        outputs = [info(name, dtype, dims) for name, (dtype, dims) in zip(names, types, strict=True)]
-        body.finish(graph, outputs)
-        most = self.steps.sizes.scalar(region, self.node.steps, self.space)
-        start = region.constant(np.array(True))
-        fed = [most, start, *(c.initial for c in self.carried)]
-        names = list(region.nodes_of("Loop", fed, len(outputs) - 1))
+        if go is not None:
+            given.insert(0, (go, Dtype.BOOL, []))
+        attribute = AttributeProto(name="body", type=AttributeProto.GRAPH)
+        attribute.g.name = region.shared.names.unique(f"{region.shared.place.prefix}/body")
+        attribute.g.input.extend(self._declared())
+        names = body.results([name for name, _, _ in given])
+        outputs = [info(name, dtype, dims) for name, (_, dtype, dims) in zip(names, given, strict=True)]
+        body.finish(attribute.g, outputs)
+        initial = [c.initial for c in self.carried]
+        if go is None:
+            fed = [*initial, *self.given[node.carries : node.carries + len(node.scanned)]]
+            axes = list(node.scanned)
+            found = region.nodes_of("Scan", fed, len(given), num_scan_inputs=len(axes), scan_input_axes=axes)
+        else:
+            most = self.steps.sizes.scalar(region, node.steps, self.space)
+            found = region.nodes_of("Loop", [most, region.constant(np.array(True)), *initial], len(given) - 1)
         region.nodes[-1].attribute.append(attribute)
-        for name, carried in zip(names, self.carried, strict=False):
-            region.describe(name, carried.dtype, carried.dims)
-        return names
+        for name, value in zip(found, self.carried, strict=False):
+            region.describe(name, value.dtype, value.dims)
+        return list(found)
+
+    def _declared(self) -> list[ValueInfoProto]:
+        """The inputs of the body."""
+        carried = [info(c.inside, c.dtype, c.dims) for c in self.carried]
+        if self.scans:
+            return [*carried, *self.elements]
+        return [info(self.turn, Dtype.I64, []), info(self.going, Dtype.BOOL, []), *carried]
 
     def _finished(self, names: Sequence[str], held: int, record: Turns) -> tuple[str, ...]:
         node = self.node
@@ -296,10 +341,8 @@ class _Emission:
             last = [*yields, *([""] * node.yields)]
             types = self.types[node.carries :]
             yields = [self._stacked(all_turns.pop(0), last[i], type, i) for i, type in enumerate(types)]
-        gates = tuple((name, all_turns.pop(0), type) for name, _, type in record.gates)
-        rows = tuple((name, all_turns.pop(0)) for name, _ in record.rows)
-        assert not all_turns
-        self.steps.turns[self.id] = Turns(gates, rows)
+        record = record.named(all_turns)
+        self.steps.turns[self.id] = replace(record, rows=(*self._turns(), *record.rows))
         return (*yields, *names[: node.carries])
 
     def _stacked(self, turns: str, last: str, type: TensorType, port: int) -> str:

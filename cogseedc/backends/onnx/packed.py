@@ -16,7 +16,8 @@ from onnx import AttributeProto, TensorProto
 from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Region, branch
 from cogseedc.backends.onnx.calls import CallSite
-from cogseedc.backends.onnx.steps import Steps, Turns
+from cogseedc.backends.onnx.records import Count, Turns
+from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import Dimension, info
 from cogseedc.backends.plan.model import ROOT, Slot, SpaceId
 from cogseedc.ir import BATCH, Call, Dtype, Input, Loop, NodeId, Output, Size, TensorType, Value, Weight
@@ -99,7 +100,7 @@ class _Packed:
         node = self.node
         cell = _cell(node)
         finals, states = self._layer(cell) if cell is not None else self._loop()
-        self.steps.turns[self.id] = Turns((), ((f"{node.name}.turns", self.many),))
+        self.steps.turns[self.id] = Turns(rows=(Count(f"{node.name}.turns", self.many),))
         yields = [
             self._laid(states[i], self.types[carry], axis)
             for i, (carry, axis) in enumerate(zip(node.echoes, node.stacked, strict=True))

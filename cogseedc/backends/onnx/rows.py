@@ -27,14 +27,18 @@ class Rows:
         batch_one: bool = False,
         waits: bool = False,
         around: Callable[[Region], str] | None = None,
+        asked: Callable[[Region, Slot], str] | None = None,
     ) -> None:
-        """`batch` is a value with a batch axis, and where it is; `around` counts the rows of the root without one."""
+        """`asked` names a decision of one element, of any rank. `batch` is a value with a batch axis, and where it is;
+        `around` counts the rows of the root without one."""
         self._plan, self._value, self._batch_one, self._waits = plan, value, batch_one, waits
         self._batch, self._around = batch, around
+        self._asked = asked or value
         self.within: Callable[[Region, str, str, Space], str] | None = None
         """Composes the places of rows of a batch with those of positions in them."""
         self.entry: dict[SpaceId, str] = {}
-        """COMPACT: bool over the rows of the parent, or over its positions, flattened. BRANCH: scalar bool."""
+        """COMPACT: bool over the rows of the parent, or over its positions, flattened. BRANCH, entered in
+        an If: scalar bool; see `entered`."""
 
     def space(self, id: SpaceId) -> Space:
         return self._plan.spaces[id]
@@ -49,20 +53,42 @@ class Rows:
             lower = space.parent
         return found
 
-    def enter(self, region: Region, space: Space, place: Place) -> str:
-        """Computes and records the entry of a space, in a block of its parent."""
+    def enter(self, region: Region, space: Space, place: Place, late: bool) -> None:
+        """Computes and records the entry of a space, in a block of its parent; `late`: that of a BRANCH is computed
+        where it is asked."""
         region.shared.place = place
-        terms = [_reduce(region, "And", [self._mask(region, c, space) for c in term]) for term in space.terms]
-        mask = _reduce(region, "Or", terms)
         if space.strategy is Strategy.BRANCH:
-            mask = region.node("Reshape", [mask, region.constant(np.zeros([0], np.int64))])
-        elif all(self._uniform(c) for term in space.terms for c in term):
+            if not late:
+                none = region.constant(np.zeros([0], np.int64))
+                self.entry[space.id] = region.node("Reshape", [self._entry(region, space), none])
+            return
+        mask = self._entry(region, space)
+        if all(self._uniform(c) for term in space.terms for c in term):
             assert space.parent is not None
             mask = region.node("Expand", [mask, self.count(region, space.parent)])
         elif space.grid:
             mask = region.node("Reshape", [mask, region.constant(np.array([-1], np.int64))])
         self.entry[space.id] = mask
-        return mask
+
+    def entered(self, region: Region, branch: SpaceId) -> str:
+        """Whether a BRANCH space is run: a bool of one element. Of two that are the sides of one If, one is asked."""
+        known = self.entry.get(branch)
+        if known is not None:
+            return known
+        space = self.space(branch)
+        home = region.home(*(self._asked(region, c.decision) for term in space.terms for c in term))
+        key = ("entered", id(self), branch)
+        found = home.find(key)
+        if found is None:
+            place, home.shared.place = home.shared.place, Place(f"/rows/{space.name}", f"rows/{space.name}")
+            terms = [_reduce(home, "And", [self._element(home, c) for c in term]) for term in space.terms]
+            found = home.keep(key, _reduce(home, "Or", terms))
+            home.shared.place = place
+        return found
+
+    def _entry(self, region: Region, space: Space) -> str:
+        terms = [_reduce(region, "And", [self._mask(region, c, space) for c in term]) for term in space.terms]
+        return _reduce(region, "Or", terms)
 
     def placed(self, lower: SpaceId, upper: SpaceId) -> Space | None:
         """The space below `upper` in which positions in its batch are chosen, on the way to `lower`."""
@@ -76,9 +102,7 @@ class Rows:
 
     def _mask(self, region: Region, choice: Choice, space: Space) -> str:
         """Where a choice holds, with as many axes as positions in `space` have."""
-        mask = self.choice(region, choice)
-        gate = self._plan.graph[choice.decision.node]
-        assert isinstance(gate, Gate), gate
+        mask, gate = self.choice(region, choice), self._gate(choice)
         rank, width = gate.type.rank - (gate.kind is GateKind.MANY), 1 + len(space.grid)
         return region.node("Unsqueeze", [mask, region.constant(np.arange(rank, width))]) if 0 < rank < width else mask
 
@@ -88,12 +112,16 @@ class Rows:
         return region.find(key) or region.keep(key, self._choice(region, choice))
 
     def _choice(self, region: Region, choice: Choice) -> str:
+        return holds(region, self._gate(choice), self._value(region, choice.decision), choice)
+
+    def _element(self, region: Region, choice: Choice) -> str:
+        """Whether a choice holds of a decision of one element, of any rank."""
+        return holds(region, self._gate(choice), self._asked(region, choice.decision), choice)
+
+    def _gate(self, choice: Choice) -> Gate:
         gate = self._plan.graph[choice.decision.node]
         assert isinstance(gate, Gate), gate
-        decision = self._value(region, choice.decision)
-        parts = [arm_mask(region, gate, decision, arm) for arm in choice.arms]
-        mask = _reduce(region, "Or", parts)
-        return region.node("Not", [mask]) if choice.negated else mask
+        return gate
 
     def _uniform(self, choice: Choice) -> bool:
         gate = self._plan.graph[choice.decision.node]
@@ -144,20 +172,19 @@ class Rows:
         """The rows of `lower` from a value at those of `upper`, whose places are needed anyway."""
         return region.node("Gather", [total, self.index(region, lower, upper)], axis=axis)
 
-    def guard(self, lower: SpaceId, upper: SpaceId) -> str | None:
+    def guard(self, region: Region, lower: SpaceId, upper: SpaceId) -> str | None:
         """Condition of the BRANCH spaces below the last COMPACT one: what empties a value though its index is not."""
         for space in self.path(lower, upper):
             if space.strategy is Strategy.COMPACT:
                 return None
-            return self.entry[space.id]
+            return self.entered(region, space.id)
         return None
 
     def any_row(self, region: Region, id: SpaceId) -> str:
-        """Scalar bool: whether a space holds a row (COMPACT), or is run (BRANCH)."""
-        space = self.space(id)
+        """A bool of one element: whether a space holds a row (COMPACT), or is run (BRANCH)."""
+        if self.space(id).strategy is Strategy.BRANCH:
+            return self.entered(region, id)
         entry = self.entry[id]
-        if space.strategy is Strategy.BRANCH:
-            return entry
         home = region.home(entry)
         key = ("any", entry)
         found = home.find(key)
@@ -167,7 +194,7 @@ class Rows:
         return found
 
     def condition(self, region: Region, id: SpaceId) -> str:
-        """Scalar bool: whether the nearest BRANCH space around, or of, `id` is run."""
+        """A bool of one element: whether the nearest BRANCH space around, or of, `id` is run."""
         while self.space(id).strategy is not Strategy.BRANCH:
             parent = self.space(id).parent
             assert parent is not None, "a conditional block outside every BRANCH space"
@@ -196,6 +223,12 @@ class Rows:
         home = region.home(name)
         key = ("count", name)
         return home.find(key) or home.keep(key, home.node("Shape", [name], start=axis, end=axis + 1))
+
+
+def holds(region: Region, gate: Gate, decision: str, choice: Choice) -> str:
+    """True where a choice holds of a gate's decision."""
+    mask = _reduce(region, "Or", [arm_mask(region, gate, decision, arm) for arm in choice.arms])
+    return region.node("Not", [mask]) if choice.negated else mask
 
 
 def arm_mask(region: Region, gate: Gate, decision: str, arm: int) -> str:

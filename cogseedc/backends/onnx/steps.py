@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
+
+import numpy as np
 
 from cogseedc.backends.onnx.builder import Place, Region
 from cogseedc.backends.onnx.calls import CallSite, Folding, literal
 from cogseedc.backends.onnx.fusion import fuse
 from cogseedc.backends.onnx.joins import Joins, runs_whole
 from cogseedc.backends.onnx.merges import aligned, any_of, merge, weighted, where
+from cogseedc.backends.onnx.records import Turns
 from cogseedc.backends.onnx.rows import Rows
 from cogseedc.backends.onnx.sizes import Sizes
 from cogseedc.backends.onnx.tensors import Dimension
@@ -41,6 +43,7 @@ from cogseedc.ir import (
     Call,
     Constant,
     Gate,
+    GateKind,
     Input,
     Knob,
     Loop,
@@ -52,24 +55,6 @@ from cogseedc.ir import (
     TensorType,
     Value,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Turns:
-    """What the turns of a loop recorded, seen from the region that holds it; empty where no trace was asked for."""
-
-    gates: tuple[tuple[str, str, TensorType], ...]
-    """Name of the gate, value [turns that were run, ...], type of one turn."""
-    rows: tuple[tuple[str, str], ...]
-    """Name of the row space, value [turns that were run]."""
-
-    def named(self, values: Sequence[str]) -> Turns:
-        """The same record under other names, in order."""
-        count = len(self.gates)
-        gates = tuple((name, value, type) for (name, _, type), value in zip(self.gates, values, strict=False))
-        rows = tuple((name, value) for (name, _), value in zip(self.rows, values[count:], strict=False))
-        return Turns(gates, rows)
-
 
 Loops = Callable[["Steps", Region, NodeId, Sequence[str], SpaceId], tuple[str, ...]]
 """Spells a loop: the steps and the region that hold it, its node, operands, the space that it stands in."""
@@ -99,11 +84,15 @@ class Steps:
         self.root = root
         outer = None if around is None else around[0]
         count = None if around is None else partial(_rows_around, *around)
-        self.rows = Rows(plan, self.value, _batch(plan, inputs), batch_one, waits, count)
+        self.rows = Rows(plan, self.value, _batch(plan, inputs), batch_one, waits, count, self.asked)
         self.sizes: Sizes = Sizes(_symbols(plan, inputs), self.rows.count, outer.sizes if outer else None)
         read_last = [slot for _, slot in plan.outputs] + (list(slots(plan)) if traces else [])
         self.fusion = fuse(plan, read_last)
         self.values: dict[Slot, str] = {}
+        self.raw: dict[Slot, str] = {}
+        """Decisions of one sample, with axes of size one that the gate does not have: an If takes them so."""
+        self._spread: dict[Slot, Slot] = {}
+        """What only lays such a decision out, and what it lays out."""
         self.joins = Joins(self.rows, self.sizes)
         self.turns: dict[NodeId, Turns] = {}
         """What loops recorded."""
@@ -155,6 +144,10 @@ class Steps:
         found = self.values.get(slot)
         if found is not None:
             return found
+        if slot in self.raw:
+            key = ("laid out", self.raw[slot])
+            shape = region.constant(np.ones([self.type(slot).rank], np.int64))
+            return region.find(key) or region.keep(key, region.node("Reshape", [self.raw[slot], shape]))
         if self.weights.fixed(slot.node):
             return self.weights.initializer(region, slot.node, slot.port)
         if self.weights.late(slot.node):
@@ -165,6 +158,10 @@ class Steps:
         if isinstance(node, Input | Knob) and (slot.space == ROOT or self.type(slot).batch is None):
             return self.inputs[slot.node]
         return self._inherited(slot)
+
+    def asked(self, region: Region, decision: Slot) -> str:
+        """The one element of a decision, of any rank."""
+        return self.raw.get(decision) or self.value(region, decision)
 
     def _late(self, region: Region, slot: Slot) -> str:
         """A weight's integers as real numbers, made in the region that reads them: only there a kernel fuses them."""
@@ -200,7 +197,7 @@ class Steps:
             case Run():
                 self._run(region, step, space)
             case Enter():
-                self.rows.enter(region, self.rows.space(step.space), region.shared.place)
+                self.rows.enter(region, self.rows.space(step.space), region.shared.place, region is self.region)
             case Take(source=source, target=target):
                 if not self._known(source.node):
                     value = self.value(region, source)
@@ -239,11 +236,18 @@ class Steps:
         node = self.plan.graph[step.node]
         if self.weights.fixed(step.node) or self.weights.late(step.node):
             return
+        names: tuple[str, ...] = ()
         match node:
+            case Call() if self._lays_out(step.node):
+                assert step.inputs[0] is not None
+                self._spread[step.outputs[0]] = step.inputs[0]
             case Call():
                 names = self._call(region, step, node, space)
+            case Gate() if step.inputs[0] in self._spread:
+                self.raw[step.outputs[0]] = self._gate(region, node, self._spread[step.inputs[0]])
             case Gate():
-                names = (self._gate(region, step, node),)
+                assert step.inputs[0] is not None
+                names = (self._gate(region, node, step.inputs[0]),)
             case Merge():
                 names = (self._merge(region, step, node, space),)
             case Loop():
@@ -260,11 +264,17 @@ class Steps:
         result = self.ops[node.op].onnx(CallSite(region, self.sizes, space, node, args, inputs, types))
         return (result,) if isinstance(result, str) else tuple(result)
 
-    def _gate(self, region: Region, step: Run, node: Gate) -> str:
+    def _lays_out(self, id: NodeId) -> bool:
+        """Whether a call only takes axes away from what one sample's decisions are made of."""
+        node, graph = self.plan.graph[id], self.plan.graph
+        readers = [graph[edge.dst] for edge in graph.wiring().outs[id]]
+        alone = all(isinstance(reader, Gate) and reader.kind is not GateKind.MANY for reader in readers)
+        return self.batch_one and isinstance(node, Call) and node.op == "squeeze" and node.type.rank < 2 and alone
+
+    def _gate(self, region: Region, node: Gate, decided: Slot) -> str:
         """The decision gets a name and metadata, so that it can be found and forced."""
-        assert step.inputs[0] is not None
         name = region.shared.names.unique(f"gate.{node.name}.decision")
-        region.node("Identity", [self.value(region, step.inputs[0])], name=name)
+        region.node("Identity", [self.value(region, decided)], name=name)
         tags = {"cogseed.gate": node.name, "cogseed.kind": node.kind.value, "cogseed.arms": str(node.arms)}
         for key, text in sorted(tags.items()):
             region.nodes[-1].metadata_props.add(key=key, value=text)
@@ -294,7 +304,7 @@ class Steps:
         """The value at all rows of the space of `target`, zero where its own space has none."""
         type, space = self.type(target), target.space
         value = self.value(region, source)
-        if type.batch is None and self.rows.guard(source.space, space) is None:
+        if type.batch is None and self.rows.guard(region, source.space, space) is None:
             return value
         zeros = self.joins.full(region, type, space)
         dims = self.dims(type, space, open=True)

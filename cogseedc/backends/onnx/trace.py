@@ -10,8 +10,11 @@ import numpy as np
 from onnx import TensorProto, ValueInfoProto
 
 from cogseedc.backends.onnx.builder import Place, Region, branch_of_sequence
+from cogseedc.backends.onnx.records import Count, Decisions, Turns
+from cogseedc.backends.onnx.rows import holds
 from cogseedc.backends.onnx.tensors import info
-from cogseedc.backends.plan.model import ROOT, GateReport, Run, Space, SpaceId, Strategy
+from cogseedc.backends.plan.model import ROOT, Choice, GateReport, Run, Space, SpaceId, Strategy
+from cogseedc.diagnostics import InternalError
 from cogseedc.ir import BATCH, Dtype, Gate, GateKind, Loop, NodeId, Size, TensorType
 
 if TYPE_CHECKING:
@@ -60,10 +63,10 @@ def traced_gates(steps: Steps, region: Region) -> Iterator[tuple[str, str, Tenso
             value = region.node("Max", [value, _integer(region, -1)])
         yield report.name, value, (report.indices or report.decision).whole(steps.plan.graph).with_dtype(Dtype.I64)
     for id, turns in steps.turns.items():
-        for name, recorded, type in turns.gates:
-            region.shared.place = Place(f"/trace/{name}", "trace")
-            value, laid = _of_turns(steps, region, id, recorded, type)
-            yield name, _asked_of(steps, region, id, value, laid, earlier), laid
+        for record in turns.gates:
+            region.shared.place = Place(f"/trace/{record.name}", "trace")
+            value, laid = _of_turns(steps, region, id, record)
+            yield record.name, _asked_of(steps, region, id, value, laid, earlier), laid
     for id, inner in steps.folded.items():
         loop, space = steps.plan.graph[id], _space_of(steps, id)
         assert isinstance(loop, Loop)
@@ -85,12 +88,14 @@ def _asked_of(
     return region.node("Where", [_all(region, "Or", terms), value, _integer(region, -1)])
 
 
-def _of_turns(steps: Steps, region: Region, id: NodeId, recorded: str, type: TensorType) -> tuple[str, TensorType]:
-    """The decisions of a gate in a loop, [turns that were run, ...], as a trace at the root rows."""
+def _of_turns(steps: Steps, region: Region, id: NodeId, record: Decisions) -> tuple[str, TensorType]:
+    """The decisions of a gate in a loop, as a trace at the root rows."""
     loop = steps.plan.graph[id]
     assert isinstance(loop, Loop)
-    space = _space_of(steps, id)
-    found = steps.joins.all_turns(region, recorded, type, space)
+    space, type = _space_of(steps, id), record.type.with_dtype(Dtype.I64)
+    cast = record.type.dtype is Dtype.BOOL
+    value = region.node("Cast", [record.value], to=TensorProto.INT64) if cast else record.value
+    found = steps.joins.all_turns(region, value, type, space)
     count = steps.sizes.vector(region, [loop.steps], space)
     missing = region.node("Sub", [count, region.node("Shape", [found], start=0, end=1)])
     shape = region.node("Concat", [missing, steps.sizes.vector(region, type.shape, space)], axis=0)
@@ -198,24 +203,59 @@ def traced_rows(steps: Steps, region: Region, prefix: str = "") -> Iterator[tupl
         if space.id != ROOT:
             region.shared.place = Place(f"/trace/{space.name}", "trace")
             yield f"{prefix}{space.name}", _rows(steps, region, space)
-    for turns in steps.turns.values():
-        for name, recorded in turns.rows:
-            region.shared.place = Place(f"/trace/{name}", "trace")
-            yield name, region.node("ReduceSum", [recorded], keepdims=0)
+    for id, turns in steps.turns.items():
+        for record in turns.rows:
+            region.shared.place = Place(f"/trace/{record.name}", "trace")
+            yield record.name, _counted(steps, region, id, record)
     for id, inner in steps.folded.items():
         loop = steps.plan.graph[id]
         assert isinstance(loop, Loop)
         home = _space_of(steps, id)
         sizes = steps.sizes.vector(region, [Size.symbol(BATCH), loop.steps], home)
-        count, taken = region.node("ReduceProd", [sizes], keepdims=0), steps.rows.guard(home, ROOT)
+        count, taken = region.node("ReduceProd", [sizes], keepdims=0), steps.rows.guard(region, home, ROOT)
         if taken is not None:
-            count = region.node("Mul", [count, region.node("Cast", [taken], to=TensorProto.INT64)])
+            count = region.node("Mul", [count, _flag(region, taken)])
         yield f"{loop.name}.turns", count
         yield from traced_rows(inner, region, f"{loop.name}.")
 
 
+def _counted(steps: Steps, region: Region, id: NodeId, record: Count) -> str:
+    """The rows of a space in all turns of a loop."""
+    loop, home = steps.plan.graph[id], _space_of(steps, id)
+    assert isinstance(loop, Loop)
+    if record.terms:
+        masks = [_all(region, "And", [_told(region, steps.turns[id], c) for c in term]) for term in record.terms]
+        whether = region.node("Cast", [_all(region, "Or", masks)], to=TensorProto.INT64)
+        total = region.node("ReduceSum", [whether], keepdims=0)
+    elif record.value:
+        total = region.node("ReduceSum", [record.value], keepdims=0)
+    else:
+        total = steps.sizes.scalar(region, loop.steps, home)
+    return region.node("Mul", [total, _count(steps, region, home)]) if record.each else total
+
+
+def _told(region: Region, turns: Turns, choice: Choice) -> str:
+    """In which turns, for which rows, a choice held."""
+    for record in turns.gates:
+        if record.gate is not None and record.gate[0] == choice.decision.node:
+            return holds(region, record.gate[1], record.value, choice)
+    raise InternalError("a space of a loop asks a gate that is not recorded")
+
+
+def _count(steps: Steps, region: Region, space: SpaceId) -> str:
+    """The rows of a space, a scalar."""
+    return region.node("Squeeze", [steps.rows.count(region, space), region.constant(np.array([0], np.int64))])
+
+
 def _rows(steps: Steps, region: Region, space: Space) -> str:
-    count = region.node("Squeeze", [steps.rows.count(region, space.id), region.constant(np.array([0], np.int64))])
+    count = _count(steps, region, space.id)
     if space.strategy is Strategy.BRANCH:
-        count = region.node("Mul", [count, region.node("Cast", [steps.rows.entry[space.id]], to=TensorProto.INT64)])
+        count = region.node("Mul", [count, _flag(region, steps.rows.entered(region, space.id))])
     return count
+
+
+def _flag(region: Region, value: str) -> str:
+    """A bool of one element as a number, 0 or 1."""
+    return region.node(
+        "Reshape", [region.node("Cast", [value], to=TensorProto.INT64), region.constant(np.zeros([0], np.int64))]
+    )

@@ -37,6 +37,7 @@ from cogseedc.backends.plan.model import (
 )
 from cogseedc.backends.plan.reach import Reach, reach
 from cogseedc.backends.plan.schedule import blocks, schedule, spend
+from cogseedc.backends.plan.sides import paired
 from cogseedc.backends.plan.spaces import Condition, Spaces
 from cogseedc.backends.plan.tiles import regions
 from cogseedc.backends.plan.wraps import unsafe_spaces, wrap
@@ -112,7 +113,9 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     channels = _channels(graph, order, read, literals, target, given)
     for region in channels:  # computed where its join is, whatever positions are asked of it
         read.update((id, literals.drop(read[id], literals.placed)) for id, _ in region.layers)
-    chosen = choose(graph, order, read, literals, target, given, OPS, tiles, channels, found.lays)
+    choices = choose(graph, order, read, literals, target, given, OPS, tiles, channels, found.lays)
+    chosen = choices.chosen
+    read = {id: choices.light.get(guard, guard) for id, guard in read.items()}
     dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy in ("dense", "tiles"))
     spaces = Spaces(literals, {id: _strategy(literals.gates[id], c, target) for id, c in chosen.items()})
     items = Items(graph, spaces, order, ops)
@@ -223,16 +226,17 @@ def _assemble(
     loops = {id: replace(loop, reached=_reached(items, id, reached)) for id, loop in loops.items()}
     unsafe = unsafe_spaces(items, steps, loops)
     spend(steps, graph, kept)
+    found_blocks = blocks(
+        steps,
+        graph,
+        lambda space: [choice.decision for term in spaces[space].terms for choice in term],
+        kept,
+        lambda space, body: wrap(spaces[space], body, target, graph, loops, space in unsafe),
+    )
     return Plan(
         graph=graph,
         spaces=spaces,
-        blocks=blocks(
-            steps,
-            graph,
-            lambda space: [choice.decision for term in spaces[space].terms for choice in term],
-            kept,
-            lambda space, body: wrap(spaces[space], body, target, graph, loops, space in unsafe),
-        ),
+        blocks=paired(found_blocks, spaces, graph),
         inputs=tuple(id for id, node in graph.of(Input)),
         knobs=tuple(id for id, node in graph.of(Knob)),
         weights=tuple(id for id, node in graph.of(Weight)),

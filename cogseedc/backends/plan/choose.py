@@ -7,7 +7,7 @@ compare strategies with each other and for nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cogseedc.analysis.cost import node_cost
@@ -82,6 +82,15 @@ class Chosen:
     predicted: Prediction = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The strategy of every gate; and which guards of nodes are loosened, since what runs under them by itself costs
+    less for all rows than taking some and putting them back."""
+
+    chosen: dict[NodeId, Chosen]
+    light: Mapping[Guard, Guard] = field(default_factory=dict)
+
+
 def entered_by(gate: Gate, target: Target) -> Strategy:
     """How a space that asks a gate is entered: by a real `if` where the decision is one element."""
     axes = gate.type.axes[:-1] if gate.kind is GateKind.MANY else gate.type.axes
@@ -99,18 +108,18 @@ def choose(
     tiles: Sequence[Region],
     channels: Sequence[Channels],
     lays: Mapping[NodeId, Lay],
-) -> dict[NodeId, Chosen]:
+) -> Choices:
     """The strategy of every gate in `literals`; `order` has the nodes that are planned, `tiles` what can be computed on
     tiles of an image, `channels` for some channels, `lays` where the axes of positions lie in values."""
     natural = {id: entered_by(gate, target) for id, gate in literals.gates.items()}
     if gates == "dense":
-        return {id: Chosen("dense") for id in natural}
+        return Choices({id: Chosen("dense") for id in natural})
     if gates == "branch":
-        return {id: Chosen("dense" if literals.mask(id) & literals.placed else "branch") for id in natural}
+        return Choices({id: Chosen("dense" if literals.mask(id) & literals.placed else "branch") for id in natural})
     if gates == "compact":
         uniform = {id for id, gate in literals.gates.items() if not literals.mask(id) & literals.batch}
-        return {id: Chosen("branch" if id in uniform else "compact") for id in natural}
-    predicted = _predict(graph, order, guards, literals, natural, target, ops, lays)
+        return Choices({id: Chosen("branch" if id in uniform else "compact") for id in natural})
+    predicted, light = _predict(graph, order, guards, literals, natural, target, ops, lays)
     for id in dict.fromkeys(region.gate for region in tiles):
         near = [region for region in tiles if region.gate == id]
         predicted[id] = _with_tiles(graph, near, predicted[id], target, ops)
@@ -118,8 +127,10 @@ def choose(
         predicted[region.gate] = _with_channels(graph, region, predicted[region.gate], target, ops)
     if gates == "tiles":
         fitting = {region.gate for region in tiles}
-        return {id: Chosen("tiles" if id in fitting else "dense", predicted[id]) for id in natural}
-    return {id: Chosen(_best(way, predicted[id], target), predicted[id]) for id, way in natural.items()}
+        return Choices({id: Chosen("tiles" if id in fitting else "dense", predicted[id]) for id in natural})
+    chosen = {id: Chosen(_best(way, predicted[id], target), predicted[id]) for id, way in natural.items()}
+    compact = {id for id, found in chosen.items() if found.strategy == "compact" and "dense" in target.gates}
+    return Choices(chosen, {guard: above for guard, (gate, above) in light.items() if gate in compact})
 
 
 def _best(natural: Strategy, predicted: Prediction, target: Target) -> str:
@@ -140,8 +151,9 @@ def _predict(
     target: Target,
     ops: Ops,
     lays: Mapping[NodeId, Lay],
-) -> dict[NodeId, Prediction]:
-    """For each gate that governs something: the cost of each strategy, if every gate were followed."""
+) -> tuple[dict[NodeId, Prediction], dict[Guard, tuple[NodeId, Guard]]]:
+    """For each gate that governs something the cost of each strategy, if every gate were followed; and guards that may
+    be loosened, each with the gate that it asks beyond what is left."""
     spaces = Spaces(literals, natural)
     homes = {id: spaces.of(guards[id]) for id in order}
     loads = _loads(graph, order, homes, target, ops, lays)
@@ -149,13 +161,20 @@ def _predict(
         assert draft.parent is not None
         loads.setdefault(draft.parent, Load()).add(loads.setdefault(draft.id, Load()))
     found: dict[NodeId, dict[str, float]] = {id: {} for id in natural}
+    inner = {draft.parent for draft in spaces.drafts}
+    light: dict[Guard, tuple[NodeId, Guard]] = {}
     for draft in spaces.drafts[1:]:
         asked = dict.fromkeys(condition for term in draft.terms for condition in term)
+        if len(asked) == 1 and draft.id not in inner and not draft.grid and draft.parent is not None:
+            ((gate, arms, negated),) = asked
+            costs = _costs(loads[draft.id], share(graph, target, gate, arms, negated), target)
+            if costs["dense"] < costs["compact"]:
+                light[draft.guard] = gate, spaces.guard(draft.parent)
         for gate, arms, negated in asked:
             part = share(graph, target, gate, arms, negated)
             for name, cost in _costs(loads[draft.id], part, target).items():
                 found[gate][name] = found[gate].get(name, 0.0) + cost
-    return {id: tuple(sorted(costs.items())) for id, costs in found.items()}
+    return {id: tuple(sorted(costs.items())) for id, costs in found.items()}, light
 
 
 def _with_tiles(graph: Graph, regions: Sequence[Region], predicted: Prediction, target: Target, ops: Ops) -> Prediction:

@@ -246,6 +246,9 @@ class Block:
     steps: tuple[Step, ...]
     reads: tuple[Slot, ...]
     gives: tuple[Slot, ...]
+    otherwise: bool = False
+    """Whether it is the other side of the `if` around the block before it: run exactly where that one is not, and reads
+    nothing that it gives."""
 
 
 @record

@@ -10,10 +10,9 @@ from jinja2 import BaseLoader, Environment, StrictUndefined
 from cogseedc.backends.names import Names, chain, class_name, names
 from cogseedc.backends.plan.model import Plan
 from cogseedc.backends.pytorch.body import spread_out
+from cogseedc.backends.pytorch.calls import Main, Method
 from cogseedc.backends.pytorch.check import check
 from cogseedc.backends.pytorch.flow import (
-    Main,
-    Method,
     exit_class,
     exit_fields,
     keeps,

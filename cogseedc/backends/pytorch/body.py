@@ -76,6 +76,10 @@ class Body:
             self.missing(key)
         return self._names[key]
 
+    def knows(self, key: Key) -> bool:
+        """Whether a variable holds it already."""
+        return key in self._names
+
     def missing(self, key: Key) -> None:
         """Makes a variable that is read before it is defined."""
         self.define(key)

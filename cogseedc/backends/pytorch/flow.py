@@ -3,111 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from cogseedc.backends.names import field_name
-from cogseedc.backends.plan.model import ROOT, Block, Enter, GateReport, Run, Slot, Space, SpaceId, Strategy, Wrap
-from cogseedc.backends.pytorch.body import Body, Device, Key, Nothing, Record, Rows, Symbol, Taken, spread_out
-from cogseedc.backends.pytorch.literal import DTYPES, literal, typed
+from cogseedc.backends.plan.model import ROOT, Block, Enter, GateReport, Run, Space, SpaceId, Strategy
+from cogseedc.backends.pytorch.body import Body, Key, Record, Rows, Symbol, Taken, spread_out
+from cogseedc.backends.pytorch.calls import Main, Method, call_blocks
+from cogseedc.backends.pytorch.literal import DTYPES, literal
 from cogseedc.backends.pytorch.program import Program, Target, traced_types
 from cogseedc.backends.pytorch.steps import emit_step
-from cogseedc.diagnostics import InternalError
 from cogseedc.ir import (
     BATCH,
-    Constant,
     Dtype,
     Gate,
     GateKind,
     Input,
-    Knob,
     Loop,
     Loss,
     NodeId,
     Output,
-    Size,
     TensorType,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A method as text, with what it takes and gives back."""
-
-    name: str
-    lines: tuple[str, ...]
-    parameters: tuple[Key, ...] = ()
-    results: tuple[Key, ...] = ()
-
-
-class Main(Body):
-    """The method that has the inputs and knobs; makes sizes and the device where they are first asked for."""
-
-    def __init__(self, program: Program, taken: Sequence[str]) -> None:
-        super().__init__(program.wanted, (*taken, "trace", "result", "state"))
-        self._program = program
-        self._inputs: list[tuple[str, Input]] = []
-        self.inputs: list[str] = []
-        self.state: list[str] = []
-        """The argument that holds all states, if there are any."""
-        self.knobs: list[str] = []
-        for id in (*program.plan.inputs, *program.plan.knobs):
-            node = program.graph[id]
-            assert isinstance(node, Input | Knob)
-            name = self.define(_wanted(program, id))
-            if isinstance(node, Knob):
-                self.knobs.append(name)
-                continue
-            self._inputs.append((name, node))
-            if node.state is None:
-                self.inputs.append(name)
-            else:
-                self.state = ["state"]
-                self.say(f"{name} = state[{literal(node.state.path)}]", node.origin)
-
-    @property
-    def arguments(self) -> list[str]:
-        return [*self.inputs, *self.state, *self.knobs]
-
-    def missing(self, key: Key) -> None:
-        text = self._made(key)
-        self.say(f"{self.define(key)} = {text}")
-
-    def tells(self, symbol: str) -> bool:
-        """Whether an input has an axis of that size."""
-        return any(size == Size.symbol(symbol) for _, node in self._inputs for size in node.type.shape)
-
-    def _made(self, key: Key) -> str:
-        match key:
-            case Device():
-                return f"{self._inputs[0][0]}.device" if self._inputs else 'torch.device("cpu")'
-            case Nothing():
-                return f"torch.empty(0, dtype=torch.int64, device={self.read(Device())})"
-            case Symbol(name=name):
-                return self.size(name)
-            case Record():
-                return "[] if trace else None"
-            case Slot(node=node):
-                constant = self._program.graph[node]
-                if isinstance(constant, Constant) and len(set(constant.values)) == 1:
-                    value = typed(constant.values[0], constant.type.dtype)
-                    return self._program.filled(self, constant.type, ROOT, value)
-        raise InternalError(f"{key} is read before it is computed")
-
-    def size(self, symbol: str) -> str:
-        """An expression for the size of an axis, from the input that has it."""
-        for name, node in self._inputs:
-            for axis, size in enumerate(node.type.shape):
-                if size == Size.symbol(symbol):
-                    return f"{name}.shape[{axis}]"
-        if symbol == BATCH:
-            return "1"
-        raise InternalError(f"no input has an axis of size {symbol}")
-
-
-def _wanted(program: Program, id: NodeId) -> Slot:
-    slot = Slot(id, 0, ROOT)
-    program.want(slot)
-    return slot
 
 
 def block_method(program: Program, block: Block) -> Method:
@@ -143,8 +58,7 @@ def plan_methods(program: Program, taken: Sequence[str]) -> list[Method]:
     if _one_sample(program):
         main.say(f"if {main.read(Symbol(BATCH))} != 1:")
         main.say('    raise ValueError("this plan takes one sample at a time")')
-    for block, method in zip(program.plan.blocks, blocks, strict=True):
-        call_block(program, main, block, method)
+    call_blocks(program, main, blocks)
     tracing = trace_method(program, "_plan_trace")
     results = _results(program, main)
     counts = row_counts(program, main)
@@ -277,50 +191,6 @@ def row_counts(program: Program, main: Main, prefix: str = "") -> list[str]:
         program.shared.support.add("sum_turns")
         counts.append(f"**sum_turns({main.read(Record(loop))})")
     return counts
-
-
-def call_block(program: Program, main: Main, block: Block, method: Method) -> None:
-    """The statement that runs a block, under its condition."""
-    if not method.results:
-        return
-    given = [main.read(key) for key in method.parameters]
-    condition = None if block.wrap is Wrap.NONE else program.runs(main, block.space, _above(program, block.space))
-    nothing = main.read(Nothing()) if condition and any(isinstance(r, Rows) for r in method.results) else ""
-    names: list[str] = []
-    for key in method.results:
-        if isinstance(key, Slot):
-            program.want(key)
-        names.append(main.define(key))
-    call = spread_out(f"{', '.join(names)} = self.{method.name}(", given, ")")
-    if condition is None:
-        main.lines += call
-        return
-    main.say(f"if {condition}:")
-    main.lines += _indented(call)
-    main.say("else:")
-    absent: dict[str, list[str]] = {}
-    for name, key in zip(names, method.results, strict=True):
-        absent.setdefault(_absent(program, key, nothing), []).append(name)
-    for value, same in absent.items():
-        main.say(f"    {' = '.join(same)} = {value}")
-
-
-def _absent(program: Program, key: Key, nothing: str) -> str:
-    """What stands for the result of a block that is not run; nobody computes with it."""
-    match key:
-        case Rows():
-            return nothing
-        case Taken():
-            return "False"
-        case Slot() if key in program.uniform:  # asked beside decisions over the batch: it must be a tensor
-            return f"torch.zeros((), dtype={DTYPES[program.type(key).dtype]})"
-    return "None"
-
-
-def _above(program: Program, space: SpaceId) -> SpaceId:
-    """The space whose rows a block's own index counts."""
-    inner = program.compact(space)
-    return ROOT if inner == ROOT else program.above(inner)
 
 
 def _count(program: Program, main: Main, space: Space) -> str:

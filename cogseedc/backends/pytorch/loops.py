@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from cogseedc.backends.names import variable
 from cogseedc.backends.plan.model import ROOT
 from cogseedc.backends.pytorch.body import Device, Key, Symbol, spread_out
-from cogseedc.backends.pytorch.flow import Main, Method, block_method, call_block, row_counts, trace_method
+from cogseedc.backends.pytorch.calls import Main, Method, call_blocks
+from cogseedc.backends.pytorch.flow import block_method, row_counts, trace_method
 from cogseedc.backends.pytorch.literal import items, literal
 from cogseedc.backends.pytorch.packed import Folded, Packed
 from cogseedc.backends.pytorch.program import LoopMethod, Program, traced_types
@@ -52,8 +53,7 @@ def _turn(program: Program, node: Loop, label: str, taken: Sequence[str]) -> lis
     """A turn: from carries, elements and captures to what follows; with what was decided, on request."""
     blocks = [block_method(program, block) for block in program.plan.blocks]
     main = _Turn(program, (*taken, "trace", "found", "counts"))
-    for block, method in zip(program.plan.blocks, blocks, strict=True):
-        call_block(program, main, block, method)
+    call_blocks(program, main, blocks)
     tracing = trace_method(program, f"_turn_{label}_trace")
     results = [program.value(main, slot) for _, slot in program.plan.outputs]
     traced = [main.read(key) for key in tracing.parameters]

@@ -21,6 +21,7 @@ from cogseedc.backends.plan.model import (
     Strategy,
     Take,
 )
+from cogseedc.backends.plan.sides import opposites
 from cogseedc.backends.pytorch.body import Body, Device, Key, Rows, Symbol, Taken
 from cogseedc.backends.pytorch.literal import DTYPES, items
 from cogseedc.ir import (
@@ -93,6 +94,7 @@ class Program:
         self.loops: dict[NodeId, LoopMethod] = {}
         self.wanted: dict[Key, str] = {}
         self.composed = self._composed()
+        self.opposites = opposites(plan.spaces, plan.graph)
         self.uniform = frozenset(
             choice.decision
             for space in plan.spaces

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cogseedc.backends.plan.model import ROOT, LoopPlan
 from cogseedc.backends.pytorch.body import Body, Key, spread_out
-from cogseedc.backends.pytorch.flow import Method
+from cogseedc.backends.pytorch.calls import Method
 from cogseedc.backends.pytorch.program import Program
 from cogseedc.ir import Axis, Input, Loop, TensorType, Value
 

@@ -171,7 +171,11 @@ def _spread(program: Program, body: Body, step: Spread) -> None:
 
 def _enter(program: Program, body: Body, space: Space) -> None:
     if space.strategy is Strategy.BRANCH:
-        text = _joined(" or ", [_joined(" and ", [_is(program, body, c) for c in term]) for term in space.terms])
+        opposite = program.opposites.get(space.id)
+        if opposite is not None and body.knows(Taken(opposite)):
+            text = f"not {body.read(Taken(opposite))}"
+        else:
+            text = _joined(" or ", [_joined(" and ", [_is(program, body, c) for c in term]) for term in space.terms])
         body.say(f"{body.define(Taken(space.id))} = {text}")
         return
     width = 1 + len(space.grid)
