@@ -18,7 +18,8 @@ from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Region, branch
 from cogseedc.backends.onnx.merges import laid, where
 from cogseedc.backends.onnx.packed import emit_packed
-from cogseedc.backends.onnx.records import Count, Decisions, Turns, plain_record
+from cogseedc.backends.onnx.recording import plain_record
+from cogseedc.backends.onnx.records import Count, Decisions, Turns
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import Dimension, info
 from cogseedc.backends.onnx.trace import SWITCH, any_true, traced_gates, traced_rows

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from cogseedc.backends.plan.model import ROOT, Choice, Space, Strategy
-from cogseedc.ir import Dtype, Gate, NodeId, TensorType, Value
-
-if TYPE_CHECKING:
-    from cogseedc.backends.onnx.steps import Steps
+from cogseedc.backends.plan.model import Choice
+from cogseedc.ir import Dtype, Gate, NodeId, TensorType
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,38 +72,3 @@ class Turns:
         return Turns(
             gates, tuple(replace(record, value=next(left)) if record.value else record for record in self.rows)
         )
-
-
-def plain_record(inner: Steps, prefix: str) -> Turns | None:
-    """What a turn of a loop that all rows run decides, as it is: recording it takes no operation. `prefix` stands
-    before the names of spaces. None where a record has to be computed."""
-    plan = inner.plan
-    if inner.turns or inner.folded or not all(_told(inner, space) for space in plan.spaces[1:]):
-        return None
-    if any(r.indices or r.decision.space != ROOT or r.reached != ((),) for r in plan.gates):
-        return None
-    return Turns(tuple(_decided(inner)), tuple(_entered(inner, prefix)))
-
-
-def _told(inner: Steps, space: Space) -> bool:
-    """Whether decisions at the rows of the root say which rows a space holds."""
-    ranks = {_rank(inner, c) for term in space.terms for c in term}
-    return space.parent == ROOT and not space.grid and len(ranks) == 1
-
-
-def _rank(inner: Steps, choice: Choice) -> int:
-    return inner.plan.graph.type(Value(choice.decision.node)).rank
-
-
-def _decided(inner: Steps) -> Iterator[Decisions]:
-    for report in inner.plan.gates:
-        gate = inner.plan.graph[report.gate]
-        assert inner.region is not None
-        assert isinstance(gate, Gate)
-        yield Decisions(report.name, inner.asked(inner.region, report.decision), gate.type, (report.gate, gate))
-
-
-def _entered(inner: Steps, prefix: str) -> Iterator[Count]:
-    for space in inner.plan.spaces[1:]:
-        each = space.strategy is Strategy.BRANCH or _rank(inner, space.terms[0][0]) == 0
-        yield Count(f"{prefix}{space.name}", terms=space.terms, each=each)

@@ -34,7 +34,11 @@ def test_a_feature_of_the_state_becomes_a_carry():
     [
         ("moves at every turn", "next y = h\n", "next y = h + 1\n"),
         ("reads the element too", "want(h)", "want(h + x)"),
-        ("is asked for in some turns only", "next u = when on { d } else { u + d }", "next u = when on { d } else { u }"),
+        (
+            "is asked for in some turns only",
+            "next u = when on { d } else { u + d }",
+            "next u = when on { d } else { u }",
+        ),
         ("is another carry's", "want(h)", "want(x)"),
     ],
 )
