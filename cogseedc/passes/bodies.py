@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from cogseedc.ir import DataEdge, Graph, Input, Loop, NodeId, Output, Value
+from cogseedc.ir import DataEdge, Graph, Input, Loop, NodeId, Output, TensorType, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +48,70 @@ def feed(graph: Graph, id: NodeId, operands: Sequence[Value]) -> None:
         graph.connect(DataEdge(value.node, value.port, id, port))
 
 
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """A carry to be: where it begins, and in the body what follows the value that it has before the turn."""
+
+    initial: Value
+    type: TensorType
+    held: tuple[int, ...]
+    """Positions of the axes of the boolean that stops."""
+    following: Callable[[Value], Value]
+
+
+def add_carries(graph: Graph, id: NodeId, added: Sequence[Carry]) -> tuple[Value, ...]:
+    """Gives a loop further carries; what they are in the end.
+
+    Carries come before elements and captures, and before yields, by id: the ports of those are made anew.
+    """
+    loop = graph[id]
+    assert isinstance(loop, Loop)
+    at, body = ports(loop), loop.body
+    given, first = graph.feeds(id), loop.carries
+    before = [Value(body.add(Input(free_name(body, "carried"), carry.type))) for carry in added]
+    renew(body, (*at.elements, *at.captures))
+    for carry, value in zip(added, before, strict=True):
+        body.add(Output(free_name(body, "carried"), carry.type), (carry.following(value),))
+    for node in (*at.yields, *(() if at.stop is None else (at.stop,))):
+        body.add(body[node], body.feeds(node))
+        body.remove([node])
+    operands = [*given[:first], *(carry.initial for carry in added), *given[first:]]
+    feed(graph, id, [value for value in operands if value is not None])
+    held = (*loop.held[:first], *(carry.held for carry in added), *loop.held[first:])
+    types = (*loop.types, *(carry.type for carry in added))
+    graph.update(id, replace(loop, carries=first + len(added), held=held, types=types))
+    return tuple(Value(id, len(loop.types) + i) for i in range(len(added)))
+
+
+def add_carry(graph: Graph, id: NodeId, first: Value, following: Value) -> Value:
+    """Gives a loop that does not halt a further carry, the last: `first` at first, then that value of the body. What it
+    is before a turn, in the body."""
+    loop = graph[id]
+    assert isinstance(loop, Loop)
+    before: list[Value] = []
+
+    def after(value: Value) -> Value:
+        before.append(value)
+        return following
+
+    add_carries(graph, id, [Carry(first, loop.body.type(following), (), after)])
+    return before[0]
+
+
+def renew(body: Graph, inputs: Sequence[NodeId]) -> None:
+    """Makes inputs anew, behind all that there are."""
+    for node in inputs:
+        body.redirect(Value(node), Value(body.add(body[node])))
+    body.remove(inputs)
+
+
 def free_name(body: Graph, wanted: str) -> str:
-    """A name that no input or output of a body has."""
+    """A name that no port of the body has."""
     taken = {node.name for _, node in body.nodes() if isinstance(node, (Input, Output))}
     name, place = wanted, 2
     while name in taken:
         name, place = f"{wanted}_{place}", place + 1
     return name
-
-
-def add_carry(graph: Graph, id: NodeId, first: Value, following: Value) -> Value:
-    """Gives a loop that does not halt a further carry, the last: `first` at first, then that value of the body. What it
-    is before a turn, in the body.
-
-    Inputs and outputs are in the order of their ids, so those that come behind are made anew.
-    """
-    loop = graph[id]
-    assert isinstance(loop, Loop)
-    at, body = ports(loop), loop.body
-    given = graph.feeds(id)
-    type = body.type(following)
-    held = Value(body.add(Input(free_name(body, "carried"), type)))
-    for node in (*at.elements, *at.captures):
-        body.redirect(Value(node), Value(body.add(body[node])))
-    body.remove([*at.elements, *at.captures])
-    body.add(Output(free_name(body, "following"), type), (following,))
-    for node in at.yields:
-        body.add(body[node], body.feeds(node))
-    body.remove(at.yields)
-    operands = [*given[: loop.carries], first, *given[loop.carries :]]
-    feed(graph, id, [value for value in operands if value is not None])
-    held_axes = (*loop.held[: loop.carries], (), *loop.held[loop.carries :])
-    graph.update(id, replace(loop, carries=loop.carries + 1, held=held_axes, types=(*loop.types, type)))
-    return held
 
 
 def behind(graph: Graph, roots: Sequence[NodeId]) -> set[NodeId]:

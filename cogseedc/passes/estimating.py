@@ -197,7 +197,9 @@ def _log(mirror: Mirror, make: Beside, id: NodeId, gate: Gate, logp: Value) -> N
     assert gate.estimator is not None
     given = _argument(mirror, id, gate.estimator, "baseline")
     baseline = given if isinstance(given, Value) else make.number(given or 0.0)
-    node = Loss(gate.name, mirror.graph.type(logp), replace(gate.origin, path=f"{gate.origin.path}.logp"), drawn=True)
+    axes = gate.type.axes[:-1] if gate.kind is GateKind.MANY else gate.type.axes
+    type_ = mirror.graph.type(logp).with_axes(axes)
+    node = Loss(gate.name, type_, replace(gate.origin, path=f"{gate.origin.path}.logp"), drawn=True)
     made = mirror.graph.add(node, (logp, baseline))
     for edge in mirror.controls[id]:
         mirror.graph.connect(replace(edge, dst=made))

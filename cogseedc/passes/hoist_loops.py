@@ -25,7 +25,7 @@ from cogseedc.ir import (
     Weight,
 )
 from cogseedc.passes.base import Context, Pass
-from cogseedc.passes.bodies import feed, free_name, ports
+from cogseedc.passes.bodies import feed, free_name, ports, renew
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,7 @@ def add_elements(graph: Graph, id: NodeId, loop: Loop, added: Sequence[tuple[Val
     first = loop.carries + len(loop.scanned)
     for value, _, _ in added:
         body.redirect(value, Value(body.add(Input(free_name(body, "ahead"), body.type(value)))))
-    for node in at.captures:
-        payload = body[node]
-        fresh = body.add(payload)
-        body.redirect(Value(node), Value(fresh))
-    body.remove(at.captures)
+    renew(body, at.captures)
     operands = [*given[:first], *(sequence for _, sequence, _ in added), *given[first:]]
     feed(graph, id, [value for value in operands if value is not None])
     graph.update(id, replace(loop, scanned=(*loop.scanned, *(place for _, _, place in added))))

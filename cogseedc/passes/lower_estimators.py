@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from cogseedc.ir import Call, Gate, Graph, Loop, Merge, NodeId, Phase
 from cogseedc.passes.base import Context, Pass
+from cogseedc.passes.draws import sum_draws
 from cogseedc.passes.estimating import Estimated, estimate, rank
 from cogseedc.passes.mirroring import Mirror
 from cogseedc.passes.mirroring_loops import inside
@@ -21,7 +22,7 @@ class LowerEstimators(Pass):
       through logic, layout and gates made of gates, and replaces it where it becomes a number; joins that ask the
       gate read it as a share.
     * A gate via `reinforce` adds a `Loss` node with the log-probability of what it drew. Its joins have no shares.
-
+    * Log-probabilities of what a body draws are summed over its turns, for each index over those that it took.
     * The body of a loop reads the training values of the decisions that it captures or scans, as further captures and
       sequences. What a decision is worth does not pass from turn to turn: a carry that is one has no gradient.
 
@@ -57,4 +58,5 @@ def _lower(mirror: Mirror) -> bool:
             mirror.merge(id, node)
         elif isinstance(node, Loop):
             changed |= _lower(inside(mirror, id, node))
+            sum_draws(graph, id, mirror.controls[id], mirror.context)
     return changed

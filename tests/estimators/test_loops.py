@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import cogseedc
-import cogseedc.diagnostics
 from tests.estimators.programs import alike, inputs
 
 HEAD = """\
@@ -68,21 +67,6 @@ export seed Net {
         for _ in range(2):
             h = g * (h + xs[:, t]) + (1 - g) * 2 * h
     alike(cogseedc.build(text, rng=0)(*given).y, h, given)
-
-
-def test_drawing_gates_have_no_place_in_a_loop() -> None:
-    text = """\
-export seed Net {
-    in  x: f32[N, D=4]
-    out y: f32[N, D]
-    y = repeat 3 with h = x {
-        gate q over N = sum[over=D](h) > 0 via reinforce
-        next h = linear[4](h)
-    }
-}
-"""
-    with pytest.raises(cogseedc.diagnostics.UserError, match="CS0427"):
-        cogseedc.load(text)
 
 
 def test_the_trainer_rewards_gates_that_draw() -> None:

@@ -446,9 +446,10 @@ export seed Net {
     Code(
         "CS0427",
         "this does not stand in a loop that is run",
-        "The turns of `repeat` and `scan` are counted at run time, so `exit`, `exits`, `loss`, `state` and gates via "
-        "`reinforce` have no place in their bodies, and `cost` does not count them. In a `for`, which is unrolled, "
-        "they do.",
+        "The turns of `repeat` and `scan` are counted at run time, so `exit`, `exits`, `loss` and `state` have no "
+        "place in their bodies, and `cost` does not count them. In a `for`, which is unrolled, they do. A gate via "
+        "`reinforce` has a place if its log-probabilities add up: over the axes that stop the loop, with a baseline "
+        "that is the same in all turns.",
         """\
 export seed Net {
     in  x: f32[N, D=4]

@@ -54,13 +54,6 @@ def via(b: Builder, frame: Frame, expr: ast.Expr | None) -> Via | None:
             )
         else:
             values.append((key, b.tensor(frame, item, argument.span)))
-    if b.loops and name == "reinforce":
-        raise mistake(
-            "CS0427",
-            "a gate that is trained by rewards stands in a loop that is run, not unrolled",
-            expr.span,
-            help="unroll the loop with `for`, or train the gate via `gumbel`, `straight_through` or `soft`",
-        )
     chosen = Estimator(name, tuple(numbers), tuple(key for key, _ in values))
     return Via(chosen, tuple(value for _, value in values), expr.span)
 

@@ -29,6 +29,7 @@ from cogseedc.frontend.build.carries import (
 from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.costs import spent_in_turns
 from cogseedc.frontend.build.decisions import condition
+from cogseedc.frontend.build.draws import add_up
 from cogseedc.frontend.build.model import (
     BrokenUse,
     BuildError,
@@ -317,6 +318,7 @@ def _made(
 ) -> Item:
     until = turn.until
     _not_coupled(b, turn, until, expr.span)
+    add_up(b, turn.start, turn.inputs, until, expr.span)
     held = tuple(() if until is None else gate_axes(b, until, t.type, expr.span) for t in (*turn.carries, *turn.yields))
     given = [*initial, *(s.tensor for s in sequences)]
     coupled = not b.coupled.isdisjoint([*range(turn.start, b.graph.next_id), *(t.value.node for t in given)])
