@@ -58,7 +58,7 @@ def thinking(net: Net, sample: Sample) -> Outputs:
 
 def universal(net: Net, sample: Sample) -> Outputs:
     h, count = sample["x"], sample["x"].shape[1]
-    total, done = zeros(count), torch.zeros(1, count).bool()
+    total, done, mixed = zeros(count), torch.zeros(1, count).bool(), torch.zeros_like(h)
     took, path = torch.zeros(1, count).long(), "h.h2.Block"
     halted = turns(net, "h.sure", 4, count)
     for turn in range(4):
@@ -68,13 +68,15 @@ def universal(net: Net, sample: Sample) -> Outputs:
         b = net.linear(f"{path}.linear_2", F.relu(net.linear(f"{path}.linear", a)))
         h2 = net.layer_norm(f"{path}.layer_norm", a + b)
         p = sure(net, "h.p.linear", h2)
-        halted[turn] = (total + p > 0.99)[0].long()
+        halted[turn] = (total + p > 0.9)[0].long()
+        w = torch.where(total + p > 0.9, 1 - total, p) * ~done
         h = torch.where(done[..., None], h, h2)
-        total, took = torch.where(done, total, total + p), took + ~done
+        mixed = w[..., None] * h2 + (1 - w[..., None]) * mixed
+        total, took = total + w, took + ~done
         done = done | (halted[turn] == 1)
         if done.all():
             break
-    return {"logits": net.linear("linear", h.mean(1)), "turns": took}
+    return {"logits": net.linear("linear", mixed.mean(1)), "turns": took}
 
 
 def skim(net: Net, sample: Sample) -> Outputs:
@@ -89,11 +91,11 @@ def skim(net: Net, sample: Sample) -> Outputs:
 
 def jump(net: Net, sample: Sample) -> Outputs:
     words, state, at, read = sample["words"], (zeros(10), zeros(10)), 0, 0
-    step, ended = cell(net, "h.h2.lstm_cell"), turns(net, "h.ended", 6)
+    step, ended, jumps = cell(net, "h.h2.lstm_cell"), turns(net, "h.ended", 6), turns(net, "h.jump", 6)
     while read < 6:
         state = step(words[:, min(at, words.shape[1] - 1)], state)
         far = int(net.linear("h.jump.linear", state[0]).argmax())
-        ended[read] = far == 0 or at + far >= words.shape[1]
+        jumps[read], ended[read] = far, far == 0 or at + far >= words.shape[1]
         at, read = at + far, read + 1
         if ended[read - 1]:
             break
