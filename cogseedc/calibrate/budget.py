@@ -12,7 +12,7 @@ from cogseedc.diagnostics import Diagnostic, UserError
 Quantity = Literal["macs", "latency_ms", "accuracy"]
 _FORM = re.compile(
     r"(?:(?P<measure>mean|worst)\s+)?(?P<quantity>macs|latency_ms|accuracy)\s*(?P<sign><=|>=)\s*"
-    r"(?P<value>-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*(?P<unit>x|pt|%|k|M|G)?"
+    r"(?P<value>-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s*(?P<unit>x|pt|%|k|M|G)?"
 )
 _UNITS = {"macs": ("", "x", "k", "M", "G"), "latency_ms": ("", "x"), "accuracy": ("", "%", "pt")}
 _SCALE = {"k": 1e3, "M": 1e6, "G": 1e9, "%": 1e-2, "pt": 1e-2}

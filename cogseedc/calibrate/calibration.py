@@ -189,7 +189,9 @@ class Calibrator:
                 limit = bound.bound(self._full.macs if quantity == "macs" else float(cost[-1].max()))
                 places = [i for i in range(len(cost)) if cost[i].max() <= limit]
                 if not places:
-                    message = f"`{bound.text}`: the first exit costs {cost[0].max():,.0f} already"
+                    least = float(cost[0].max())
+                    shown = f"{least:,.0f} MACs" if quantity == "macs" else f"{least:.3g} ms"
+                    message = f"`{bound.text}`: the first exit costs {shown} already"
                     raise UserError(Diagnostic("CS1009", message, help="allow more, or place an exit earlier"))
                 fine = min(fine, max(places))
         if fine == len(table.exits):

@@ -119,9 +119,10 @@ def search(space: Space, begin: Sequence[Point] = ()) -> Iterator[Point]:
     """For each price of work, thresholds of which none can be bettered alone; found from several starts.
 
     One coordinate at a time, from the last exit to the first: with the others fixed, the best threshold is read off one
-    sort and one sum. Every point on the way is given.
+    sort and one sum. Every point on the way is given, and those at which everybody leaves at one exit.
     """
     yield from begin
+    yield from _extremes(space)
     starts = [_all(space, space.never), *(p.knobs for p in _spread(begin, 4))]
     scale = float(space.cost[-1].mean()) or 1.0
     last = starts[0]
@@ -193,6 +194,13 @@ def pareto(points: Sequence[Point]) -> list[Point]:
         if not best or point.summary.quality > best[-1].summary.quality:
             best.append(point)
     return best
+
+
+def _extremes(space: Space) -> Iterator[Point]:
+    """For each threshold, as many as it can leave where it is compared with, and nobody before."""
+    knobs = _all(space, space.never)
+    for name, element, places in space.elements:
+        yield space.point(changed(knobs, name, element, space.always(places[0])))
 
 
 def _all(space: Space, value: Callable[[int], float]) -> Knobs:

@@ -52,8 +52,9 @@ def evaluate_artifact(asked: Asked) -> dict[str, Any]:
 
 
 def _report(own: Evaluator, data: DataSet, asked: Asked) -> dict[str, Any]:
+    output = data.output
     run, manifest = own.run, own.kept.artifact.manifest
-    assert run.quality is not None, "evaluating reads the target, which raises without one"
+    assert run.quality is not None, "there is a target"
     interface = read_interface(own.kept.artifact)
     shares = np.bincount(run.way, minlength=len(own.names)) / len(data)
     further = [
@@ -64,7 +65,7 @@ def _report(own: Evaluator, data: DataSet, asked: Asked) -> dict[str, Any]:
         "name": manifest["name"],
         "target": own.session.target,
         "measure": "accuracy" if data.labelled else "minus squared error",
-        "data": {"samples": len(data), "sha256": data.digest, "output": data.output},
+        "data": {"samples": len(data), "sha256": data.digest, "output": output},
         "result": {
             "quality": float(run.quality.mean()),
             "macs": float(run.macs.mean()),

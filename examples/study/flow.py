@@ -22,11 +22,10 @@ from cogseedc.evaluate import Asked as Evaluate
 from cogseedc.evaluate import evaluate_artifact
 from cogseedc.train import Options, train
 
+from .agreement import agreement
 from .data import Splits
 
 HERE = Path(__file__).parent
-BAND = 1e-3
-"""Decisions whose score lies nearer to its threshold may differ between runtimes."""
 Result = dict[str, Any]
 
 
@@ -130,32 +129,6 @@ def _costs(program: Program) -> list[dict[str, Any]]:
     record = measured(program.structure, {})
     found: Any = record["exits"] or [{"name": None, "macs": record["macs"]["worst"]}]  # type: ignore[index, call-overload]
     return [{"name": exit["name"], "macs": exit.get("worst", exit.get("macs"))} for exit in found]
-
-
-def agreement(artifact: str, module: torch.nn.Module, data: DataSet) -> Result:
-    """Decisions of the artifact in ONNX Runtime beside those of the trained module, on every test sample."""
-    from cogseedc.evaluate import Evaluator
-
-    own = Evaluator(artifact, data, 1)
-    knobs = {port.name: torch.tensor(port.default).reshape(port.port.shape({})) for port in own.session.knobs}
-    parts = []
-    with torch.inference_mode():
-        for part in data.batches(500):
-            trace = module(*map(torch.from_numpy, part.inputs.values()), **knobs, trace=True).trace
-            parts.append({name: value.numpy() for name, value in trace.items()})
-    theirs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    differ, outside = 0, 0
-    alike = np.ones(len(data), bool)  # where a sample went another way before, later gates were asked other things
-    for exit in own.table.exits:
-        if exit.name not in theirs or exit.name not in own.run.trace:
-            continue  # it gives what would come anyway, so nothing is left of it
-        other = (theirs[exit.name] != own.run.trace[exit.name]) & alike
-        differ += int(other.sum())
-        if exit.threshold is not None and other.any():
-            limit = own.session.knobs[0].default[exit.threshold.element]
-            outside += int((np.abs(own.table.scores[exit.name] - limit)[other] > BAND).sum())
-        alike &= ~other
-    return {"differ": differ, "differ_outside_the_band": outside, "samples": len(data)}
 
 
 def capped(study: Study, built: str, splits: Splits, place: Path) -> Result:

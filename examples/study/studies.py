@@ -78,11 +78,11 @@ STUDIES = (
         "fsdd",
         HERE / "fsdd.seed",
         data.fsdd,
-        Options(phases=(("joint", 20),), batch=64, rate=3e-3, noise=0.3),
+        Options(phases=(("joint", 6),), batch=128, rate=4e-3, smoothing=0.0),
         "within 0.3 points at 36 % of the frames or less",
         lambda found: bool(found["points_lost"] <= 0.3 and found["share_of_frames"] <= 0.36),
-        ("accuracy>=-0.3pt",),
-        extra=lambda artifact, splits: _frames(artifact, splits, 4),
+        ("macs<=0.34x",),
+        extra=lambda artifact, splits: _frames(artifact, splits, 2) | speed(artifact, splits),
     ),
     Study(
         "vowels",
@@ -92,7 +92,7 @@ STUDIES = (
         "within 0.5 points at half of the steps or less",
         lambda found: bool(found["points_lost"] <= 0.5 and found["share_of_frames"] <= 0.5),
         ("accuracy>=-0.1pt",),
-        extra=lambda artifact, splits: _frames(artifact, splits, 1),
+        extra=lambda artifact, splits: _frames(artifact, splits, 1) | speed(artifact, splits),
     ),
     Study(
         "skip",

@@ -18,8 +18,9 @@ from cogseedc.runtime import read
 from cogseedc.runtime.spending import read_work
 from cogseedc.train import Options
 
+from .agreement import agreement
 from .data import Splits
-from .flow import HERE, Result, accuracy, trained
+from .flow import HERE, Result, accuracy, speed, trained
 
 
 def experts(splits: Splits, options: Options, rng: int, place: Path) -> Result:
@@ -35,6 +36,8 @@ def experts(splits: Splits, options: Options, rng: int, place: Path) -> Result:
             report = evaluate_artifact(Asked(str(artifact), splits.test, place / "report.html", threads=1, timed=False))
             found["shares"] = {str(i): share for i, share in enumerate(report["gates"]["pick"]["arms"])}
             assert report["result"]["macs"] == found["experts"]["macs"]
+            found["decisions"] = agreement(str(artifact), module, splits.test)
+            found |= speed(artifact, splits)
     assert found["experts"]["macs"] <= found["dense"]["macs"]
     found["accuracy"], found["full_accuracy"] = found["experts"]["accuracy"], found["dense"]["accuracy"]
     found["points_gained"] = 100 * (found["accuracy"] - found["full_accuracy"])
@@ -69,6 +72,8 @@ def skipping(splits: Splits, options: Options, rng: int, place: Path) -> Result:
         "spread_of_macs": float(macs.std() / spent),
         "open": rates,
         "constant_gates": sum(min(rate, 1 - rate) < 0.01 for rate in rates.values()),
+        "decisions": agreement(str(artifact), module, splits.test),
+        **speed(artifact, splits),
         "static": {str(depth): {"macs": m, "accuracy": a} for depth, (m, a) in enumerate(static)},
         "seconds": time.perf_counter() - start,
     }

@@ -132,6 +132,11 @@ def test_no_number_never_leaves() -> None:
     assert all(p.summary.shares[0] == 0 for p in (*msdnet(space), *search(space)))
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_cheapest_choice_is_among_what_the_search_offers(shared: bool) -> None:
+    assert min(p.cost for p in search(table(shared=shared))) == COSTS[0], "everybody leaves at once"
+
+
 def test_pareto_is_what_nothing_betters() -> None:
     points = list(search(table()))
     kept = pareto(points)
@@ -147,6 +152,7 @@ def test_budgets() -> None:
     assert below.bound(0.98) == pytest.approx(0.978)
     assert share.bound(0.5) == 0.97
     assert plain.bound(100) == 5
-    for text in ("macs>=1", "accuracy<=1", "worst accuracy>=1", "macs<=3pt", "macs<=-1", "steps<=3", "macs=3", ""):
+    assert [b.value for b in parse(["macs<=.3x", "accuracy>=-.5pt", "macs<=2.e+3"])] == [0.3, -0.005, 2000]
+    for text in ("macs>=1", "accuracy<=1", "worst accuracy>=1", "macs<=3pt", "macs<=-1", "steps<=3", "macs=3", "macs<=.x", ""):
         with pytest.raises(UserError, match="CS1007"):
             parse([text])

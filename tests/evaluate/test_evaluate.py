@@ -18,6 +18,7 @@ from cogseedc.calibrate import Asked as Calibrate
 from cogseedc.calibrate import calibrate_artifact
 from cogseedc.cli.main import run as command
 from cogseedc.data import DataSet
+from cogseedc.diagnostics import UserError
 from cogseedc.evaluate import Asked, evaluate_artifact
 from cogseedc.runtime import read
 from cogseedc.runtime.spending import read_work
@@ -273,3 +274,9 @@ def test_the_command(built: Callable[..., str], data: str, capsys: pytest.Captur
     assert "ms per sample in batches of 32" in out
     assert command(["evaluate", built(EXITS), "--data", data, "--no-times", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["latency_ms"] == {}
+
+
+def test_data_without_a_target_are_refused(built: Callable[..., str], tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=DATA.inputs["x"])
+    with pytest.raises(UserError, match="CS1003"):
+        evaluate_artifact(Asked(built(EXITS), str(tmp_path / "x.npz"), timed=False))

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 import cogseedc
+from cogseedc.data import DataSet
 from cogseedc.train import Options
 from examples.study import data
 from examples.study.__main__ import main
+from examples.study.agreement import agreement
 from examples.study.flow import HERE, means, run
 from examples.study.studies import STUDIES
 
@@ -122,3 +124,49 @@ def test_programs_of_the_studies_are_laid_out() -> None:
 
     for source in sorted(HERE.glob("*.seed")):
         whole.is_laid_out(source)
+
+
+GATED = """\
+export seed Net {
+    in  x: f32[N, D=6]
+    out logits: f32[N, K=3]
+    knob slack = 0.0 in 0 .. 1
+    knob tau = 0.6 in 0 .. 1
+    gate more over N = (x |> linear[S=1])[S=0] > slack
+    h = when more { x |> linear[D] |> relu } else { x }
+    exit early { logits = h |> linear[K] } when confidence(logits) >= tau
+    logits = h |> linear[16] |> relu |> linear[K]
+}
+"""
+
+
+def test_decisions_are_compared_at_every_gate(tmp_path: Path) -> None:
+    program = cogseedc.load(GATED)
+    module = cogseedc.build(program, rng=0).eval()
+    artifact = str(cogseedc.compile(program, "onnx-cpu", tmp_path / "net", weights=module.state_dict()))
+    draw = np.random.default_rng(0)
+    rows = DataSet({"x": draw.standard_normal((200, 6), np.float32)}, {"logits": draw.integers(0, 3, 200)})
+    alike = agreement(artifact, module, rows)
+    assert alike == {"gates": 2, "differ": 0, "differ_outside_the_band": 0, "samples": 200}
+    other = agreement(artifact, cogseedc.build(program, rng=1).eval(), rows)
+    assert other["differ"] >= other["differ_outside_the_band"] > 50
+    for scale, outside in ((1 + 1e-5, 0), (1.5, 1)):  # the exit's scores move a little, or much
+        moved = cogseedc.build(program, rng=0).eval()
+        state = {k: v * scale if "early" in k else v for k, v in module.state_dict().items()}
+        moved.load_state_dict(state)
+        assert min(agreement(artifact, moved, rows)["differ_outside_the_band"], 1) == outside
+
+
+def test_spoken_otherwise_is_near_what_was_spoken() -> None:
+    draw = np.random.default_rng(0)
+    frames = np.array([10, 40, 90])
+    sound = np.where(np.arange(64)[None, :, None] < frames[:, None, None], 1 + draw.random((3, 64, 24)), 0)
+    same, count = data.spoken_otherwise(sound, frames, 0.0, draw)
+    assert np.array_equal(same, sound.astype(np.float32))
+    assert count.tolist() == [10, 40, 64], "what is behind the last frame is not read"
+    other, count = data.spoken_otherwise(sound, frames, 1.0, draw)
+    assert (np.abs(count - [10, 40, 64]) <= [4, 10, 14]).all()
+    for row, heard in zip(other, count, strict=True):
+        assert row[:heard].any(1).all(), "every frame has something"
+        assert not row[heard:].any(), "nothing behind the end"
+        assert (~row[:heard].any(0)).sum() <= 5, "at most five bands are missing"
