@@ -49,16 +49,15 @@ def _decisions(module: torch.nn.Module, data: DataSet, own: Evaluator) -> dict[s
     knobs = {name.replace(".", "_"): torch.from_numpy(value) for name, value in _knobs(own).items()}
     with torch.inference_mode():
         traces = [
-            module(*map(torch.from_numpy, part.inputs.values()), **knobs, trace=True).trace for part in data.batches(500)
+            module(*map(torch.from_numpy, part.inputs.values()), **knobs, trace=True).trace
+            for part in data.batches(500)
         ]
     return {name: np.concatenate([trace[name].numpy() for trace in traces]) for name in traces[0]}
 
 
 def _knobs(own: Evaluator) -> dict[str, np.ndarray]:
     """Values of the artifact's knobs, each in its own shape."""
-    return {
-        port.name: np.resize(np.array(port.default, np.float32), port.port.shape({})) for port in own.session.knobs
-    }
+    return {port.name: np.resize(np.array(port.default, np.float32), port.port.shape({})) for port in own.session.knobs}
 
 
 def _rows(differs: np.ndarray) -> np.ndarray:

@@ -153,6 +153,16 @@ def test_budgets() -> None:
     assert share.bound(0.5) == 0.97
     assert plain.bound(100) == 5
     assert [b.value for b in parse(["macs<=.3x", "accuracy>=-.5pt", "macs<=2.e+3"])] == [0.3, -0.005, 2000]
-    for text in ("macs>=1", "accuracy<=1", "worst accuracy>=1", "macs<=3pt", "macs<=-1", "steps<=3", "macs=3", "macs<=.x", ""):
+    for text in (
+        "macs>=1",
+        "accuracy<=1",
+        "worst accuracy>=1",
+        "macs<=3pt",
+        "macs<=-1",
+        "steps<=3",
+        "macs=3",
+        "macs<=.x",
+        "",
+    ):
         with pytest.raises(UserError, match="CS1007"):
             parse([text])
