@@ -47,7 +47,8 @@ def chosen_widths(
         wanted = wanted_ranges(graph, OPS, target, bits, found)
         found.check()
         if wanted:
-            ranges = ranges_of(graph, weights, calibration, wanted)
+            read = graph.weights()  # not those of what no output needs
+            ranges = ranges_of(graph, {p: a for p, a in weights.items() if p in read}, calibration, wanted)
     widths = choose(graph, OPS, target, bits, ranges, found)
     found.check()
     return widths

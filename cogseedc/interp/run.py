@@ -96,8 +96,9 @@ class Reference:
 
     def value(self, value: Value, loop: str = "") -> list[Array]:
         """What the last run computed for a value inside: one array per sample, or one of the whole batch. With the name
-        of a loop: for one in its body, an array per turn of each."""
-        return [state.values[value.node][value.port] for state in _within(self.plan, self._states, loop)]
+        of a loop: for one in its body, an array per turn of each. Nothing for a value that no output needs."""
+        states = _within(self.plan, self._states, loop)
+        return [state.values[value.node][value.port] for state in states if value.node in state.values]
 
     def _check_names(self, given: Mapping[str, Array]) -> None:
         unknown = sorted(name for name in given if name not in self.plan.deciders)

@@ -186,15 +186,25 @@ def _quantize_onnx(c: OnnxCall) -> str:
     axis = _place(c.attrs) or 0
     if c.types[0].dtype is not Dtype.I32:
         return c.node("QuantizeLinear", [c.args[0], c.args[1], _zeros(c, c.types[0].dtype)], axis=axis)
+    return c.node("Cast", [c.node("Round", [c.node("Div", [c.args[0], _onnx_scale(c)])])], to=6)
+
+
+def _onnx_scale(c: OnnxCall) -> str:
+    """The scales, broadcastable to the value."""
     rank, at = take(c.inputs, 0).rank, _place(c.attrs)
-    scale = c.args[1]
-    if at is not None and at != rank - 1:
-        scale = c.node("Unsqueeze", [scale, onnx_ints(c, *range(1, rank - at))])
-    return c.node("Cast", [c.node("Round", [c.node("Div", [c.args[0], scale])])], to=6)
+    if at is None or at == rank - 1:
+        return c.args[1]
+    return c.node("Unsqueeze", [c.args[1], onnx_ints(c, *range(1, rank - at))])
 
 
 def _dequantize_onnx(c: OnnxCall) -> str:
+    """Sample by sample no DequantizeLinear: ONNX Runtime makes one operator of that and a product, which it cannot run."""
     dtype, axis = take(c.inputs, 0).dtype, _place(c.attrs) or 0
+    if _place(c.attrs) is not None and take(c.inputs, 1).axes[0].size.value is None:
+        whole = c.node("Cast", [c.args[0]], to=1)
+        if c.attrs.integer("zero"):
+            whole = c.node("Sub", [whole, onnx_scalar(c, float(c.attrs.integer("zero")), Dtype.F32)])
+        return c.node("Mul", [whole, _onnx_scale(c)])
     rest = [] if dtype is Dtype.I32 else [_zeros(c, dtype)]  # an i32 has no zero point
     return c.node("DequantizeLinear", [c.args[0], c.args[1], *rest], axis=axis)
 

@@ -33,12 +33,8 @@ class OnnxBackend:
                 message = f"ONNX Runtime has no {provider} here; it has {', '.join(available)}"
                 help = 'install the build of onnxruntime that has it, or open the artifact with device="cpu"'
                 raise UserError(Diagnostic("CS0836", message, help=help))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY  # knobs are inputs with defaults, which it warns of
-        if threads is not None:
-            options.intra_op_num_threads = threads
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=wanted)
+            self._session = onnxruntime.InferenceSession(model, self.options(threads), providers=wanted)
             selected = self._session.get_providers()
         except (
             Exception
@@ -48,6 +44,14 @@ class OnnxBackend:
             raise UserError(Diagnostic("CS0836", f"ONNX Runtime chose {selected[0]} instead of {wanted[0]}"))
         self._outputs = [o.name for o in self._session.get_outputs() if o.name != TRACED]
         self._traced = self._session.get_modelmeta().custom_metadata_map.get(TRACED, "").split()
+
+    def options(self, threads: int | None) -> onnxruntime.SessionOptions:
+        """How a session is opened."""
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY  # knobs are inputs with defaults, which it warns of
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        return options
 
     @property
     def outputs(self) -> tuple[str, ...]:

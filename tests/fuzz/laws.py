@@ -15,8 +15,8 @@ from cogseedc.ir.printer import print_graph
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.source import Source
-from tests.fuzz.checks import Case, Failure, case_of
-from tests.fuzz.generator import FILE, read
+from tests.fuzz.cases import Case, Failure, case_of
+from tests.fuzz.placing import FILE, read
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _NAME = re.compile(r"\b([vgramhdwneip]\d+n?)\b")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from cogseedc.diagnostics import UserError
-from tests.fuzz.checks import Dropped, Failure
+from tests.fuzz.cases import Dropped, Failure
 
 MOST_TRIES = 400
 _DEFINED = re.compile(r"\s*(\w+) = (.*)")

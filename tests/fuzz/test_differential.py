@@ -13,7 +13,7 @@ import torch
 
 from cogseedc.diagnostics import UserError
 from tests.fuzz import findings
-from tests.fuzz.checks import Dropped, Failure, check
+from tests.fuzz.checks import WHOLE, Dropped, Extent, Failure, check, some
 from tests.fuzz.generator import generate
 from tests.fuzz.shrink import shrink
 
@@ -22,12 +22,12 @@ MOST_DROPPED = 0.35
 MOST_FINDINGS = 5
 
 
-def attempt(seed: int, thorough: bool) -> bool:
+def attempt(seed: int, extent: Extent) -> bool:
     """Whether the program of that number was run; a Failure is shrunk and kept where we fuzz."""
     text = ""
     try:
         text = generate(seed)
-        check(text, seed, thorough)
+        check(text, seed, extent)
     except Dropped:
         return False
     except (Failure, UserError) as error:
@@ -35,7 +35,7 @@ def attempt(seed: int, thorough: bool) -> bool:
         print(f"@seed {seed}: {error}")
         if not findings.FUZZING or not text:
             pytest.fail(f"@seed {seed}: {error}\n{text}", pytrace=False)
-        small = shrink(text, lambda t: check(t, seed, thorough), kind)
+        small = shrink(text, lambda t: check(t, seed, extent), kind)
         path = findings.keep(small, seed, str(error))
         print(f"kept as {path.name}")
         raise
@@ -53,7 +53,7 @@ def one_thread() -> object:
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_fixed_programs(group: int) -> None:
-    done = [attempt(group * IN_GROUP + i, thorough=False) for i in range(IN_GROUP)]
+    done = [attempt(seed := group * IN_GROUP + i, some(seed)) for i in range(IN_GROUP)]
     assert any(done)
 
 
@@ -66,7 +66,7 @@ def test_new_programs(part: int, capfd: pytest.CaptureFixture[str]) -> None:
     failed: list[str] = []
     while time.monotonic() < end and len(failed) < MOST_FINDINGS:
         try:
-            kept = attempt(seed, thorough=True)
+            kept = attempt(seed, WHOLE)
             run, dropped = run + kept, dropped + (not kept)
         except (Failure, UserError) as error:
             failed.append(f"@seed {seed}: {str(error)[:200]}")

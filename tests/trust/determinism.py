@@ -12,7 +12,8 @@ from itertools import product
 from pathlib import Path
 
 import cogseedc
-from tests.fuzz.generator import files, generate
+from tests.fuzz.generator import generate
+from tests.fuzz.placing import files
 
 ROOT = Path(__file__).parents[2]
 LOCALES = ("C", "C.UTF-8")

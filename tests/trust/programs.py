@@ -1,78 +1,207 @@
-"""Random programs in full figures: differential runs that assert what they have covered, and laws."""
+"""Random programs in full figures: differential runs that assert what they have covered, and laws.
+
+A run goes on where it was interrupted: what it met lies in `build/trust`, chunk by chunk.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import multiprocessing
 from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import torch
+
+from cogseedc.diagnostics import UserError
 from cogseedc.ops import OPS
 from tests.fuzz import findings
-from tests.fuzz.checks import Dropped, Failure, check
+from tests.fuzz.checks import Dropped, Failure, check, rotated
 from tests.fuzz.generator import generate
 from tests.fuzz.laws import check_laws
 from tests.fuzz.shrink import shrink
 
-MOST_DROPPED = 0.35
+CHUNK = 50
+LONG = 1000
+"""Programs from which on a run is kept."""
+MOST_DROPPED = 0.2
+EACH = 50
+"""One program in so many must have an operation, each of them; of ten thousand 200."""
+FOLDER = Path(__file__).parents[2] / "build" / "trust"
+IN_TRAINING = frozenset({"load_balance", "perturb", "soft_top", "straight_through"})
+"""Operations that only training runs. They are compiled with the program, and `tests/train` compares them."""
+LOWERED = frozenset({"dequantize", "integer_linear", "quantize", "scale_of"})
+"""Operations that only passes write."""
+Task = Callable[[int, Counter[str]], None]
+
+
+@dataclass
+class Found:
+    """What a range of numbers gave."""
+
+    start: int
+    next: int
+    seen: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+    """By number, what was wrong."""
+    repaired: dict[str, str] = field(default_factory=dict)
+    """Failures that did not come again when they were run anew, by a compiler that had been corrected."""
+    texts: list[str] = field(default_factory=list)
+    """Digests of the programs."""
+
+    def add(self, other: Found) -> None:
+        self.next = other.next
+        self.seen.update(other.seen)
+        self.failed.update(other.failed)
+        self.texts += other.texts
+
+    @staticmethod
+    def of(path: Path, start: int) -> Found:
+        if not path.exists():
+            return Found(start, start)
+        data = json.loads(path.read_text())
+        return Found(start, data["next"], Counter(data["seen"]), data["failed"], data["repaired"], data["texts"])
+
+    def keep(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(self.__dict__))
 
 
 def programs(count: int, seed: int) -> str:
-    """So many programs on all executors and batches. What differs is made small and kept in tests/regress."""
-    seen: Counter[str] = Counter()
-    number = seed
-    while seen["programs"] < count:
-        text = generate(number)
-        try:
-            check(text, number, True, seen)
-        except Dropped:
-            seen["dropped"] += 1
-        except Failure as failure:
-            small = shrink(text, lambda t, n=number: check(t, n), failure.kind)  # type: ignore[misc]
-            path = findings.keep(small, number, str(failure))
-            raise AssertionError(f"@seed {number}: {failure}; kept as {path.name}") from failure
-        number += 1
+    """So many programs on several executors and all batches; what differs in the end is made small and kept."""
+    found = _long(_program, count, seed)
+    seen = found.seen
     _covered(seen, count)
     executors = [name for name in seen if name.startswith("executor ")]
-    operations = {
-        name.removeprefix("operation "): times for name, times in seen.items() if name.startswith("operation ")
-    }
+    operations = _operations(seen)
     rarest = min(operations, key=lambda name: operations[name])
     parts = ", ".join(f"{way} {seen[way]:,}" for way in sorted(seen) if ": part" in way)
+    batches = sum(times for name, times in seen.items() if name.startswith("batch of"))
     return (
-        f"{seen['programs']:,} programs (seeds {seed} .. {number - 1}, {seen['dropped']} dropped) on {len(executors)} executors and "
-        f"{sum(times for name, times in seen.items() if name.startswith('batch of')):,} batches: 0 mismatches of values, decisions or rows; "
+        f"{seen['programs']:,} programs, {len(set(found.texts)):,} distinct ones (seeds {seed} .. {found.next - 1}, {seen['dropped']} dropped) "
+        f"on {len(executors)} executors and {batches:,} batches: 0 mismatches of values, decisions or rows"
+        f"{f' ({len(found.repaired)} before corrections: seeds ' + ', '.join(found.repaired) + ')' if found.repaired else ''}; "
         f"{len(operations)} operations, the rarest ({rarest}) in {operations[rarest]}; "
         f"{seen['programs with a gate that all rows decide alike'] / seen['programs']:.0%} with a gate that all rows decide alike; "
-        f"{seen['gates 3 deep']:,} with gates three deep; parts: {parts}; loops: {seen['loop repeat']:,} repeat, {seen['loop scan']:,} scan"
+        f"{seen['gates 3 deep']:,} with gates three deep; {seen['programs in reduced precisions']:,} in reduced precisions; "
+        f"{seen['further calls with states']:,} further calls with states; parts: {parts}; "
+        f"loops: {seen['loop repeat']:,} repeat, {seen['loop scan']:,} scan"
     )
-
-
-def _covered(seen: Counter[str], count: int) -> None:
-    """A run that met too little proves too little."""
-    assert seen["dropped"] <= MOST_DROPPED * (count + seen["dropped"]), f"{seen['dropped']} dropped"
-    assert seen["programs with a gate that all rows decide alike"] >= 0.25 * count
-    needed = [
-        *("gates 3 deep", "batch of 0", "loop repeat", "loop scan", "gate bool over N, T", "gate many over N, T"),
-        *("compact: part of some rows", "compact: part skipped", "branch: part skipped", "executor onnx-evaluator"),
-    ]
-    if count >= 200:
-        assert all(seen[what] for what in needed), [what for what in needed if not seen[what]]
-    if count >= 5000:
-        operations = {name: times for name, times in seen.items() if name.startswith("operation ")}
-        rare = {name: times for name, times in operations.items() if times < count // 50}
-        assert not rare, f"too few programs with {rare}"
-        assert len(operations) >= len(OPS) // 3
 
 
 def laws(count: int, seed: int) -> str:
     """So many programs under all laws of `tests/fuzz/laws.py`."""
-    run = dropped = 0
-    number = seed
-    while run < count:
-        try:
-            check_laws(generate(number), number)
-            run += 1
-        except Dropped:
-            dropped += 1
-        except Failure as failure:
-            raise AssertionError(f"@seed {number}: {failure}") from failure
-        number += 1
-    return f"{run} programs (seeds {seed} .. {number - 1}, {dropped} dropped) x 7 laws: none broken"
+    found = _long(_law, count, seed)
+    return (
+        f"{found.seen['programs']:,} programs (seeds {seed} .. {found.next - 1}, {found.seen['dropped']} dropped) "
+        "x 7 laws: none broken"
+    )
+
+
+def _program(number: int, seen: Counter[str]) -> None:
+    check(generate(number), number, rotated(number), seen)
+
+
+def _law(number: int, seen: Counter[str]) -> None:
+    check_laws(generate(number), number)
+    seen["programs"] += 1
+
+
+def _long(task: Task, count: int, seed: int) -> Found:
+    """Chunk by chunk, each in a process of its own, until enough programs were run; what failed is run once more."""
+    path = FOLDER / f"{task.__name__.strip('_')}s-{seed}.json"
+    long = count >= LONG
+    found = Found.of(path, seed) if long else Found(seed, seed)
+    torch.set_num_threads(1)
+    while found.seen["programs"] < count:
+        if not long:
+            found.add(_attempt(task, found.next))
+            continue
+        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+            found.add(pool.submit(_chunk, task, found.next).result())
+        found.keep(path)
+        print(
+            f"  {found.seen['programs']:,} of {count:,} (seeds {seed} .. {found.next - 1}), {found.seen['dropped']} dropped, "
+            f"{len(found.failed)} failed: {' '.join(found.failed)}",
+            flush=True,
+        )
+    for number in list(found.failed):
+        again = _attempt(task, int(number))
+        if not again.failed:
+            found.repaired[number] = found.failed.pop(number)
+            found.seen.update(again.seen)
+    if long:
+        found.keep(path)
+    for number, text in found.failed.items():
+        kept = _kept(int(number)) if task is _program else ""
+        raise AssertionError(f"@seed {number}: {text}{kept}; failing: {', '.join(found.failed)}")
+    return found
+
+
+def _chunk(task: Task, start: int) -> Found:
+    found = Found(start, start)
+    for number in range(start, start + CHUNK):
+        found.add(_attempt(task, number))
+    return found
+
+
+def _attempt(task: Task, number: int) -> Found:
+    """One program: whatever it raises is a failure."""
+    found, seen = Found(number, number + 1), Counter[str]()
+    try:
+        task(number, seen)
+        found.seen = seen
+        found.texts = [hashlib.sha256(generate(number).encode()).hexdigest()[:16]]
+    except Dropped as reason:
+        found.seen["dropped"] += 1
+        found.seen["dropped as it amplifies rounding"] += "amplifies" in str(reason)
+    except (Failure, UserError) as error:
+        found.failed[str(number)] = " ".join(str(error).split())[:300]
+    return found
+
+
+def _kept(number: int) -> str:
+    """Makes a failing program small, and keeps it."""
+    text = generate(number)
+    try:
+        check(text, number, rotated(number))
+    except Failure as failure:
+        small = shrink(text, lambda t: check(t, number, rotated(number)), failure.kind)
+        return f"; kept as {findings.keep(small, number, str(failure)).name}"
+    return ""
+
+
+def _operations(seen: Counter[str]) -> dict[str, int]:
+    """In how many programs each operation of the catalogue was."""
+    return {name: _times(name, seen) for name in OPS}
+
+
+def _times(name: str, seen: Counter[str]) -> int:
+    kind = "training" if name in IN_TRAINING else "lowered" if name in LOWERED else "operation"
+    return seen[f"{kind} {name}"]
+
+
+def _needed(seen: Counter[str], operations: dict[str, int], count: int) -> Iterator[tuple[str, bool]]:
+    gates = ("N", "N, T", "N, C", "N, H, W", "N, L")
+    present = [
+        *("gates 3 deep", "batch of 0", "loop repeat", "loop scan", "gate many over N, T", "executor onnx-evaluator"),
+        *("feature exit", "feature state", "feature import", "feature capacity", "further calls with states"),
+        *("compact: part of some rows", "compact: part skipped", "branch: part skipped"),
+        *(f"gate bool over {axes}" for axes in gates),
+    ]
+    if count >= 1000:
+        yield from ((what, bool(seen[what])) for what in present)
+    if count >= 5000:
+        yield from ((f"{name} in {times} programs", times >= count // EACH) for name, times in operations.items())
+
+
+def _covered(seen: Counter[str], count: int) -> None:
+    """A run that met too little proves too little."""
+    lost, alike = seen["dropped"], seen["programs with a gate that all rows decide alike"]
+    assert lost <= MOST_DROPPED * (count + lost), f"{lost} dropped"
+    assert alike >= 0.25 * count, f"only {alike} programs with a gate that all rows decide alike"
+    missing = [what for what, met in _needed(seen, _operations(seen), count) if not met]
+    assert not missing, f"too little: {missing}"
