@@ -104,7 +104,8 @@ def executors(
 
     @cache
     def training(target: Target) -> Plan:
-        graph = passed(case.program, PIPELINES["training"], target, False, Timing(), training=True)
+        limits = case.program.settings.limits
+        graph = passed(case.graph, limits, PIPELINES["training"], target, False, Timing(), training=True)
         seen.update({f"training {node.op}" for _, node in graph.nodes() if isinstance(node, Call)})
         return plan(graph, target, "dense", training=True)
 

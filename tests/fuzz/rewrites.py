@@ -98,7 +98,7 @@ def rounded(case: Case, target: Target, calibrated: bool) -> Lowered:
     absolute += last_step(spelled)
     certain(meaning, max(NEAR, absolute))
     pipeline = with_widths(PIPELINES[PIPELINE[target.backend]], widths)
-    graph = guarded(label, lambda: passed(case.program, pipeline, target, True, Timing()))
+    graph = guarded(label, lambda: passed(case.graph, case.program.settings.limits, pipeline, target, True, Timing()))
     found: Result = guarded(label, lambda: case.run(graph, rounding=True))
     done = Lowered(graph, schedule(graph), found, meaning, widths, (absolute, relative), spelled)
     for name, wanted in meaning.outputs.items():
