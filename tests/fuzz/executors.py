@@ -89,12 +89,13 @@ class Evaluator:
 
     def __init__(self, model: bytes, outputs: Sequence[str], switched: bool, lowered: Lowered) -> None:
         self.lowered = lowered
-        self._evaluator = ReferenceEvaluator(onnx.ModelProto.FromString(model))
+        self._model = model
         self._outputs = list(outputs)
         self._switch = {SWITCH: np.array(False)} if switched else {}
 
     def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Array]) -> list[Array]:
-        return cast("list[Array]", self._evaluator.run(self._outputs, {**inputs, **knobs, **self._switch}))
+        evaluator = ReferenceEvaluator(onnx.ModelProto.FromString(self._model))
+        return cast("list[Array]", evaluator.run(self._outputs, {**inputs, **knobs, **self._switch}))
 
 
 def executors(

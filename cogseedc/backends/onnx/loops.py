@@ -115,7 +115,7 @@ class _Emission:
         self.types, self.stop_type = types[: len(node.types)], types[-1]
         """Of the carries, then of the yields, in one turn."""
         self.body = Region(region.shared, region)
-        self.scans = node.kind is LoopKind.SCAN and not node.halts and bool(node.steps.value)
+        self.scans = bool(node.scanned and node.steps.value) and not node.halts
         self.elements: list[ValueInfoProto] = []
         """What a `Scan` hands to a turn."""
         if not self.scans:

@@ -115,11 +115,11 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
         read.update((id, literals.drop(read[id], literals.placed)) for id, _ in region.layers)
     choices = choose(graph, order, read, literals, target, given, OPS, tiles, channels, found.lays)
     chosen = choices.chosen
-    read = {id: choices.light.get(guard, guard) for id, guard in read.items()}
     dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy in ("dense", "tiles"))
     spaces = Spaces(literals, {id: _strategy(literals.gates[id], c, target) for id, c in chosen.items()})
     items = Items(graph, spaces, order, ops)
-    homes = {id: literals.drop(read.get(id, TRUE), dense) for id in order}
+    loosened = {id: choices.light.get(guard, guard) for id, guard in read.items()}
+    homes = {id: literals.drop(loosened.get(id, TRUE), dense) for id in order}
     whole = {r.merge: r for r in tiles if chosen[r.gate].strategy == "tiles" and not literals.places(homes[r.merge])}
     inside = {layer.node for region in whole.values() for layer in region.layers}
     picked = {r.merge: r for r in channels if chosen[r.gate].strategy == "compact"}
