@@ -198,7 +198,7 @@ def _onnx_scale(c: OnnxCall) -> str:
 
 
 def _dequantize_onnx(c: OnnxCall) -> str:
-    """Sample by sample no DequantizeLinear: ONNX Runtime makes one operator of that and a product, which it cannot run."""
+    """Sample by sample no DequantizeLinear: ONNX Runtime joins that with a product to what it cannot run."""
     dtype, axis = take(c.inputs, 0).dtype, _place(c.attrs) or 0
     if _place(c.attrs) is not None and take(c.inputs, 1).axes[0].size.value is None:
         whole = c.node("Cast", [c.args[0]], to=1)
