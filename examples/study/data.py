@@ -177,9 +177,9 @@ def _there(frames: np.ndarray, most: int) -> np.ndarray:
 def spoken_otherwise(
     sound: np.ndarray, frames: np.ndarray, strength: float, draw: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Recordings [n, t, bands] and their lengths, as if spoken up to 15 % faster or slower, begun up to two frames earlier
-    or later, louder or quieter, with noise, and with up to five bands missing (SpecAugment: Park et al. 2019, arXiv
-    1904.08779). At `strength` 0 they are the same."""
+    """Recordings [n, t, bands] and their lengths, as if spoken up to 15 % faster or slower, begun up to two frames
+    sooner or later, louder or quieter, with noise, and with up to five bands missing (SpecAugment: Park et al. 2019,
+    arXiv 1904.08779). At `strength` 0 they are the same."""
     count, most, bands = sound.shape
     last = np.minimum(frames, most)[:, None] - 1
     speed = 1 + 0.15 * strength * draw.uniform(-1, 1, (count, 1))
