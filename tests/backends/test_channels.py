@@ -1,53 +1,37 @@
-"""Gates over channels: the filters that a sample chose, and no others, are computed; values and decisions are those of
-the dense meaning."""
+"""Gates over channels: the filters that were chosen, and no others, are computed, and read no channels that a gate made
+zero; values and decisions are those of the dense meaning, on all targets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
 
 import cogseedc
-from cogseedc.backends.plan import Picked, plan
-from cogseedc.backends.support.channels import chosen_channels, kept_channels
+from cogseedc.backends.plan import Picked, Plan, plan
+from cogseedc.backends.support.channels import among_channels, listed_channels, put_channels, samples_alike
+from cogseedc.diagnostics.model import UserError
 from cogseedc.driver.program import load
 from cogseedc.driver.structure import passed
 from cogseedc.driver.timing import Timing
 from cogseedc.limits import Limits
+from cogseedc.ops import OPS
+from cogseedc.ops.rules import flow_aligned
 from cogseedc.passes import PIPELINES
 from cogseedc.target import load as target
 from cogseedc.verify import Settings, verify_artifact
 
 FOLDERS = Path(__file__).parents[2] / "examples", Path(__file__).parents[1] / "tour"
-FORMS = """\
-export seed Forms {
-    in  x: f32[N, 6, H=7, W=5]
-    in  d: f32[N, D=4]
-    in  s: f32[N, C=9]
-    out y: f32[N, C=9, H, W]
-    out u: f32[N, C=9]
-    out t: f32[N, T=3, C=9]
-    out v: f32[N, C=9, H, W]
-    param beta: f32[C=9] = normal(1)
-    gate on over N, C = s > 0
-    a = conv2d[C=9, kernel=3, padding=1](x)
-    y = when on { tanh(beta * batch_norm(conv2d[C=9, kernel=(3, 1), padding=(1, 0)](x)) + s) } else { a }
-    u = when on { 0.5 } else { sigmoid(linear[C=9](d)) + linear[C=9](d) }
-    gate easy over N = mean[over=C](s) > 0
-    v = when easy { when on { relu(conv2d[C=9, kernel=1, bias=false](x)) } else { 0 } } else {
-        gate more over N, C = u > 0.7
-        b = conv2d[C=9, kernel=5, padding=2](x)
-        yield when more { b * conv2d[C=9, kernel=3, dilation=2, padding=2](x) + a } else { b }
-    }
-    q = stack[axis=1, into=T](d, d + 1, d * 2)
-    t = when on { relu(linear[C=9](q)) } else { -1 }
-}
-"""
-"""Filters of several kinds; arms taken where a gate is false; a base that is computed; in regions of a batch."""
+PROGRAMS = sorted((Path(__file__).parent / "channels").glob("*.seed"))
+"""A program for each place that a gate over channels can stand in."""
+TARGETS = ("torch-cpu", "onnx-cpu", "onnx-edge")
 WIDE = """\
 export seed Wide {
     in  x: f32[N, 6, H=7, W=7]
@@ -57,13 +41,46 @@ export seed Wide {
     y = when on { relu(batch_norm(conv2d[C=12, kernel=3, padding=1](x))) } else { 0 }
 }
 """
+READ = """\
+export seed Read {
+    in  x: f32[N, 6, H=7, W=7]
+    in  s: f32[N, C=12]
+    in  t: f32[N, C=12]
+    out y: f32[N, C=12, H, W]
+    out z: f32[N, 5, H2, W2]
+    gate on over N, C = s > 0
+    gate more over N, C = t > 0
+    h = when on { relu(conv2d[C=12, kernel=3, padding=1](x)) } else { 0 }
+    y = when more { conv2d[C=12, kernel=3, padding=1](h) } else { 1 }
+    z = conv2d[5, kernel=3](max_pool2d[2](h))
+}
+"""
+ONE = """\
+export seed One {
+    in  x: f32[N, 3, H=5, W=4]
+    in  b: f32[N, C=6]
+    out y: f32[N, C=6, H, W]
+    gate on over N, C = b > 0
+    y = when on { %s } else { 0.5 }
+}
+"""
 
 
-def verified(source: Path, folder: Path, gates: Any) -> str:
-    artifact = cogseedc.compile(source, "torch-cpu", folder / gates, rng=0, gates=gates)
-    report = verify_artifact(artifact, Settings(batches=(0, 1, 2, 7, 16)))
+def planned(source: str, name: str, gates: Any = "auto") -> Plan:
+    graph = load(source).elaborated.graph
+    return plan(passed(graph, Limits(), PIPELINES["inference"], target(name), True, Timing()), target(name), gates)
+
+
+def picked(found: Plan) -> list[Picked]:
+    return [
+        step for each in found.nested() for block in each.blocks for step in block.steps if isinstance(step, Picked)
+    ]
+
+
+def verified(source: Path, name: str, folder: Path, gates: Any) -> None:
+    artifact = cogseedc.compile(source, name, folder / f"{name}-{gates}", rng=0, gates=gates)
+    report = verify_artifact(artifact, Settings(batches=(0, 1, 7)))
     assert report.ok, report.to_text()
-    return next(artifact.rglob("model.py")).read_text()
 
 
 def watched(patch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
@@ -72,94 +89,171 @@ def watched(patch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     conv2d: Callable[..., torch.Tensor] = F.conv2d
 
     def watch(value: torch.Tensor, weight: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
-        seen.append((*value.shape, *weight.shape))
+        seen.append((*value.shape[:2], *weight.shape[:2]))
         return conv2d(value, weight, *rest, **more)
 
     patch.setattr(F, "conv2d", watch)
     return seen
 
 
-@pytest.mark.parametrize("gates", ["auto", "compact", "dense"])
-def test_forms_verify(gates: str, tmp_path: Path) -> None:
-    source = tmp_path / "forms.seed"
-    source.write_text(FORMS)
-    count = verified(source, tmp_path, gates).count(" in chosen_channels(rows_")
-    assert count == {"auto": 0, "compact": 5, "dense": 0}[gates], "so little work is computed densely, unless forced"
+def profiled(source: str, folder: Path, gates: Any, **inputs: np.ndarray[Any, Any]) -> list[tuple[int, ...]]:
+    """The same of one run of the ONNX model, as ONNX Runtime's profiler saw it."""
+    path = folder / "net.seed"
+    path.write_text(source)
+    artifact = cogseedc.compile(path, "onnx-cpu", folder / gates, rng=0, gates=gates)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.enable_profiling, options.profile_file_prefix = True, str(folder / "profile")
+    model = next(artifact.rglob("model.onnx"))
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session.run(None, inputs)
+    events = json.loads(Path(session.end_profiling()).read_text())
+    return [*_convolutions(events)]
 
 
-@pytest.mark.parametrize("name", ["14_channel_gating", "fbs"])
-def test_examples_verify(name: str, tmp_path: Path) -> None:
-    source = next(path for folder in FOLDERS if (path := folder / f"{name}.seed").exists())
-    text = verified(source, tmp_path, "compact")
-    assert text.count(" in chosen_channels(rows_") == 2
-    assert text.count(" = kept_channels(rows_") == 1, "the second layer reads what the first one kept"
+def _convolutions(events: list[dict[str, Any]]) -> Iterator[tuple[int, ...]]:
+    for event in events:
+        args = event.get("args", {})
+        if args.get("op_name") in ("Conv", "FusedConv") and event["name"].endswith("_kernel_time"):
+            x, weight = (next(iter(shape.values())) for shape in args["input_type_shape"][:2])
+            yield (*x[:2], *weight[:2])
 
 
-def test_as_many_filters_are_computed_as_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = cogseedc.build(load(WIDE), rng=0, gates="compact").eval()
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("source", PROGRAMS, ids=lambda path: path.stem)
+def test_all_places_verify(source: Path, name: str, tmp_path: Path) -> None:
+    assert picked(planned(source.read_text(), name, "compact")), "something is computed for some channels"
+    verified(source, name, tmp_path, "compact")
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("example", ["14_channel_gating", "50_gater", "fbs"])
+def test_examples_verify(example: str, name: str, tmp_path: Path) -> None:
+    source = next(path for folder in FOLDERS if (path := folder / f"{example}.seed").exists())
+    steps = picked(planned(source.read_text(), name, "compact"))
+    assert all(any(layer.kept for layer in step.region.layers) for step in steps[1:]), "all but the first read less"
+    verified(source, name, tmp_path, "compact")
+
+
+def test_as_many_filters_are_computed_as_are_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Samples that chose alike are computed together on torch; ONNX Runtime takes one of a sample that chose none."""
     generator = torch.Generator().manual_seed(0)
     x, s = torch.randn(5, 6, 7, 7, generator=generator), torch.randn(5, 12, generator=generator)
-    s[2] = -1
+    s[2], s[4] = -1, s[1]
     counts = [int(count) for count in (s > 0).sum(1)]
+    module = cogseedc.build(load(WIDE), rng=0, gates="compact").eval()
     seen = watched(monkeypatch)
     with torch.inference_mode():
         result = module(x, s, trace=True)
-    assert seen == [(1, 6, 7, 7, count, 6, 3, 3) for count in counts if count]
-    assert len(set(counts)) > 2
+    assert sorted(seen) == sorted([(1, 6, counts[0], 6), (2, 6, counts[1], 6), (1, 6, counts[3], 6)])
     assert result.rows == {"on": sum(counts)}
+    found = profiled(WIDE, tmp_path, "compact", x=x.numpy(), s=s.numpy())
+    assert found == [(1, 6, max(1, count), 6) for count in counts]
+    assert profiled(WIDE, tmp_path, "dense", x=x.numpy(), s=s.numpy()) == [(5, 6, 12, 6)]
 
 
-def test_what_another_gate_left_out_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_gate_left_out_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A filter reads the channels that its operand's gate kept, if the others are zero; one, which is zero, if it kept
-    none."""
-    source = WIDE.replace("out y", "in  t: f32[N, C=12]\n    out y").replace("    y = when", "    h = when")
-    second = "    gate more over N, C = t > 0\n    y = when more { conv2d[C, kernel=3, padding=1](h) } else { 1 }\n}\n"
-    source = source.rstrip().removesuffix("}") + second
+    none. So does a layer under no gate, behind a pooling."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(4, 6, 7, 7, generator=generator)
     s, t = torch.randn(4, 12, generator=generator), torch.randn(4, 12, generator=generator)
     s[2], t[1] = -1, -1
-    for text, narrow in ((source, True), (source.replace("else { 0 }", "else { 0.5 }"), False)):
+    kept, chosen = [max(1, int(c)) for c in (s > 0).sum(1)], [int(c) for c in (t > 0).sum(1)]
+    under = [(1, k, c, k) for k, c in zip(kept, chosen, strict=True) if c]
+    plain = [(1, k, 5, k) for k in kept]
+    for text, narrow in ((READ, True), (READ.replace("else { 0 }", "else { 0.5 }"), False)):
         module = cogseedc.build(load(text), rng=0, gates="compact").eval()
         dense = cogseedc.build(load(text), rng=0, gates="dense").eval()
-        with torch.inference_mode():
-            torch.testing.assert_close(module(x, s, t).y, dense(x, s, t).y)
-            with monkeypatch.context() as patch:
-                seen = watched(patch)
-                module(x, s, t)
-        kept, chosen = [int(c) for c in (s > 0).sum(1)], [int(c) for c in (t > 0).sum(1)]
-        expected = [(k if narrow and k else 1 if narrow else 12, c) for k, c in zip(kept, chosen, strict=True) if c]
-        assert [(channels, filters) for _, channels, _, _, filters, *_ in seen[-len(expected) :]] == expected
+        with torch.inference_mode(), monkeypatch.context() as patch:
+            expected = dense(x, s, t)
+            seen = watched(patch)
+            found = module(x, s, t)
+        torch.testing.assert_close((found.y, found.z), (expected.y, expected.z))
+        whole = [(1, 12, c, 12) for c in chosen if c] + [(4, 12, 5, 12)]
+        assert sorted(seen[3:]) == sorted(under + plain if narrow else whole)
+    shapes = profiled(READ, tmp_path, "compact", x=x.numpy(), s=s.numpy(), t=t.numpy())
+    assert sorted(shapes[4:]) == sorted([(1, k, max(1, c), k) for k, c in zip(kept, chosen, strict=True)] + plain)
+
+
+def test_a_gate_over_channels_alone_is_one_choice_for_all_samples(tmp_path: Path) -> None:
+    source = """\
+export seed Any {
+    in  x: f32[N, 6, H=7, W=7]
+    in  width: i64[]
+    out y: f32[N, 4, H2, W2]
+    gate on over C = range[C=12]() < width
+    h = when on { relu(batch_norm(conv2d[C=12, kernel=3, padding=1](x))) } else { 0 }
+    y = conv2d[4, kernel=3](h)
+}
+"""
+    x = np.random.default_rng(0).standard_normal((3, 6, 7, 7)).astype("f")
+    for width in (1, 5, 12):
+        found = profiled(source, tmp_path, "compact", x=x, width=np.array(width))
+        assert found == [(3, 6, width, 6), (3, width, 4, width)]
+
+
+def test_every_elementwise_operation_is_computed_for_some_channels(tmp_path: Path) -> None:
+    source, value = tmp_path / "one.seed", "conv2d[C=6, kernel=3, padding=1](x)"
+    names = [name for name, spec in OPS.items() if spec.flow is flow_aligned and name != "straight_through"]
+    lines = [text for name in (*names, "cast") if (text := _called(name, value)) is not None]
+    assert len(lines) == len(names) + 1
+    body = "\n".join(f"    y{i} = when on {{ {text} }} else {{ 0.5 }}" for i, text in enumerate(lines))
+    outputs = "".join(f"    out y{i}: f32[N, C=6, H, W]\n" for i in range(len(lines)))
+    source.write_text(
+        ONE.replace("    out y: f32[N, C=6, H, W]\n", outputs).replace("    y = when on { %s } else { 0.5 }", body)
+    )
+    for name in ("torch-cpu", "onnx-cpu"):
+        assert len(picked(planned(source.read_text(), name, "compact"))) == len(lines)
+        verified(source, name, tmp_path, "compact")
+
+
+def _called(name: str, value: str) -> str | None:
+    """A call of an operation on what a convolution gives, as a number."""
+    forms = [f"{name}({value})", f"{name}({value}, abs(b) + 0.1)", f"{name}({value} > 0)", f"{name}[f32]({value} > 0)"]
+    forms += [f"{name}({value} > 0, {value} > 0.1)", f"{name}({value} > 0, {value}, b)"]
+    for form in forms:
+        for text in (form, f"where(cast[bool]({form}), b, conv2d[C=6, kernel=1](x))"):
+            try:
+                load(ONE % text)
+            except UserError:
+                continue
+            return text
+    return None
 
 
 def test_filters_are_picked_where_that_pays() -> None:
-    def picked(source: str, name: str) -> int:
-        graph = passed(load(source).elaborated.graph, Limits(), PIPELINES["inference"], target(name), True, Timing())
-        return sum(isinstance(step, Picked) for block in plan(graph, target(name)).blocks for step in block.steps)
-
     wide = WIDE.replace("6, H=7, W=7", "128, H=28, W=28").replace("C=12", "C=128")
-    assert (picked(wide, "torch-cpu"), picked(WIDE, "torch-cpu"), picked(wide, "onnx-cpu")) == (1, 0, 0)
+    for name in TARGETS:
+        assert [len(picked(planned(source, name))) for source in (wide, WIDE)] == [1, 0], name
+        assert not picked(planned(wide, name, "dense"))
 
 
 def test_what_is_not_read_channel_by_channel_is_dense() -> None:
-    """Filters in groups, and what somebody else reads."""
+    """Filters in groups, what somebody else reads, what is read for all channels, norms over groups of channels."""
     grouped = WIDE.replace("padding=1]", "padding=1, groups=3]")
     read = WIDE.replace("    y = when", "    c = conv2d[C=12, kernel=3, padding=1](x)\n    y = when").replace(
         "{ 0 }", "{ c * 2 }"
     )
     read = read.replace("relu(batch_norm(conv2d[C=12, kernel=3, padding=1](x)))", "relu(c)")
-    for source in (grouped, read):
-        graph = passed(
-            load(source).elaborated.graph, Limits(), PIPELINES["inference"], target("torch-cpu"), True, Timing()
-        )
-        steps = [step for block in plan(graph, target("torch-cpu"), "compact").blocks for step in block.steps]
-        assert not any(isinstance(step, Picked) for step in steps)
+    norm = WIDE.replace("batch_norm(", "group_norm[3](")
+    for source in (grouped, read, norm):
+        assert not picked(planned(source, "torch-cpu", "compact"))
 
 
-def test_channels_of_samples() -> None:
-    found = chosen_channels(torch.tensor([1, 3, 9, 10, 11]), 4, 4)
-    assert [(i, channels.tolist()) for i, channels in found] == [(0, [1, 3]), (2, [1, 2, 3])]
-    kept = kept_channels(torch.tensor([1, 3, 9, 10, 11]), 4, 4)
-    assert [channels.tolist() for channels in kept] == [[1, 3], [0], [1, 2, 3], [0]]
-    nothing = torch.tensor([], dtype=torch.int64)
-    assert chosen_channels(nothing, 4, 0) == kept_channels(nothing, 4, 0) == []
+def test_groups_of_samples() -> None:
+    a = torch.tensor([[1, 0], [0, 0], [1, 0], [1, 1]], dtype=torch.bool)
+    b = torch.tensor([1, 0, 1], dtype=torch.bool)
+    found = [(where, [m.tolist() for m in masks]) for where, masks in samples_alike(4, [a, b])]
+    assert [masks for _, masks in found] == [[row, b.tolist()] for row in ([0, 0], [1, 0], [1, 1])]
+    apart = found[1][0]
+    assert (found[0][0], found[2][0]) == (slice(1, 2), slice(3, 4))
+    assert isinstance(apart, torch.Tensor)
+    assert apart.tolist() == [0, 2]
+    assert samples_alike(0, [a[:0]]) == []
+    assert (listed_channels(b).tolist(), listed_channels(~b & b).tolist()) == ([0, 2], [0])
+    x, value = torch.zeros(4, 3), torch.ones(2, 1)
+    put_channels(x, apart, 1, torch.tensor([2]), value)
+    put_channels(x, slice(1, 2), 1, torch.tensor([0]), value[:1])
+    assert x.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
+    assert among_channels(value, 1, torch.tensor([1]), 3).tolist() == [[0, 1, 0], [0, 1, 0]]

@@ -15,6 +15,7 @@ from cogseedc.backends.names import Names
 from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Place, Region, Shared
 from cogseedc.backends.onnx.calls import Folding
+from cogseedc.backends.onnx.channels import emit_picked
 from cogseedc.backends.onnx.loops import emit_loop
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import NUMPY, info
@@ -63,6 +64,7 @@ def emit(
         ops,
         store,
         emit_loop,
+        emit_picked,
         batch_one=target.batch_one,
         waits=target.device == "cuda",
         traces=traces,

@@ -58,6 +58,8 @@ from cogseedc.ir import (
 
 Loops = Callable[["Steps", Region, NodeId, Sequence[str], SpaceId], tuple[str, ...]]
 """Spells a loop: the steps and the region that hold it, its node, operands, the space that it stands in."""
+PickedSteps = Callable[["Steps", Region, Picked, SpaceId], str]
+"""Spells a step on chosen channels: the steps and the region that hold it, and the space that it stands in."""
 
 
 class Steps:
@@ -69,6 +71,7 @@ class Steps:
         ops: Mapping[str, OpSpec],
         weights: Weights,
         loops: Loops,
+        channels: PickedSteps,
         *,
         batch_one: bool,
         waits: bool,
@@ -79,7 +82,7 @@ class Steps:
     ) -> None:
         """`inputs` are the names of the inputs and knobs. Of a loop's body: the steps and the space `around` it, and
         the name that the number of rows of its `root` has in types."""
-        self.plan, self.ops, self.weights, self.loops = plan, ops, weights, loops
+        self.plan, self.ops, self.weights, self.loops, self.channels = plan, ops, weights, loops, channels
         self.batch_one, self.waits, self.traces, self.inputs = batch_one, waits, traces, inputs
         self.root = root
         outer = None if around is None else around[0]
@@ -117,6 +120,7 @@ class Steps:
             self.ops,
             weights,
             self.loops,
+            self.channels,
             batch_one=self.batch_one and not folded,
             waits=self.waits,
             traces=self.traces,
@@ -209,8 +213,10 @@ class Steps:
                 self._define(region, step.output, self._join(region, step))
             case Accumulate():
                 self._define(region, step.output, self._accumulate(region, step))
-            case Tiled() | Picked():
-                raise InternalError("tiles and picked channels are for torch")
+            case Picked():
+                self._define(region, step.output, self.channels(self, region, step, space))
+            case Tiled():
+                raise InternalError("tiles are for torch")
             case _:
                 assert_never(step)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from cogseedc.backends.plan.channels import Channels, channel_regions
+from cogseedc.backends.plan.channels import Channels, channel_regions, narrow_layers
 from cogseedc.backends.plan.choose import Chosen, Gates, choose, entered_by, picks
 from cogseedc.backends.plan.exits import exits
 from cogseedc.backends.plan.items import SOURCES, Items
 from cogseedc.backends.plan.joins import merge
+from cogseedc.backends.plan.kept import is_zero, kept_channels
 from cogseedc.backends.plan.labels import labels
 from cogseedc.backends.plan.lift import lift
 from cogseedc.backends.plan.model import (
@@ -110,24 +111,29 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     read = lift(graph, order, found.guards, target, OPS, found.lays)
     tiles = [*regions(graph, order, read, literals, OPS)] if "tiles" in target.gates and not training else []
     given: Gates = "dense" if training else gates
-    channels = _channels(graph, order, read, literals, target, given)
+    kept = kept_channels(graph, order, OPS) if given in ("auto", "compact") else {}
+    all_channels = channel_regions(graph, order, read, literals, OPS, kept) if kept else ()
+    channels = _paying(graph, all_channels, target, given)
     for region in channels:  # computed where its join is, whatever positions are asked of it
-        read.update((id, literals.drop(read[id], literals.placed)) for id, _ in region.layers)
+        read.update((layer.node, literals.drop(read[layer.node], literals.placed)) for layer in region.layers)
     choices = choose(graph, order, read, literals, target, given, OPS, tiles, channels, found.lays)
     chosen = choices.chosen
     dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy in ("dense", "tiles"))
-    spaces = Spaces(literals, {id: _strategy(literals.gates[id], c, target) for id, c in chosen.items()})
+    spaces = Spaces(literals, {id: _strategy(gate, chosen[id], target) for id, gate in literals.gates.items()})
     items = Items(graph, spaces, order, ops)
     loosened = {id: choices.light.get(guard, guard) for id, guard in read.items()}
     homes = {id: literals.drop(loosened.get(id, TRUE), dense) for id in order}
     whole = {r.merge: r for r in tiles if chosen[r.gate].strategy == "tiles" and not literals.places(homes[r.merge])}
     inside = {layer.node for region in whole.values() for layer in region.layers}
-    picked = {r.merge: r for r in channels if chosen[r.gate].strategy == "compact"}
-    inside |= {id for region in picked.values() for id, _ in region.layers}
+    picked = {r.node: r for r in channels if r.choice is not None and chosen[r.choice[0]].strategy == "compact"}
+    inside |= {layer.node for region in picked.values() for layer in region.layers}
+    narrow = _paying(graph, narrow_layers(graph, order, homes, literals, kept), target, given)
+    picked |= {r.node: r for r in narrow if r.node not in inside}
+    inside |= _unread(graph, picked)
     for id in order:
         if id in picked:
-            at, bits = spaces.of(homes[id]), literals.taken(picked[id].gate, picked[id].arm).terms[0]
-            items.picked(picked[id], at, spaces.below(at, bits))
+            items.picked(picked[id], spaces.of(homes[id]))
+            _counted(literals, spaces, picked[id], homes[id])
         elif id in whole:
             items.tiled(whole[id], spaces.of(homes[id]), target.costs, gates == "tiles")
         elif id not in inside:
@@ -136,19 +142,22 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     return _assemble(items, replace(found, guards=read), chosen, loops, target, training)
 
 
-def _channels(
-    graph: Graph,
-    order: Sequence[NodeId],
-    guards: Mapping[NodeId, Guard],
-    literals: Literals,
-    target: Target,
-    gates: Gates,
-) -> list[Channels]:
-    """What is computed for some channels, if the gate is followed: where that pays, or all that can be."""
-    if target.backend != "torch" or gates not in ("auto", "compact"):
-        return []
-    found = channel_regions(graph, order, guards, literals, OPS)
-    return [region for region in found if gates == "compact" or picks(graph, region, target, OPS)]
+def _unread(graph: Graph, picked: Mapping[NodeId, Channels]) -> set[NodeId]:
+    """Nodes of literal zeros that only joins read which write into zeros anyway."""
+    bases = {r.base.node for r in picked.values() if r.base is not None and is_zero(graph, r.base)}
+    outs = graph.wiring().outs
+    return {id for id in bases if all(e.dst in picked and picked[e.dst].base == Value(id) for e in outs[id])}
+
+
+def _counted(literals: Literals, spaces: Spaces, region: Channels, guard: Guard) -> None:
+    """Makes the space of the positions that a region is computed at, so that a trace counts them."""
+    if region.choice is not None and literals.mask(region.choice[0]):
+        spaces.below(spaces.of(guard), literals.taken(*region.choice).terms[0])
+
+
+def _paying(graph: Graph, regions: Iterable[Channels], target: Target, gates: Gates) -> list[Channels]:
+    """What is computed for some channels: where that pays, or all that can be."""
+    return [region for region in regions if gates == "compact" or picks(graph, region, target, OPS)]
 
 
 def _loop(loop: Loop, target: Target, gates: Gates, training: bool) -> LoopPlan:

@@ -1,5 +1,6 @@
 """Which parts of a program can be computed for some channels only: what leads from a convolution or a linear layer to a
-join under a gate over samples and channels. Each sample is computed with the filters that it chose.
+join under a gate over channels is computed with the filters that were chosen; a layer whose operand has channels that a
+gate made zero, without those. Where samples choose by themselves, each is computed with its own.
 """
 
 from __future__ import annotations
@@ -7,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cogseedc.backends.plan.kept import Choice, Kept, channel_axis
 from cogseedc.ir import (
     BATCH_SIZE,
     Call,
-    Constant,
-    Gate,
-    GateKind,
     Graph,
     Guard,
     Literals,
@@ -23,6 +22,7 @@ from cogseedc.ir import (
     Ops,
     Pointwise,
     Size,
+    TensorType,
     Value,
 )
 from cogseedc.ops.rules import flow_aligned
@@ -31,30 +31,63 @@ from cogseedc.target import Costs
 CONVOLUTIONS = ("conv1d", "conv2d")
 FILTERS = (*CONVOLUTIONS, "linear")
 """Operations with a weight that has a part of its own for each channel of the result."""
-_BESIDE = ("batch_norm",)
-"""Operations that are pointwise in the channels, beside the elementwise ones."""
+_PLAIN = ("batch_norm", "cast", "avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d")
+"""Operations that are pointwise in the channels and written alike for any number of them; so are elementwise ones."""
+_WHOLE = CONVOLUTIONS
+"""Operations that are pointwise in the channels, where each has a filter of its own, but written for a number of them:
+they are computed for all, with zeros for those that were not."""
 CALL_OPS = 5
 """Operations that it takes to find the channels of all samples, and to copy the base."""
+TURN = 4
+"""Branches that a turn of the loop over samples costs like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operation, computed for the chosen channels."""
+
+    node: NodeId
+    axes: tuple[int | None, ...]
+    """By port: where the chosen channels lie; None: it is read in full."""
+    whole: bool = False
+    """Whether it is computed for all channels, of which the chosen ones are taken."""
+    kept: Kept | None = None
+    """Of a filter: what it reads of its first operand; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """A join whose one arm is computed for the channels that take it, the other given."""
+    """A join whose one arm is computed for the channels that take it, the other given; or a single layer that reads
+    some channels only."""
 
-    merge: NodeId
-    gate: NodeId
-    arm: int
-    """The decision that takes the arm."""
+    node: NodeId
+    result: Value
     axis: int
     """Where the channels lie in the result."""
-    result: Value
-    base: Value
-    layers: tuple[tuple[NodeId, tuple[int | None, ...]], ...]
-    """In topological order, each with where the channels lie in its operands; None: it is read in full."""
+    choice: Choice | None
+    """The decision that takes the arm; None: a single layer."""
+    base: Value | None
+    """The other arm."""
+    layers: tuple[Layer, ...]
+    """In topological order."""
+
+    def gates(self) -> tuple[NodeId, ...]:
+        """The gates whose decisions are read, that of the join first."""
+        kept = [gate for layer in self.layers if layer.kept is not None for gate, _ in layer.kept.choices()]
+        return tuple(dict.fromkeys([*([] if self.choice is None else [self.choice[0]]), *kept]))
+
+    def apart(self, graph: Graph) -> bool:
+        """Whether samples choose by themselves."""
+        return any(graph.type(Value(gate)).batch is not None for gate in self.gates())
 
 
 def channel_regions(
-    graph: Graph, order: Sequence[NodeId], guards: Mapping[NodeId, Guard], literals: Literals, ops: Ops
+    graph: Graph,
+    order: Sequence[NodeId],
+    guards: Mapping[NodeId, Guard],
+    literals: Literals,
+    ops: Ops,
+    kept: Mapping[Value, Kept],
 ) -> Iterator[Channels]:
     """The regions of all joins in `order`, of each the arm that has more filters. No node is in two."""
     place = {id: i for i, id in enumerate(order)}
@@ -62,59 +95,117 @@ def channel_regions(
         merge = graph[id]
         if isinstance(merge, Merge) and not literals.places(guards[id]):
             sides = [
-                _Growth(graph, place, guards, literals, ops, id, axis, result).region(gate, arm, base)
-                for gate, arm, axis, result, base in _sides(graph, literals, id, merge)
+                _Growth(graph, place, guards, literals, ops, kept, id, axis, result).region(choice, base)
+                for choice, axis, result, base in _sides(graph, literals, id, merge)
             ]
             found = [region for region in sides if region is not None]
             if found:
                 yield max(found, key=lambda r: len(_filters(graph, r)))
 
 
-def channel_costs(
-    graph: Graph, region: Channels, ops: Ops, costs: Costs, share: float, number: Callable[[Size], float]
-) -> tuple[float, float]:
-    """Microseconds of a region for all channels, and for a `share` of them, sample by sample. `number` says how much a
-    size is reckoned as."""
-    rows = number(BATCH_SIZE)
-    work = weights = 0.0
-    operations = 0
-    for id, axes in region.layers:
+def narrow_layers(
+    graph: Graph,
+    order: Sequence[NodeId],
+    guards: Mapping[NodeId, Guard],
+    literals: Literals,
+    kept: Mapping[Value, Kept],
+) -> Iterator[Channels]:
+    """The layers in `order` that need not read all channels of their operand."""
+    for id in order:
         node = graph[id]
+        known = _read(graph, kept, id)
+        if known is None or not isinstance(node, Call) or node.type.batch != 0 or literals.places(guards[id]):
+            continue
+        if all(literals.implies(guards[id], guards[gate]) for gate, _ in known.choices()):
+            axes = (None,) * len(graph.wiring().operands(id))
+            yield Channels(id, Value(id), known.axis, None, None, (Layer(id, axes, kept=known),))
+
+
+def channel_costs(
+    graph: Graph,
+    region: Channels,
+    ops: Ops,
+    costs: Costs,
+    share: Callable[[Choice], float],
+    number: Callable[[Size], float],
+) -> tuple[float, float]:
+    """Microseconds of a region for all channels, and for those that are chosen: a `share` by each decision. `number`
+    says how much a size is reckoned as."""
+    turns = number(BATCH_SIZE) if region.apart(graph) else 1.0
+    chosen = 1.0 if region.choice is None else share(region.choice)
+    dense = picked = 0.0
+    operations = 0
+    for layer in region.layers:
+        node = graph[layer.node]
         assert isinstance(node, Call)
-        types = [None if v is None else graph.type(v) for v in graph.wiring().operands(id)]
+        types = [None if v is None else graph.type(v) for v in graph.wiring().operands(layer.node)]
         macs = ops[node.op].macs
-        work += number(macs(node.attrs, types, node.types)) * costs.mac_ns if macs else 0.0
-        work += number(node.type.elements) * costs.take_ns
-        taken = [type for type, axis in zip(types, axes, strict=True) if type is not None and axis is not None]
-        weights += sum(number(type.elements) for type in taken if type.batch is None) * (
-            costs.take_ns + costs.layout_ns
-        )
-        operations += 1 + len(taken)
+        work = number(macs(node.attrs, types, node.types)) * costs.mac_ns if macs else 0.0
+        made = number(node.type.elements) * costs.take_ns
+        read = 1.0 if layer.kept is None else _share(layer.kept, share, number)
+        parts = [t for t, axis in zip(types, layer.axes, strict=True) if t is not None and axis is not None]
+        if layer.kept is not None and types[0] is not None:
+            picked += read * number(types[0].elements) * costs.take_ns
+        weights = sum(number(t.elements) for t in parts if t.batch is None)
+        if layer.kept is not None and layer.axes[1] is None and types[1] is not None:
+            weights += number(types[1].elements)
+        dense += work + made
+        part = 1.0 if layer.whole else chosen * read
+        picked += part * work + chosen * made + turns * chosen * read * weights * (costs.take_ns + costs.layout_ns)
+        picked += layer.whole * made
+        operations += 1 + len(parts) + (2 if layer.kept is not None else 0) + 2 * layer.whole
     elements = number(graph.type(region.result).elements)
-    copied = elements * costs.select_ns
-    dense = (work + copied) / 1e3 + (len(region.layers) + 1) * costs.op_us
-    picked = (share * (work + rows * weights + elements * costs.put_ns) + copied) / 1e3
-    return dense, picked + (rows * (operations + 1) + CALL_OPS) * costs.op_us
+    copied = elements * costs.select_ns if region.base is not None else 0.0
+    picked += chosen * elements * costs.put_ns + copied
+    dense_us = (dense + copied) / 1e3 + (len(region.layers) + 1) * costs.op_us
+    loop = turns * TURN * costs.branch_us if turns > 1 else 0.0
+    return dense_us, picked / 1e3 + loop + (turns * (operations + 1) + CALL_OPS) * costs.op_us
 
 
-def is_zero(graph: Graph, value: Value) -> bool:
-    """Whether a value is a literal zero, of any shape."""
-    node = graph[value.node]
-    if isinstance(node, Call) and node.op == "expand":
-        operand = graph.wiring().operand(value.node, 0)
-        return operand is not None and is_zero(graph, operand)
-    return isinstance(node, Constant) and not any(node.values)
+def _share(kept: Kept, share: Callable[[Choice], float], number: Callable[[Size], float]) -> float:
+    """The share of channels that may differ from zero, decisions being independent."""
+    total = some = 0.0
+    for part in kept.parts:
+        size, none = number(part.size), 1.0
+        for choice in part.taken or ():
+            none *= 1.0 - share(choice)
+        total += size
+        some += size * (1.0 if part.taken is None else 1.0 - none)
+    return some / total if total else 1.0
 
 
 def _filters(graph: Graph, region: Channels) -> list[NodeId]:
-    return [id for id, _ in region.layers if isinstance(node := graph[id], Call) and node.op in FILTERS]
+    return [
+        la.node for la in region.layers if not la.whole and isinstance(n := graph[la.node], Call) and n.op in FILTERS
+    ]
 
 
-def _sides(
-    graph: Graph, literals: Literals, id: NodeId, merge: Merge
-) -> Iterator[tuple[NodeId, int, int, Value, Value]]:
-    """For a join of two arms by channels: its gate, the arm that may be computed for some, where the channels lie, the
-    arm's value, the other's."""
+def _read(graph: Graph, kept: Mapping[Value, Kept], id: NodeId) -> Kept | None:
+    """What a convolution or linear layer reads of its first operand, if the axis that it sums over has the channels."""
+    node = graph[id]
+    operands = graph.wiring().operands(id)
+    known = kept.get(operands[0]) if operands and operands[0] is not None else None
+    if known is None or not isinstance(node, Call) or node.op not in FILTERS:
+        return None
+    summed = node.attrs.integer("over") if node.op == "linear" else 1
+    types = [None if v is None else graph.type(v) for v in operands]
+    if known.axis != summed or types[0] is None or types[0].batch != 0 or not _common(node, types):
+        return None
+    return known
+
+
+def _common(node: Call, types: Sequence[TensorType | None]) -> bool:
+    """Whether a layer has one weight for all samples, each of its filters reading all channels."""
+    x, *weights = types
+    own = 2 if node.op == "linear" else 2 + len(node.attrs.integers("kernel"))
+    plain = all(t is None or (t.batch is None and t.rank == rank) for t, rank in zip(weights, (own, 1), strict=False))
+    single = node.op == "linear" or node.attrs.integer("groups") == 1
+    return plain and single and x is not None and (node.op == "linear" or x.rank == own)
+
+
+def _sides(graph: Graph, literals: Literals, id: NodeId, merge: Merge) -> Iterator[tuple[Choice, int, Value, Value]]:
+    """For a join of two arms by channels: the decision that takes the arm that may be computed for some, where the
+    channels lie, the arm's value, the other's."""
     operands = graph.wiring().operands(id)
     count = len(merge.arms)
     gates = {v.node for v in operands[count : 2 * count] if v is not None}
@@ -122,10 +213,11 @@ def _sides(
     if merge.mode is not MergeMode.SELECT or len(gates) != 1 or len(axes) != 1 or merge.type.batch != 0:
         return
     (gate,), (lay,) = gates, axes
-    node = graph[gate]
-    if not literals.mask(gate) & literals.placed or not isinstance(node, Gate) or node.kind is not GateKind.BOOL:
+    at = channel_axis(graph, gate)
+    if at is None or len(lay) != at + 1 or lay[:-1] != (0,) * at:
         return
-    if len(lay) != 2 or lay[0] != 0:
+    followed = not at or literals.mask(gate) & literals.placed
+    if not followed or graph.type(Value(gate)).shape[at] != merge.type.shape[lay[-1]]:
         return
     values: dict[int, Value] = {}
     for arm in (1, 0):
@@ -136,7 +228,7 @@ def _sides(
         for arm in (1, 0):
             type = graph.type(values[arm])
             if type.shape == merge.type.shape and type.dtype is merge.type.dtype:
-                yield gate, arm, lay[1], values[arm], values[1 - arm]
+                yield (gate, arm), lay[-1], values[arm], values[1 - arm]
 
 
 @dataclass
@@ -148,41 +240,59 @@ class _Growth:
     guards: Mapping[NodeId, Guard]
     literals: Literals
     ops: Ops
+    kept: Mapping[Value, Kept]
     merge: NodeId
     axis: int
     result: Value
-    layers: dict[NodeId, tuple[int | None, ...]] = field(default_factory=dict)
+    layers: dict[NodeId, Layer] = field(default_factory=dict)
     at: dict[Value, int] = field(default_factory=dict)
     """Where the channels lie in values that are read for some of them."""
+    full: set[Value] = field(default_factory=set)
+    """Values that are read for all channels, or along several axes."""
 
-    def region(self, gate: NodeId, arm: int, base: Value) -> Channels | None:
+    def region(self, choice: Choice, base: Value) -> Channels | None:
         self.at[self.result] = self.axis
         waiting, seen = {self.result.node}, set[NodeId]()
         while waiting:
             id = max(waiting, key=lambda n: self.place.get(n, -1))  # all that read it come before
             waiting.remove(id)
             seen.add(id)
-            axes = self._layer(id)
-            if axes is None:
+            layer = self._layer(id)
+            if layer is None:
                 continue
-            self.layers[id] = axes
-            for value, axis in zip(self.graph.wiring().operands(id), axes, strict=True):
-                if value is not None and axis is not None and self.at.setdefault(value, axis) == axis:
+            self.layers[id] = layer
+            for value, axis in zip(self.graph.wiring().operands(id), layer.axes, strict=True):
+                if value is None:
+                    continue
+                if axis is None or self.at.setdefault(value, axis) != axis:
+                    self.full.add(value)
+                else:
                     waiting |= {value.node} - seen
-        order = sorted(self.layers, key=lambda n: self.place[n])
-        layers = tuple((id, self.layers[id]) for id in order)
-        region = Channels(self.merge, gate, arm, self.axis, self.result, base, layers)
+        layers = tuple(self.layers[id] for id in sorted(self.layers, key=lambda n: self.place[n]))
+        region = Channels(self.merge, self.result, self.axis, choice, base, layers)
         return region if _filters(self.graph, region) else None
 
-    def _layer(self, id: NodeId) -> tuple[int | None, ...] | None:
-        """Where the channels lie in the operands of a node, if it can be computed for some of them."""
+    def _layer(self, id: NodeId) -> Layer | None:
+        """A node as a layer, if it can be computed for some channels."""
         node = self.graph[id]
         if not isinstance(node, Call) or len(node.types) != 1 or node.type.batch != 0 or not self._alone(id):
             return None
-        if self._batchwise(id) != self._batchwise(self.merge) or not self._spelled(id, node):
+        if Value(id) in self.full or self._batchwise(id) != self._batchwise(self.merge):
             return None
-        channels = self.at[Value(id)]
         types = [None if v is None else self.graph.type(v) for v in self.graph.wiring().operands(id)]
+        way, axes = self._way(node, types), self._axes(id, node, types)
+        if way is None or axes is None or (way == "whole" and (axes[0], self.at[Value(id)]) != (1, 1)):
+            return None
+        if way == "whole":
+            return Layer(id, (axes[0], *(None,) * (len(axes) - 1)), whole=True)
+        known = _read(self.graph, self.kept, id) if way == "filter" else None
+        around = self._batchwise(self.merge)
+        decided = known is not None and all(self.literals.implies(around, self.guards[g]) for g, _ in known.choices())
+        return Layer(id, axes, kept=known if decided else None)
+
+    def _axes(self, id: NodeId, node: Call, types: Sequence[TensorType | None]) -> tuple[int | None, ...] | None:
+        """Where the channels lie in the operands of a node."""
+        channels = self.at[Value(id)]
         found: list[int | None] = []
         for type, flows in zip(types, self.ops[node.op].flow(node.attrs, types, node.types), strict=False):
             own = [i for i, flow in enumerate(flows) if not isinstance(flow, Mixing) and flow.to == channels]
@@ -195,17 +305,16 @@ class _Growth:
             found.append(own[0] if own else None)
         return tuple(found) if any(axis is not None for axis in found) and len(found) == len(types) else None
 
-    def _spelled(self, id: NodeId, node: Call) -> bool:
-        """Whether what is written for the operation does not depend on how many channels there are."""
-        if node.op not in FILTERS:
-            return self.ops[node.op].flow is flow_aligned or node.op in _BESIDE
-        x, *weights = (None if v is None else self.graph.type(v) for v in self.graph.wiring().operands(id))
-        grouped = node.op != "linear" and node.attrs.integer("groups") != 1
-        own = 2 if node.op == "linear" else 2 + len(node.attrs.integers("kernel"))
-        plain = all(
-            t is None or (t.batch is None and t.rank == rank) for t, rank in zip(weights, (own, 1), strict=False)
-        )
-        return plain and not grouped and x is not None and (node.op == "linear" or x.rank == own)
+    def _way(self, node: Call, types: Sequence[TensorType | None]) -> str | None:
+        """How an operation is computed for some channels; None: not at all."""
+        if node.op in FILTERS and _common(node, types):
+            return "filter"
+        if self.ops[node.op].flow is flow_aligned or node.op in _PLAIN:
+            return "plain"
+        x, *weights = types
+        if node.op not in _WHOLE or x is None or x.rank != 2 + len(node.attrs.integers("kernel")):
+            return None
+        return "whole" if all(type is None or type.batch is None for type in weights) else None
 
     def _alone(self, id: NodeId) -> bool:
         """Whether nothing outside of the region reads it."""

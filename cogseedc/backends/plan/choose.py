@@ -109,8 +109,9 @@ def choose(
     channels: Sequence[Channels],
     lays: Mapping[NodeId, Lay],
 ) -> Choices:
-    """The strategy of every gate in `literals`; `order` has the nodes that are planned, `tiles` what can be computed on
-    tiles of an image, `channels` for some channels, `lays` where the axes of positions lie in values."""
+    """The strategy of every gate in `literals`, and of those of `channels`; `order` has the nodes that are planned,
+    `tiles` what can be computed on tiles of an image, `channels` for some channels, `lays` where the axes of positions
+    lie in values."""
     natural = {id: entered_by(gate, target) for id, gate in literals.gates.items()}
     if gates == "dense":
         return Choices({id: Chosen("dense") for id in natural})
@@ -118,17 +119,21 @@ def choose(
         return Choices({id: Chosen("dense" if literals.mask(id) & literals.placed else "branch") for id in natural})
     if gates == "compact":
         uniform = {id for id, gate in literals.gates.items() if not literals.mask(id) & literals.batch}
-        return Choices({id: Chosen("branch" if id in uniform else "compact") for id in natural})
+        own = {region.choice[0]: Chosen("compact") for region in channels if region.choice is not None}
+        return Choices(own | {id: Chosen("branch" if id in uniform else "compact") for id in natural})
     predicted, light = _predict(graph, order, guards, literals, natural, target, ops, lays)
     for id in dict.fromkeys(region.gate for region in tiles):
         near = [region for region in tiles if region.gate == id]
         predicted[id] = _with_tiles(graph, near, predicted[id], target, ops)
     for region in channels:
-        predicted[region.gate] = _with_channels(graph, region, predicted[region.gate], target, ops)
+        assert region.choice is not None
+        gate = region.choice[0]
+        predicted[gate] = _with_channels(graph, region, predicted.get(gate, ()), target, ops)
     if gates == "tiles":
         fitting = {region.gate for region in tiles}
         return Choices({id: Chosen("tiles" if id in fitting else "dense", predicted[id]) for id in natural})
-    chosen = {id: Chosen(_best(way, predicted[id], target), predicted[id]) for id, way in natural.items()}
+    ways = {**dict.fromkeys(predicted, Strategy.COMPACT), **natural}
+    chosen = {id: Chosen(_best(way, predicted[id], target), predicted[id]) for id, way in ways.items()}
     compact = {id for id, found in chosen.items() if found.strategy == "compact" and "dense" in target.gates}
     return Choices(chosen, {guard: above for guard, (gate, above) in light.items() if gate in compact})
 
@@ -202,8 +207,14 @@ def picks(graph: Graph, region: Channels, target: Target, ops: Ops) -> bool:
 
 
 def _channel_costs(graph: Graph, region: Channels, target: Target, ops: Ops) -> tuple[float, float]:
-    part = share(graph, target, region.gate, (region.arm,))
-    return channel_costs(graph, region, ops, target.costs, part, lambda size: _number(size, target))
+    return channel_costs(
+        graph,
+        region,
+        ops,
+        target.costs,
+        lambda choice: share(graph, target, choice[0], (choice[1],)),
+        lambda size: _number(size, target),
+    )
 
 
 def _with_channels(graph: Graph, region: Channels, predicted: Prediction, target: Target, ops: Ops) -> Prediction:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from cogseedc.backends.plan.channels import CONVOLUTIONS, Channels, is_zero
+from cogseedc.backends.plan.channels import Channels
+from cogseedc.backends.plan.kept import is_zero
 from cogseedc.backends.plan.model import (
     ROOT,
     Choice,
@@ -26,7 +27,7 @@ from cogseedc.backends.plan.model import (
 )
 from cogseedc.backends.plan.spaces import Draft, Spaces
 from cogseedc.backends.plan.tiles import SYMBOL, TILE_OPS, Region, pixel_cost
-from cogseedc.ir import WHOLE, Call, Constant, Gate, GateKind, Graph, Input, Knob, Lay, NodeId, Ops, Value, Weight, laid
+from cogseedc.ir import WHOLE, Constant, Gate, GateKind, Graph, Input, Knob, Lay, NodeId, Ops, Value, Weight, laid
 from cogseedc.target import Costs
 
 SOURCES = (Input, Weight, Knob, Constant)
@@ -62,7 +63,6 @@ class Items:
         self._moved: dict[Slot, int] = {}
         self._terms: dict[SpaceId, tuple[tuple[Choice, ...], ...]] = {}
         self._batched: dict[Value, bool] = {}
-        self._picked: dict[NodeId, tuple[Channels, SpaceId]] = {}
 
     def batched(self, value: Value) -> bool:
         """Whether a value has a batch axis, so that its rows can be moved."""
@@ -116,29 +116,19 @@ class Items:
             -inf if forced else 1e3 * costs.op_us * (TILE_OPS + len(region.layers)),
         )
 
-    def picked(self, region: Channels, space: SpaceId, chosen: SpaceId) -> None:
-        """Adds a join whose one arm is computed for channels: the positions that the space `chosen` below holds."""
-        item = self.add(region.merge, space)
-        self._wait(item, self._enter_of(chosen))
-        inside = {id for id, _ in region.layers}
+    def picked(self, region: Channels, space: SpaceId) -> None:
+        """Adds a join whose one arm is computed for some channels, or a layer that reads some."""
+        item = self.add(region.node, space)
+        inside = {layer.node for layer in region.layers} - ({region.node} if region.choice is None else set())
+        wiring = self.graph.wiring()
         operands = tuple(
-            tuple(None if v is None else self._within(item, v, inside) for v in self.graph.wiring().operands(id))
-            for id, _ in region.layers
+            tuple(None if v is None else self._within(item, v, inside) for v in wiring.operands(layer.node))
+            for layer in region.layers
         )
-        base = self.want(item, region.base)
-        kept = tuple(self._kept(id, space) for id, _ in region.layers)
-        item.step = Picked(region.merge, region, chosen, base, operands, kept, Slot(region.merge, 0, space))
-        self._picked[region.merge] = region, chosen
-
-    def _kept(self, layer: NodeId, space: SpaceId) -> SpaceId | None:
-        """The space that holds what may differ from zero of a convolution's operand, in the rows of a space."""
-        node, x = self.graph[layer], self.graph.wiring().operand(layer, 0)
-        if x is None or x.node not in self._picked or self.home[x.node] != space:
-            return None
-        if not isinstance(node, Call) or node.op not in CONVOLUTIONS:
-            return None
-        region, chosen = self._picked[x.node]
-        return chosen if region.axis == 1 and is_zero(self.graph, region.base) else None
+        given = region.base is not None and not is_zero(self.graph, region.base)
+        base = self.want(item, region.base) if given and region.base is not None else None
+        decisions = tuple(self.want(item, Value(gate)) for gate in region.gates())
+        item.step = Picked(region.node, region, base, decisions, operands, Slot(region.node, 0, space))
 
     def _within(self, item: Item, value: Value, inside: set[NodeId]) -> Slot:
         return Slot(value.node, value.port, item.space) if value.node in inside else self.want(item, value)

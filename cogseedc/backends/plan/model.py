@@ -202,26 +202,24 @@ class Tiled:
 
 @record
 class Picked:
-    """A SELECT merge by channels whose one arm is computed sample by sample, for the channels that take it: those of
-    the positions that `space` holds, a descendant of the block's space."""
+    """A SELECT merge by channels whose one arm is computed for the channels that take it, or a layer that reads some
+    channels of its operand; sample by sample, if samples choose by themselves."""
 
     node: NodeId
     region: Channels
-    space: SpaceId
-    base: Slot
-    """The other arm's value."""
+    base: Slot | None
+    """The other arm's value; None: zero, or there is no other arm."""
+    decisions: tuple[Slot, ...]
+    """Of the region's gates, in their order."""
     operands: tuple[tuple[Slot | None, ...], ...]
     """Of each layer of the region."""
-    kept: tuple[SpaceId | None, ...]
-    """For each layer the space that holds all channels of its first operand that may differ from zero, where that is
-    known: another `Picked` chose them."""
     output: Slot
 
     def reads(self) -> tuple[Slot, ...]:
         """What comes from outside."""
-        own = {id for id, _ in self.region.layers}
+        own = {layer.node for layer in self.region.layers}
         given = [slot for slots in self.operands for slot in slots if slot is not None and slot.node not in own]
-        return tuple(dict.fromkeys([self.base, *given]))
+        return tuple(dict.fromkeys([*self.decisions, *([] if self.base is None else [self.base]), *given]))
 
 
 Step = Run | Enter | Take | Spread | Join | Accumulate | Tiled | Picked

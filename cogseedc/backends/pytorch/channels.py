@@ -1,64 +1,167 @@
-"""Statements that compute the arm of a join for the channels that each sample chose."""
+"""Statements that compute with the channels that gates chose: of a join's arm those that take it, of a layer's operand
+those that may differ from zero."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
+from cogseedc.backends.plan.channels import Layer
+from cogseedc.backends.plan.kept import Kept, Part
 from cogseedc.backends.plan.model import Picked, Slot, SpaceId
-from cogseedc.backends.pytorch.body import Body
+from cogseedc.backends.pytorch.body import Body, Device
 from cogseedc.backends.pytorch.program import Program
 from cogseedc.backends.pytorch.tiles import Spelling
-from cogseedc.ir import BATCH_SIZE, Call, Value
+from cogseedc.ir import BATCH_SIZE, Call, NodeId, Value
 
 
 def picked(program: Program, body: Body, step: Picked, at: SpaceId) -> None:
     """Adds the statements of a step that stands in a block of `at`."""
-    region, origin = step.region, program.origin(step.node)
-    rows = program.rows(step.space, at)
-    assert rows is not None
-    program.shared.support.add("chosen_channels")
-    type = program.type(step.output)
-    size = program.size(body, program.space(step.space).grid[0], at)
-    n = program.size(body, BATCH_SIZE, at)
-    positions = body.read(rows)
-    given = {slot: program.value(body, slot) for slot in step.reads()}
-    base = given[step.base]
-    if program.type(step.base).shape != type.shape:
-        base = f"{base}.expand({program.sizes(body, type.shape, at)})"
-    name = program.define(body, step.output)
-    body.say(f"{name} = {base}.clone(memory_format=torch.contiguous_format)", origin)
-    kept: dict[SpaceId, str] = {}
-    for inner in step.kept:
-        if inner is not None and inner not in kept:
-            kept[inner] = body.scope.free("kept")
-            program.shared.support.add("kept_channels")
-            held, count = program.rows(inner, at), program.size(body, program.space(inner).grid[0], at)
-            assert held is not None
-            body.say(f"{kept[inner]} = kept_channels({body.read(held)}, {count}, {n})", origin)
-    i, channels = body.scope.free("i"), body.scope.free("channels")
-    body.say(f"for {i}, {channels} in chosen_channels({positions}, {size}, {n}):", origin)
-    before = len(body.lines)
-    made: dict[Value, str] = {}
-    for (id, axes), slots, inner in zip(region.layers, step.operands, step.kept, strict=True):
-        node = program.graph[id]
+    _Writer(program, body, step, at).write()
+
+
+@dataclass
+class _Writer:
+    """One step while it is written."""
+
+    program: Program
+    body: Body
+    step: Picked
+    at: SpaceId
+    given: dict[Slot, str] = field(default_factory=dict)
+    made: dict[Value, str] = field(default_factory=dict)
+    """What was computed for the chosen channels."""
+    channels: str = ""
+    samples: str = ""
+    """Which samples are computed; empty: all."""
+
+    @property
+    def apart(self) -> bool:
+        return self.step.region.apart(self.program.graph)
+
+    def write(self) -> None:
+        step, body, program = self.step, self.body, self.program
+        region, origin = step.region, program.origin(step.node)
+        self.given = {slot: program.value(body, slot) for slot in step.reads()}
+        masks = [] if region.choice is None else [self._taken(*region.choice)]
+        kept = list(dict.fromkeys(layer.kept for layer in region.layers if layer.kept is not None))
+        masks += [self._mask(known) for known in kept]
+        self._start()
+        before = len(body.lines)
+        if self.apart:
+            masks = self._grouped(masks)
+            before = len(body.lines)
+        if region.choice is not None:
+            self.channels = body.scope.free("channels")
+            body.say(f"{self.channels} = {masks[0]}.nonzero().flatten()", origin)
+            body.say(f"if {self.channels}.shape[0]:", origin)
+        inner = len(body.lines)
+        listed = {known: body.scope.free("kept") for known in kept}
+        for known, mask in zip(kept, masks[region.choice is not None :], strict=True):
+            program.shared.support.add("listed_channels")
+            body.say(f"{listed[known]} = listed_channels({mask})", origin)
+        for layer, slots in zip(region.layers, step.operands, strict=True):
+            self._layer(layer, slots, None if layer.kept is None else listed[layer.kept])
+        self._finish()
+        if region.choice is not None:
+            body.lines[inner:] = [f"    {line}" for line in body.lines[inner:]]
+        if self.samples:
+            body.lines[before:] = [f"    {line}" for line in body.lines[before:]]
+
+    def _start(self) -> None:
+        """Defines the result, if samples or channels are written into it one after the other."""
+        step, body, program = self.step, self.body, self.program
+        type, origin = program.type(step.output), program.origin(step.node)
+        if step.base is not None:
+            base = self.given[step.base]
+            if program.type(step.base).shape != type.shape:
+                base = f"{base}.expand({program.sizes(body, type.shape, self.at)})"
+            start = f"{base}.clone(memory_format=torch.contiguous_format)"
+        elif step.region.choice is not None or self.apart:
+            start = program.filled(body, type, self.at, "0")
+        else:
+            return
+        body.say(f"{program.define(body, step.output)} = {start}", origin)
+
+    def _grouped(self, masks: list[str]) -> list[str]:
+        """Begins the loop over samples that are computed alike; the masks of a group."""
+        step, body, program = self.step, self.body, self.program
+        origin = program.origin(step.node)
+        program.shared.support.add("samples_alike")
+        self.samples = body.scope.free("samples")
+        names = [body.scope.free("mask") for _ in masks]
+        n = program.size(body, BATCH_SIZE, self.at)
+        found = f"[{', '.join(masks)}]"
+        body.say(f"for {self.samples}, [{', '.join(names)}] in samples_alike({n}, {found}):", origin)
+        return names
+
+    def _finish(self) -> None:
+        """Says where the computed channels go."""
+        step, body, program = self.step, self.body, self.program
+        result, origin = self.made[step.region.result], program.origin(step.node)
+        if step.region.choice is None and not self.samples:
+            body.alias(step.output, result)
+        elif step.region.choice is None:
+            body.say(f"{body.read(step.output)}[{self.samples}] = {result}", origin)
+        else:
+            program.shared.support.add("put_channels")
+            where = f"{self.samples or 'slice(None)'}, {step.region.axis}, {self.channels}"
+            body.say(f"put_channels({body.read(step.output)}, {where}, {result})", origin)
+
+    def _taken(self, gate: NodeId, arm: int) -> str:
+        """A bool tensor: where a gate took an arm."""
+        decision = self.step.decisions[self.step.region.gates().index(gate)]
+        return self.given[decision] if arm else f"~{self.given[decision]}"
+
+    def _mask(self, kept: Kept) -> str:
+        """A bool tensor: which channels may differ from zero."""
+        parts = [self._part(part) for part in kept.parts]
+        if len(parts) == 1:
+            return parts[0]
+        n = self.program.size(self.body, BATCH_SIZE, self.at)
+        if self.apart:
+            parts = [f"{part}.expand({n}, -1)" for part in parts]
+        return f"torch.cat([{', '.join(parts)}], -1)"
+
+    def _part(self, part: Part) -> str:
+        if part.taken:
+            text = " | ".join(self._taken(gate, arm) for gate, arm in part.taken)
+            return f"({text})" if " " in text or text.startswith("~") else text
+        size = self.program.size(self.body, part.size, self.at)
+        function = "ones" if part.taken is None else "zeros"
+        return f"torch.{function}({size}, dtype=torch.bool, device={self.body.read(Device())})"
+
+    def _layer(self, layer: Layer, slots: tuple[Slot | None, ...], kept: str | None) -> None:
+        """Adds the statement of one layer."""
+        program, body = self.program, self.body
+        node = program.graph[layer.node]
         assert isinstance(node, Call)
-        args: list[str | None] = []
-        for slot, axis in zip(slots, axes, strict=True):
-            own = None if slot is None else made.get(Value(slot.node, slot.port))
-            args.append(own if slot is None or own else _part(program, given, slot, axis, i, channels))
-        if inner is not None:  # what is zero adds nothing: neither it nor its part of the weights is read
-            args[:2] = [f"{arg}.index_select(1, {kept[inner]}[{i}])" for arg in args[:2]]
+        args = [self._operand(layer, slot, axis) for slot, axis in zip(slots, layer.axes, strict=True)]
+        if kept is not None:  # what is zero adds nothing: neither it nor its part of the weights is read
+            assert layer.kept is not None
+            args[:2] = [f"{args[0]}.index_select({layer.kept.axis}, {kept})", f"{args[1]}.index_select(1, {kept})"]
         inputs = [None if slot is None else slot.whole(program.graph) for slot in slots]
         text = program.shared.ops[node.op].torch(Spelling(program, body, node.attrs, args, inputs, node.types))
-        slot = Slot(id, 0, at)
+        if layer.whole:
+            text = f"{text}.index_select({layer.axes[0]}, {self.channels})"
+        slot = Slot(layer.node, 0, self.at)
         program.want(slot)
-        made[Value(id)] = body.scope.free(f"{program.wanted[slot]}_part")
-        body.say(f"{made[Value(id)]} = {text}", node.origin)
-    body.say(f"{name}[{i}].index_copy_({region.axis - 1}, {channels}, {made[region.result]}[0])", origin)
-    body.lines[before:] = [f"    {line}" for line in body.lines[before:]]
+        self.made[Value(layer.node)] = body.scope.free(f"{program.wanted[slot]}_part")
+        body.say(f"{self.made[Value(layer.node)]} = {text}", node.origin)
 
-
-def _part(program: Program, given: dict[Slot, str], slot: Slot, axis: int | None, i: str, channels: str) -> str:
-    """What one sample reads of a value for its channels."""
-    text = given[slot]
-    if program.type(slot).batch is not None:
-        text = f"{text}[{i} : {i} + 1]"
-    return text if axis is None else f"{text}.index_select({axis}, {channels})"
+    def _operand(self, layer: Layer, slot: Slot | None, axis: int | None) -> str | None:
+        """What some samples read of a value."""
+        if slot is None:
+            return None
+        own = self.made.get(Value(slot.node, slot.port))
+        type = self.program.type(slot)
+        if own is not None and layer.whole:
+            assert axis is not None
+            self.program.shared.support.add("among_channels")
+            size = self.program.size(self.body, type.shape[axis], self.at)
+            return f"among_channels({own}, {axis}, {self.channels}, {size})"
+        if own is not None:
+            return own
+        text = self.given[slot]
+        if self.samples and type.batch is not None:
+            text = f"{text}[{self.samples}]"
+        return text if axis is None or layer.whole else f"{text}.index_select({axis}, {self.channels})"

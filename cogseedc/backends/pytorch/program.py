@@ -11,7 +11,6 @@ from cogseedc.backends.plan.model import (
     Accumulate,
     Block,
     Join,
-    Picked,
     Plan,
     Run,
     Slot,
@@ -288,8 +287,6 @@ class Program:
                         found.append((block.space, ROOT))
                     case Run(inputs=inputs):
                         found += [(block.space, s.space) for s in inputs if s is not None and self._above(s, block)]
-                    case Picked(space=lower, kept=kept):
-                        found += [(inner, block.space) for inner in (lower, *kept) if inner is not None]
                     case Take(source=source, target=target):
                         if self.type(source).batch is not None:
                             found.append((target.space, source.space))

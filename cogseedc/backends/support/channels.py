@@ -1,23 +1,46 @@
-"""Functions that generated PyTorch files use to compute samples with the filters that they chose; their source is
-copied into those files."""
+"""Functions that generated PyTorch files use to compute with the channels that gates chose; their source is copied into
+those files."""
 
 from __future__ import annotations
 
 import torch
 
 
-def chosen_channels(positions: torch.Tensor, size: int, n: int) -> list[tuple[int, torch.Tensor]]:
-    """For each of n samples that chose some of `size` channels: its index, and the channels. Positions count channels
-    sample by sample, and ascend."""
-    if positions.shape[0] == 0:
+def listed_channels(mask: torch.Tensor) -> torch.Tensor:
+    """The channels of a mask [channels]; of an empty one the first."""
+    found = mask.nonzero().flatten()
+    return found if found.shape[0] else found.new_zeros(1)
+
+
+def samples_alike(n: int, masks: list[torch.Tensor]) -> list[tuple[slice | torch.Tensor, list[torch.Tensor]]]:
+    """Groups of the n samples for which all masks, [n, channels] or [channels], are alike: where they lie, and the
+    masks [channels] of the group. Samples that lie side by side are a slice."""
+    if n == 0:
         return []
-    counts = torch.bincount(torch.div(positions, size, rounding_mode="floor"), minlength=n).tolist()
-    return [(i, channels) for i, channels in enumerate(torch.split(positions % size, counts)) if counts[i]]
-
-
-def kept_channels(positions: torch.Tensor, size: int, n: int) -> list[torch.Tensor]:
-    """For each of n samples the channels that may differ from zero: those that it chose, or else the first."""
-    found = [positions.new_zeros(1)] * n
-    for i, channels in chosen_channels(positions, size, n):
-        found[i] = channels
+    rows = torch.cat([mask.expand(n, -1) for mask in masks], 1)
+    distinct, group = torch.unique(rows, dim=0, return_inverse=True)
+    found: list[tuple[slice | torch.Tensor, list[torch.Tensor]]] = []
+    for place, row in enumerate(distinct):
+        where = (group == place).nonzero().flatten()
+        first = int(where[0])
+        near = slice(first, first + where.shape[0])
+        same = int(where[-1]) == near.stop - 1
+        found.append((near if same else where, list(row.split([mask.shape[-1] for mask in masks]))))
     return found
+
+
+def put_channels(
+    x: torch.Tensor, samples: slice | torch.Tensor, axis: int, channels: torch.Tensor, value: torch.Tensor
+) -> None:
+    """Overwrites some channels of some samples of x."""
+    if isinstance(samples, slice):
+        x[samples].index_copy_(axis, channels, value)
+    else:
+        x[samples] = x[samples].index_copy(axis, channels, value)
+
+
+def among_channels(x: torch.Tensor, axis: int, channels: torch.Tensor, size: int) -> torch.Tensor:
+    """x as some of `size` channels, the others being zero."""
+    shape = list(x.shape)
+    shape[axis] = size
+    return x.new_zeros(shape).index_copy(axis, channels, x)
