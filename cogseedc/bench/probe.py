@@ -1,7 +1,8 @@
 """`cogseedc targets probe`: the numbers of a target's cost model, measured on this machine.
 
 Each number is the difference of two small programs that are compiled for the target as any program is: so it contains
-what the runtime really does, fusions included. `layout_ns` cannot be told apart from outside and stays as it is.
+what the runtime really does, fusions included. `layout_ns` and `weight_ns` cannot be told apart from outside and
+stay as they are.
 """
 
 from __future__ import annotations

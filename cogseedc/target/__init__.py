@@ -47,6 +47,8 @@ class Costs:
     """Asking whether a region has any row, in microseconds."""
     empty_us: float
     """An operation on no row, in microseconds."""
+    weight_ns: float = 1.0
+    """One element of a weight that is made while running, beyond what it costs to make it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +148,13 @@ def load(name: str) -> Target:
 
 def with_costs(target: Target, table: Mapping[str, object]) -> Target:
     """The target with measured costs. Raises UserError CS0802 when the table is not one of costs."""
-    _keys(target.name, table, {f.name for f in fields(Costs)}, "costs.")
-    costs = Costs(**{key: _number(target.name, table, key) for key in sorted(table)})
-    return replace(target, costs=costs, probed=True)
+    table = {"weight_ns": target.costs.weight_ns, **table}
+    return replace(target, costs=_costs(target.name, table), probed=True)
+
+
+def _costs(name: str, table: Mapping[str, object]) -> Costs:
+    _keys(name, table, {f.name for f in fields(Costs)}, "costs.")
+    return Costs(**{key: _number(name, table, key) for key in sorted(table)})
 
 
 def probed_costs(name: str) -> Path:
@@ -196,7 +202,6 @@ def parse(name: str, text: str) -> Target:
     if not isinstance(widths, dict):
         raise _malformed(name, "`widths` must be a table")
     _keys(name, table, {f.name for f in fields(Target)} - {"name", "costs", "widths", "probed", "profile"}, "")
-    _keys(name, costs, {f.name for f in fields(Costs)}, "costs.")
     return Target(
         name=name,
         summary=_text(name, table, "summary"),
@@ -208,7 +213,7 @@ def parse(name: str, text: str) -> Target:
         gates=_words(name, table, "gates", STRATEGIES),
         precisions=_words(name, table, "precisions", PRECISIONS),
         bits="fp32" if _word(name, table, "bits", ("fp32", "auto")) == "fp32" else "auto",
-        costs=Costs(**{key: _number(name, costs, key) for key in sorted(costs)}),
+        costs=_costs(name, costs),
         widths=tuple((key, _width(name, key, widths[key])) for key in sorted(widths)),
         int8_weight=_limit(name, table["int8_weight"]),
         int8_layers=_flag(name, table, "int8_layers"),

@@ -245,9 +245,9 @@ def test_groups_of_samples() -> None:
     a = torch.tensor([[1, 0], [0, 0], [1, 0], [1, 1]], dtype=torch.bool)
     b = torch.tensor([1, 0, 1], dtype=torch.bool)
     found = [(where, [m.tolist() for m in masks]) for where, masks in samples_alike(4, [a, b])]
-    assert [masks for _, masks in found] == [[row, b.tolist()] for row in ([0, 0], [1, 0], [1, 1])]
-    apart = found[1][0]
-    assert (found[0][0], found[2][0]) == (slice(1, 2), slice(3, 4))
+    assert [masks for _, masks in found] == [[row, b.tolist()] for row in ([1, 0], [0, 0], [1, 1])]
+    apart = found[0][0]
+    assert (found[1][0], found[2][0]) == (slice(1, 2), slice(3, 4))
     assert isinstance(apart, torch.Tensor)
     assert apart.tolist() == [0, 2]
     assert samples_alike(0, [a[:0]]) == []

@@ -151,7 +151,7 @@ def channel_costs(
             weights += number(types[1].elements)
         dense += work + made
         part = 1.0 if layer.whole else chosen * read
-        picked += part * work + chosen * made + turns * chosen * read * weights * (costs.take_ns + costs.layout_ns)
+        picked += part * work + chosen * made + turns * chosen * read * weights * (costs.take_ns + costs.weight_ns)
         picked += layer.whole * made
         operations += 1 + len(parts) + (2 if layer.kept is not None else 0) + 2 * layer.whole
     elements = number(graph.type(region.result).elements)

@@ -19,13 +19,15 @@ def samples_alike(n: int, masks: list[torch.Tensor]) -> list[tuple[slice | torch
         return []
     rows = torch.cat([mask.expand(n, -1) for mask in masks], 1)
     distinct, group = torch.unique(rows, dim=0, return_inverse=True)
+    members: dict[int, list[int]] = {}
+    for i, place in enumerate(group.tolist()):
+        members.setdefault(place, []).append(i)
+    sizes = [mask.shape[-1] for mask in masks]
     found: list[tuple[slice | torch.Tensor, list[torch.Tensor]]] = []
-    for place, row in enumerate(distinct):
-        where = (group == place).nonzero().flatten()
-        first = int(where[0])
-        near = slice(first, first + where.shape[0])
-        same = int(where[-1]) == near.stop - 1
-        found.append((near if same else where, list(row.split([mask.shape[-1] for mask in masks]))))
+    for place, samples in members.items():
+        near = samples[-1] - samples[0] == len(samples) - 1
+        where = slice(samples[0], samples[-1] + 1) if near else torch.tensor(samples, device=rows.device)
+        found.append((where, list(distinct[place].split(sizes))))
     return found
 
 
