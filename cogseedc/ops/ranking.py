@@ -214,6 +214,8 @@ def _one_hot_onnx(call: OnnxCall) -> str:
 
 
 def _top_mask_onnx(call: OnnxCall) -> str:
+    if known(call.inputs).shape[-1] == Size.of(1):
+        return call.node("Equal", [onnx_arg(call, 0, Dtype.I64), onnx_range(call, _classes(call))])
     hits = onnx_cast(call, _one_hot_onnx(call), Dtype.BOOL, Dtype.I32)
     return call.node(
         "Cast", [call.node("ReduceMax", [hits, onnx_ints(call, known(call.inputs).rank - 1)], keepdims=0)], to=9
@@ -334,7 +336,8 @@ _DECISIONS = (
         (Operand("indices"),), (_CLASSES,), _top_mask_rule, _flow_last,
         lambda call: (ref_arg(call, 0)[..., None] == np.arange(call.size(_classes(call)))).any(axis=-2),
         lambda call: f"{call.support('top_mask')}({call.args[0]}, {call.size(_classes(call))})", _top_mask_onnx,
-        (Example("x: i64[N, T=3, 2]", "top_mask[E=5](x)"),), group=GROUP, differentiable=False,
+        (Example("x: i64[N, T=3, 2]", "top_mask[E=5](x)"), Example("x: i64[N, 1]", "top_mask[E=5](x)")),
+        group=GROUP, differentiable=False,
     ),
     OpSpec(
         "top_weights", "The weights of the selected classes, zero elsewhere; `renormalize` makes them sum to one.",

@@ -11,7 +11,7 @@ from cogseedc.backends.onnx.places import Places
 from cogseedc.backends.onnx.rows import Rows
 from cogseedc.backends.onnx.sizes import Sizes
 from cogseedc.backends.onnx.tensors import NUMPY, Dimension
-from cogseedc.backends.plan.model import SpaceId, Strategy
+from cogseedc.backends.plan.model import SpaceId, Strategy, Take
 from cogseedc.ir import BATCH_SIZE, Lay, Size, TensorType
 
 
@@ -22,16 +22,15 @@ class Joins:
         self._rows, self._sizes = rows, sizes
         self._places = Places(rows, sizes)
 
-    def take(
-        self, region: Region, value: str, type: TensorType, source: SpaceId, target: SpaceId, lay: Lay = ()
-    ) -> str:
-        """The rows of `target` from a value at the rows of its ancestor `source`; of positions, their axes lie at
-        `lay`."""
+    def take(self, region: Region, value: str, type: TensorType, step: Take) -> str:
+        """The rows of a step's target from a value at the rows of its source."""
+        source, target, lay = step.source.space, step.target.space, step.target.lay
+        together = self._rows.groups.whole(step)
         if type.batch is None:
             return value
         if self._rows.placed(target, source) is not None:
-            return self._places.take(region, value, type, source, target, lay)
-        return self._rows.take(region, value, type.batch, target, source)
+            return self._places.take(region, value, type, source, target, lay, together)
+        return self._rows.take(region, value, type.batch, target, source, together)
 
     def full(self, region: Region, type: TensorType, space: SpaceId, fill: float = 0) -> str:
         """A value of that type at all rows of `space`, every element being `fill`."""
@@ -136,6 +135,9 @@ class Joins:
             return region.node("Add", [total, value])
         if self._rows.placed(source, target) is not None:
             return self._places.put(region, total, value, type, source, target, lay, add=True)
+        index = self._rows.places(region, source, target)
+        if self._rows.sums(type) and index is not None and type.batch == 0:
+            return region.node("ScatterND", [total, index, value], reduction="add")
         current = self._rows.current(region, total, type.batch, source, target)
         return self.overwrite(region, total, region.node("Add", [current, value]), type, source, target)
 

@@ -83,8 +83,10 @@ def laid(region: Region, mask: str, axes: Sequence[int], rank: int) -> str:
 
 def weighted(region: Region, node: Merge, arm: int, value: str, weights: str) -> str:
     """The value of an arm times its column of the dense weights."""
-    own = region.node("Gather", [weights, region.constant(np.array(node.arms[arm], np.int64))], axis=-1)
-    return region.node("Mul", [value, aligned(region, node, arm, own)])
+    last = node.axes[arm] == tuple(range(node.type.rank - 1))  # then the axis that is left is in place
+    column = np.array([node.arms[arm]] if last else node.arms[arm], np.int64)
+    own = region.node("Gather", [weights, region.constant(column)], axis=-1)
+    return region.node("Mul", [value, own if last else aligned(region, node, arm, own)])
 
 
 def _term(region: Region, node: Merge, arm: int, chosen: str, value: str, weights: str | None) -> str:

@@ -21,13 +21,22 @@ class Places:
         self._rows, self._sizes = rows, sizes
         rows.within = self._within
 
-    def take(self, region: Region, value: str, type: TensorType, source: SpaceId, target: SpaceId, lay: Lay) -> str:
+    def take(
+        self,
+        region: Region,
+        value: str,
+        type: TensorType,
+        source: SpaceId,
+        target: SpaceId,
+        lay: Lay,
+        together: bool = False,
+    ) -> str:
         """The values at the positions of `target`; `type` is that of `value`, at the rows of `source`. An axis -1 is
         one that it lacks."""
         held = [axis for axis in lay if axis >= 0]
         flat = self._flat(region, value, type, held, source)
         if len(held) == len(lay):
-            found = self._rows.take(region, flat, 0, target, source)
+            found = self._rows.take(region, flat, 0, target, source, together)
         else:
             found = region.node("Gather", [flat, self._narrowed(region, source, target, lay)], axis=0)
         return self._spread(region, found, type, held)
@@ -51,9 +60,12 @@ class Places:
         front = _front(type.rank, lay)
         moved = value if front is None else region.node("Transpose", [value], perm=front)
         rows = region.node("Squeeze", [moved, region.constant(np.arange(1, len(lay)))])
-        if add:
-            rows = region.node("Add", [self._rows.current(region, flat, 0, source, target), rows])
-        written = region.node("ScatterND", [flat, places, rows])
+        if add and self._rows.sums(type):
+            written = region.node("ScatterND", [flat, places, rows], reduction="add")
+        else:
+            if add:
+                rows = region.node("Add", [self._rows.current(region, flat, 0, source, target), rows])
+            written = region.node("ScatterND", [flat, places, rows])
         order = front or list(range(type.rank))
         shape = self._sizes.vector(region, [type.shape[axis] for axis in order], target)
         whole = region.node("Reshape", [written, shape])

@@ -11,8 +11,9 @@ from functools import reduce
 import numpy as np
 
 from cogseedc.backends.onnx.builder import Place, Region
+from cogseedc.backends.onnx.groups import Groups
 from cogseedc.backends.plan.model import ROOT, Choice, Plan, Slot, Space, SpaceId, Strategy
-from cogseedc.ir import Gate, GateKind
+from cogseedc.ir import Dtype, Gate, GateKind, TensorType
 
 
 class Rows:
@@ -36,6 +37,7 @@ class Rows:
         self._asked = asked or value
         self.within: Callable[[Region, str, str, Space], str] | None = None
         """Composes the places of rows of a batch with those of positions in them."""
+        self.groups = Groups(plan, value)
         self.entry: dict[SpaceId, str] = {}
         """COMPACT: bool over the rows of the parent, or over its positions, flattened. BRANCH, entered in
         an If: scalar bool; see `entered`."""
@@ -61,6 +63,10 @@ class Rows:
             if not late:
                 none = region.constant(np.zeros([0], np.int64))
                 self.entry[space.id] = region.node("Reshape", [self._entry(region, space), none])
+            return
+        if not late or self._waits:
+            self.groups.leave(space.id)
+        elif self.groups.has(space.id):
             return
         mask = self._entry(region, space)
         if all(self._uniform(c) for term in space.terms for c in term):
@@ -127,12 +133,17 @@ class Rows:
         gate = self._plan.graph[choice.decision.node]
         return isinstance(gate, Gate) and not gate.over
 
-    def take(self, region: Region, value: str, axis: int, lower: SpaceId, upper: SpaceId) -> str:
-        """The rows of `lower` from a value at the rows of its ancestor `upper`."""
+    def take(
+        self, region: Region, value: str, axis: int, lower: SpaceId, upper: SpaceId, together: bool = False
+    ) -> str:
+        """The rows of `lower` from a value at the rows of its ancestor `upper`; `together`: all spaces of its group
+        take it."""
         masks = [s.id for s in self.path(lower, upper) if s.strategy is Strategy.COMPACT]
         if not masks:
             return value
-        if len(masks) == 1 and not self._waits:
+        if len(masks) == 1 and together and self.groups.has(masks[0]):
+            return self.groups.take(region, value, axis, masks[0])
+        if len(masks) == 1 and not self._waits and not self.groups.has(masks[0]):
             return region.node("Compress", [value, self.entry[masks[0]]], axis=axis)
         return region.node("Gather", [value, self.index(region, lower, upper)], axis=axis)
 
@@ -143,10 +154,27 @@ class Rows:
             if space.strategy is Strategy.COMPACT:
                 if found is not None and self._chooses(space):
                     assert self.within is not None
-                    found = self.within(region, found, self._places(region, None, self.entry[space.id]), space)
+                    found = self.within(region, found, self._own(region, space.id), space)
+                elif found is None:
+                    found = self._own(region, space.id)
+                elif self.groups.has(space.id):
+                    found = self._picked(region, found, self._own(region, space.id))
                 else:
                     found = self._places(region, found, self.entry[space.id])
         return found
+
+    def _own(self, region: Region, id: SpaceId) -> str:
+        """Where the rows of a COMPACT space lie in its parent."""
+        if self.groups.has(id):
+            return self.groups.place(region, id)
+        return self._places(region, None, self.entry[id])
+
+    def _picked(self, region: Region, outer: str, own: str) -> str:
+        home = region.home(outer, own)
+        key = ("picked", outer, own)
+        flat = home.constant(np.array([-1], np.int64))
+        found = home.find(key)
+        return found or home.keep(key, home.node("Gather", [outer, home.node("Reshape", [own, flat])], axis=0))
 
     def _places(self, region: Region, outer: str | None, mask: str) -> str:
         home = region.home(*(n for n in (outer, mask) if n))
@@ -172,6 +200,10 @@ class Rows:
         """The rows of `lower` from a value at those of `upper`, whose places are needed anyway."""
         return region.node("Gather", [total, self.index(region, lower, upper)], axis=axis)
 
+    def sums(self, type: TensorType) -> bool:
+        """Whether ONNX Runtime has a kernel that adds rows of that type where they lie."""
+        return type.dtype is Dtype.F32 and not self._waits
+
     def guard(self, region: Region, lower: SpaceId, upper: SpaceId) -> str | None:
         """Condition of the BRANCH spaces below the last COMPACT one: what empties a value though its index is not."""
         for space in self.path(lower, upper):
@@ -184,12 +216,12 @@ class Rows:
         """A bool of one element: whether a space holds a row (COMPACT), or is run (BRANCH)."""
         if self.space(id).strategy is Strategy.BRANCH:
             return self.entered(region, id)
-        entry = self.entry[id]
-        home = region.home(entry)
-        key = ("any", entry)
+        places = self._own(region, id)
+        home = region.home(places)
+        key = ("any", places)
         found = home.find(key)
         if found is None:
-            size = home.node("Size", [self._places(home, None, entry)])
+            size = home.node("Size", [places])
             found = home.keep(key, home.node("Greater", [size, home.constant(np.array(0, np.int64))]))
         return found
 
@@ -209,7 +241,7 @@ class Rows:
             id = parent
         if id == ROOT:
             return self._root_count(region)
-        places = self._places(region, None, self.entry[id])
+        places = self._own(region, id)
         home = region.home(places)
         key = ("count", places)
         return home.find(key) or home.keep(key, home.node("Shape", [places], start=0, end=1))

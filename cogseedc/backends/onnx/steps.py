@@ -205,7 +205,7 @@ class Steps:
             case Take(source=source, target=target):
                 if not self._known(source.node):
                     value = self.value(region, source)
-                    moved = self.joins.take(region, value, self.type(source), source.space, target.space, target.lay)
+                    moved = self.joins.take(region, value, self.type(source), step)
                     self._define(region, target, moved, value)
             case Spread(source=source, target=target):
                 self._define(region, target, self.spread(region, source, target))
