@@ -87,9 +87,12 @@ def _plans(target: Target) -> Iterator[tuple[tuple[str, ...], Sequence[_Run], _S
         lambda t: [(t[0] - t[1]) / cells * 1e9],
     )
     yield (
-        ("select_ns",),
-        [gated("x * 2", large, "dense"), plain("y = x * 2", large)],
-        lambda t: [(t[0] - t[1]) / cells * 1e9],
+        ("select_ns", "select_us"),
+        [
+            *(gated("x * 2", large, "dense"), plain("y = x * 2", large)),
+            *(gated("x * 2", small, "dense"), plain("y = x * 2", small)),
+        ],
+        lambda t: [(t[0] - t[1] - t[2] + t[3]) / cells * 1e9, (t[2] - t[3]) * 1e6],
     )
     if not target.batch_one:
         yield (

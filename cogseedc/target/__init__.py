@@ -37,6 +37,8 @@ class Costs:
     """Putting one element back into its row."""
     select_ns: float
     """Choosing one element between two arms that are both computed."""
+    select_us: float
+    """Starting such a choice, with its decision laid along what is chosen, in microseconds."""
     pass_ns: float
     """Reading one element in an operation that multiplies nothing: an activation, a pooling."""
     layout_ns: float

@@ -13,7 +13,7 @@ from typing import Literal
 from cogseedc.analysis.cost import node_cost
 from cogseedc.backends.plan.channels import Channels, channel_costs
 from cogseedc.backends.plan.model import ROOT, SpaceId, Strategy
-from cogseedc.backends.plan.spaces import Spaces
+from cogseedc.backends.plan.spaces import Draft, Spaces
 from cogseedc.backends.plan.tiles import TILE_OPS, Region, pixel_cost
 from cogseedc.ir import (
     BATCH,
@@ -166,20 +166,36 @@ def _predict(
         assert draft.parent is not None
         loads.setdefault(draft.parent, Load()).add(loads.setdefault(draft.id, Load()))
     found: dict[NodeId, dict[str, float]] = {id: {} for id in natural}
-    inner = {draft.parent for draft in spaces.drafts}
-    light: dict[Guard, tuple[NodeId, Guard]] = {}
     for draft in spaces.drafts[1:]:
-        asked = dict.fromkeys(condition for term in draft.terms for condition in term)
-        if len(asked) == 1 and draft.id not in inner and not draft.grid and draft.parent is not None:
-            ((gate, arms, negated),) = asked
-            costs = _costs(loads[draft.id], share(graph, target, gate, arms, negated), target)
-            if costs["dense"] < costs["compact"]:
-                light[draft.guard] = gate, spaces.guard(draft.parent)
-        for gate, arms, negated in asked:
+        for gate, arms, negated in dict.fromkeys(condition for term in draft.terms for condition in term):
             part = share(graph, target, gate, arms, negated)
             for name, cost in _costs(loads[draft.id], part, target).items():
                 found[gate][name] = found[gate].get(name, 0.0) + cost
-    return {id: tuple(sorted(costs.items())) for id, costs in found.items()}, light
+    predicted = {id: tuple(sorted(costs.items())) for id, costs in found.items()}
+    return predicted, _light(graph, spaces, loads, target)
+
+
+def _light(
+    graph: Graph, spaces: Spaces, loads: Mapping[SpaceId, Load], target: Target
+) -> dict[Guard, tuple[NodeId, Guard]]:
+    """Guards that may be loosened: of spaces that ask one gate and hold no other, and whose work, done for all rows,
+    costs less than taking and putting back. The join then writes another arm over it: so not of the heaviest."""
+    inner = {draft.parent for draft in spaces.drafts}
+    asking: dict[NodeId, list[tuple[float, Draft, float]]] = {}
+    for draft in spaces.drafts[1:]:
+        for gate, arms, negated in dict.fromkeys(condition for term in draft.terms for condition in term):
+            load = loads[draft.id]
+            work = load.work_ns / 1e3 + load.ops * target.costs.op_us
+            compact = _costs(load, share(graph, target, gate, arms, negated), target)["compact"]
+            asking.setdefault(gate, []).append((work, draft, compact))
+    light: dict[Guard, tuple[NodeId, Guard]] = {}
+    for gate, found in asking.items():
+        heaviest = max(found, key=lambda entry: entry[0])
+        for work, draft, compact in found:
+            alone = sum(len(term) for term in draft.terms) == 1 and draft.id not in inner and not draft.grid
+            if work < compact and alone and draft is not heaviest[1] and draft.parent is not None:
+                light[draft.guard] = gate, spaces.guard(draft.parent)
+    return light
 
 
 def _with_tiles(graph: Graph, regions: Sequence[Region], predicted: Prediction, target: Target, ops: Ops) -> Prediction:
@@ -239,7 +255,7 @@ def _costs(load: Load, rate: float, target: Target) -> dict[str, float]:
         "branch": rate * (work + starts) + costs.branch_us,
         # places, gather, put back
         "compact": rate * work + starts + moved + 3 * costs.op_us + asked + load.turned * costs.select_ns / 1e3,
-        "dense": work + starts + load.leaving * costs.select_ns / 1e3 + costs.op_us,
+        "dense": work + starts + load.leaving * costs.select_ns / 1e3 + costs.select_us,
     }
 
 

@@ -72,7 +72,7 @@ def _regrets(setting: Setting, segments: Sequence[tuple[str, str]]) -> dict[str,
     regrets: dict[str, list[float]] = {name: [] for name in ("profiled", "unprofiled", *WAYS)}
     for segment in setting.each(segments):
         nets = {way: compiled(program(segment), "onnx-cpu", gates=way) for way in WAYS}
-        guess = _chosen(segment, None)
+        guess, (gate,) = _chosen(segment, None), nets["compact"].plan.gates
         for batch in setting.each(BATCHES):
             for share in setting.each(SHARES):
                 feed = _feed(segment, batch, share)
@@ -80,7 +80,7 @@ def _regrets(setting: Setting, segments: Sequence[tuple[str, str]]) -> dict[str,
                 times = {way: typical(samples[way]).value for way in WAYS}
                 best = min(times.values())
                 taken = round(share * batch) / batch
-                informed = _chosen(segment, Profile(batch, (("y.when", (1 - taken, taken)),)))
+                informed = _chosen(segment, Profile(batch, ((gate.name, (1 - taken, taken)),)))
                 for name, way in {"profiled": informed, "unprofiled": guess, **{w: w for w in WAYS}}.items():
                     regrets[name].append(times[way] / best)
     return regrets
