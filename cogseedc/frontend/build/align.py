@@ -111,10 +111,19 @@ def _host(b: Builder, tensors: Sequence[Tensor], spans: Sequence[Span], span: Sp
         if all(t is host or _mapping(t.type, host.type) is not None for t in tensors):
             return host
     shapes = " and ".join(f"`{t.type}`" for t in tensors)
-    names = [{n for n in t.type.names if n is not None} for t in tensors]
+    message = f"neither of {shapes} has all axes of the other"
+    raise mistake("CS0233", message, span, help=_fix([t.type for t in tensors]))
+
+
+def _fix(types: Sequence[TensorType]) -> str:
+    """What may be missing: a name where the sizes would fit, else an axis."""
+    names = [{n for n in t.names if n is not None} for t in types]
     missing = sorted(set[str]().union(*names) - names[0].intersection(*names[1:]))
-    fix = f"add the missing axis first, for instance `expand[{missing[0]}](...)`" if missing else "reshape one of them"
-    raise mistake("CS0233", f"neither of {shapes} has all axes of the other", span, help=fix)
+    named = all(None not in t.names for t in types)
+    if missing and named and len({t.shape for t in types}) == 1:
+        axes = ", ".join(name for name in types[0].names if name is not None)
+        return f"axes of two names never meet: name them alike where they are made, or with `reshape[({axes})](...)`"
+    return f"add the missing axis first, for instance `expand[{missing[0]}](...)`" if missing else "reshape one of them"
 
 
 def _mapping(small: TensorType, host: TensorType) -> tuple[int | None, ...] | None:

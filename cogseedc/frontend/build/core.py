@@ -14,6 +14,7 @@ from cogseedc.frontend import ast
 from cogseedc.frontend.build.expansion import Expansion
 from cogseedc.frontend.build.model import (
     BROKEN,
+    Broken,
     BrokenUse,
     BuildError,
     Decisions,
@@ -364,10 +365,12 @@ class Builder:
     # Tensors from items
 
     def tensor(self, frame: Frame, item: Item, span: Span, dtype: Dtype | None = None) -> Tensor:
-        """An item as a value. A literal takes `dtype`; a fraction never becomes an integer."""
+        """An item as a value. A literal takes `dtype`; a fraction is no integer. Raises BrokenUse for a broken one."""
         match item:
             case Tensor():
                 return item
+            case Broken():
+                raise BrokenUse
             case GateRef(kind=GateKind.BOOL) if dtype is Dtype.BOOL:
                 return item.decision
             case GateRef():

@@ -31,6 +31,7 @@ from cogseedc.frontend.build.costs import spent_in_turns
 from cogseedc.frontend.build.decisions import condition
 from cogseedc.frontend.build.draws import add_up
 from cogseedc.frontend.build.model import (
+    BROKEN,
     BrokenUse,
     BuildError,
     Enough,
@@ -247,7 +248,8 @@ def _turn(
         for statement in expr.body.statements:
             b.run(body, statement)
         assert body.carries is not None
-        scope.names.update({name: item for name, item in body.carries.items() if name in names})
+        known = {name: item for name, item in body.carries.items() if name in names and item is not BROKEN}
+        scope.names.update(known)  # a carry whose `next` is wrong has its type still
         until = None
         with suppress(*(BuildError, BrokenUse) if literal else ()):
             until = _until(b, body, expr, start)

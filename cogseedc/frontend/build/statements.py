@@ -54,8 +54,9 @@ def recovering(names: NamesOf) -> Callable[[Callable[[Builder, Frame, S], None]]
                 pass
             else:
                 return
+            following = frame.carries if isinstance(statement, ast.Next) else None
             for name in names(statement):
-                frame.scope.names.setdefault(name.text, BROKEN)
+                (frame.scope.names if following is None else following).setdefault(name.text, BROKEN)
 
         return guarded
 
