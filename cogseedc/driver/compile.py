@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogseedc import target as targets
 from cogseedc.analysis.widths import Widths
-from cogseedc.backends.plan import GateReport, LoopPlan, Plan
+from cogseedc.backends.plan import GateReport, LoopPlan, Picked, Plan
 from cogseedc.backends.plan.choose import share
 from cogseedc.diagnostics import Diagnostic, Severity, UserError
 from cogseedc.driver.artifact import Artifact, artifact
@@ -18,7 +18,7 @@ from cogseedc.driver.profile import found_beside
 from cogseedc.driver.program import Program, Settings, StaticValue, load, settings_of
 from cogseedc.driver.timing import Timing, collector_paused
 from cogseedc.driver.weights import Weights, given_weights, read_arrays
-from cogseedc.ir import Gate, Graph, Loop
+from cogseedc.ir import Gate, Loop, NodeId
 from cogseedc.publish import publish
 from cogseedc.target import Profile, Target
 
@@ -143,7 +143,7 @@ def explain_plan(source: str, name: str, request: Request) -> list[dict[str, obj
 
 
 def _rows(plan: Plan, target: Target, request: Request) -> Iterator[dict[str, object]]:
-    yield from (_explained(plan.graph, target, report, request) for report in plan.gates)
+    yield from (_explained(plan, target, report, request) for report in plan.gates)
     for id, found in plan.loops.items():
         loop = plan.graph[id]
         assert isinstance(loop, Loop)
@@ -164,7 +164,8 @@ def _turns(loop: Loop, found: LoopPlan) -> tuple[str, str]:
     return "in turn", "all rows run on until all have stopped" if loop.halts else "each turn reads the one before"
 
 
-def _explained(graph: Graph, target: Target, report: GateReport, request: Request) -> dict[str, object]:
+def _explained(plan: Plan, target: Target, report: GateReport, request: Request) -> dict[str, object]:
+    graph = plan.graph
     gate = graph[report.gate]
     assert isinstance(gate, Gate)
     return {
@@ -174,8 +175,26 @@ def _explained(graph: Graph, target: Target, report: GateReport, request: Reques
         "predicted": dict(report.predicted),
         "shares": [round(share(graph, target, report.gate, (arm,)), 4) for arm in range(gate.arms)],
         "profiled": target.profile is not None and target.profile.share(report.name, 0) is not None,
-        "why": _why(report, request),
+        "why": "; ".join([_why(report, request), *_narrowed(plan, report.gate)]),
     }
+
+
+def _narrowed(plan: Plan, gate: NodeId) -> Iterator[str]:
+    """Which layers are computed for the channels that a gate chose, and which read only these."""
+    steps = [step for block in plan.blocks for step in block.steps if isinstance(step, Picked)]
+    made: list[str] = []
+    read: list[str] = []
+    for step in steps:
+        for layer in step.region.layers:
+            node = plan.graph[layer.node]
+            if step.region.choice is not None and step.region.choice[0] == gate and layer.filters(plan.graph):
+                made.append(node.origin.path)
+            if layer.kept is not None and any(chosen == gate for chosen, _ in layer.kept.choices()):
+                read.append(node.origin.path)
+    if made:
+        yield f"chosen channels of {', '.join(made)}"
+    if read:
+        yield f"only these are read by {', '.join(read)}"
 
 
 def _why(report: GateReport, request: Request) -> str:

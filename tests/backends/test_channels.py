@@ -18,6 +18,7 @@ import cogseedc
 from cogseedc.backends.plan import Picked, Plan, plan
 from cogseedc.backends.support.channels import among_channels, listed_channels, put_channels, samples_alike
 from cogseedc.diagnostics.model import UserError
+from cogseedc.driver.compile import Request, explain_plan
 from cogseedc.driver.program import load
 from cogseedc.driver.structure import passed
 from cogseedc.driver.timing import Timing
@@ -127,7 +128,7 @@ def test_all_places_verify(source: Path, name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("example", ["14_channel_gating", "50_gater", "fbs"])
+@pytest.mark.parametrize("example", ["14_channel_gating", "50_gater", "54_universally_slimmable", "fbs"])
 def test_examples_verify(example: str, name: str, tmp_path: Path) -> None:
     source = next(path for folder in FOLDERS if (path := folder / f"{example}.seed").exists())
     steps = picked(planned(source.read_text(), name, "compact"))
@@ -239,6 +240,16 @@ def test_what_is_not_read_channel_by_channel_is_dense() -> None:
     norm = WIDE.replace("batch_norm(", "group_norm[3](")
     for source in (grouped, read, norm):
         assert not picked(planned(source, "torch-cpu", "compact"))
+
+
+def test_the_plan_says_what_is_computed_for_some_channels(tmp_path: Path) -> None:
+    source = tmp_path / "read.seed"
+    source.write_text(READ)
+    rows = explain_plan(str(source), "onnx-cpu", Request(gates="compact"))
+    assert [str(row["why"]).split("; ")[1:] for row in rows] == [
+        ["chosen channels of h.then.conv2d", "only these are read by then.conv2d, conv2d"],
+        ["chosen channels of then.conv2d"],
+    ]
 
 
 def test_groups_of_samples() -> None:

@@ -54,6 +54,11 @@ class Layer:
     kept: Kept | None = None
     """Of a filter: what it reads of its first operand; None: all."""
 
+    def filters(self, graph: Graph) -> bool:
+        """Whether some filters of a layer are computed."""
+        node = graph[self.node]
+        return not self.whole and isinstance(node, Call) and node.op in FILTERS
+
 
 @dataclass(frozen=True, slots=True)
 class Channels:
@@ -100,7 +105,7 @@ def channel_regions(
             ]
             found = [region for region in sides if region is not None]
             if found:
-                yield max(found, key=lambda r: len(_filters(graph, r)))
+                yield max(found, key=lambda r: _filters(graph, r))
 
 
 def narrow_layers(
@@ -174,10 +179,8 @@ def _share(kept: Kept, share: Callable[[Choice], float], number: Callable[[Size]
     return some / total if total else 1.0
 
 
-def _filters(graph: Graph, region: Channels) -> list[NodeId]:
-    return [
-        la.node for la in region.layers if not la.whole and isinstance(n := graph[la.node], Call) and n.op in FILTERS
-    ]
+def _filters(graph: Graph, region: Channels) -> int:
+    return sum(layer.filters(graph) for layer in region.layers)
 
 
 def _read(graph: Graph, kept: Mapping[Value, Kept], id: NodeId) -> Kept | None:

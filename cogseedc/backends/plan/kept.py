@@ -218,5 +218,6 @@ def _union(sides: Sequence[Kept]) -> Kept | None:
         both: dict[Choice, None] = {}
         for taken in every:
             both.update(dict.fromkeys(taken or ()))
-        parts.append(Part(several[0].size, None if None in every else tuple(both)))
+        any_ = None in every or any((gate, 1 - arm) in both for gate, arm in both)
+        parts.append(Part(several[0].size, None if any_ else tuple(both)))
     return Kept(first.axis, tuple(parts))

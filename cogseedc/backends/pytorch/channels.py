@@ -110,7 +110,7 @@ class _Writer:
     def _taken(self, gate: NodeId, arm: int) -> str:
         """A bool tensor: where a gate took an arm."""
         decision = self.step.decisions[self.step.region.gates().index(gate)]
-        return self.given[decision] if arm else f"~{self.given[decision]}"
+        return self.given[decision] if arm else f"(~{self.given[decision]})"
 
     def _mask(self, kept: Kept) -> str:
         """A bool tensor: which channels may differ from zero."""
@@ -125,7 +125,7 @@ class _Writer:
     def _part(self, part: Part) -> str:
         if part.taken:
             text = " | ".join(self._taken(gate, arm) for gate, arm in part.taken)
-            return f"({text})" if " " in text or text.startswith("~") else text
+            return f"({text})" if " " in text else text
         size = self.program.size(self.body, part.size, self.at)
         function = "ones" if part.taken is None else "zeros"
         return f"torch.{function}({size}, dtype=torch.bool, device={self.body.read(Device())})"
