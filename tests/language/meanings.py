@@ -192,7 +192,8 @@ def tuples_ports(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 @meaning
 def tuples_outputs(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     x = i["x"]
-    return {"y": relu(x) + relu(x * 2), "z": x.sum(1) + x.sum(1) * 3}
+    s = np.where(x.sum(1, keepdims=True) > 0, x * 2, -x)
+    return {"y": relu(x) + relu(x * 2) + relu(s), "z": x.sum(1) + x.sum(1) * 3 + s.sum(1)}
 
 
 @meaning

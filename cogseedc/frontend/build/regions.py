@@ -308,7 +308,7 @@ def _joined(
     weights: Tensor | None,
     span: Span,
 ) -> Item:
-    if len({len(v) for v in values}) > 1:
+    if len({len(v) for v in values}) > 1 or any(isinstance(item, Bundle) for v in values for item in v[:1]):
         values = [_outputs(v) for v in values]
     counts = {len(v) for v in values}
     if len(counts) != 1:
