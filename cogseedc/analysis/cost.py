@@ -30,7 +30,6 @@ from cogseedc.ir import (
     Value,
     Weight,
     guards,
-    output_types,
 )
 from cogseedc.record import record
 
@@ -132,38 +131,53 @@ class Costs:
 
 def node_cost(graph: Graph, ops: Ops, id: NodeId, rule: Rule = catalogue) -> NodeCost:
     """The cost of one node; its MACs by a counting rule. Of a loop: of all its turns, without the weights."""
-    node, none = graph[id], Size.of(0)
-    if isinstance(node, Loop):
-        inner = [node_cost(node.body, ops, i, rule) for i, n in node.body.nodes() if not isinstance(n, Weight)]
-        written = sum((_bytes(type) for type in node.types), none)
-        turns = node.steps.substitute(_ONE)
-        return NodeCost(
-            sum((c.macs for c in inner), none) * turns, none, sum((c.bytes for c in inner), none) * turns + written
-        )
-    if not isinstance(node, (Call, Weight)):
-        return NodeCost(none, none, none)
-    written = sum((_bytes(type) for type in output_types(node)), none)
-    if isinstance(node, Weight):
-        return NodeCost(none, node.type.elements if node.trainable else none, written)
-    inputs = tuple(None if v is None else graph.type(v) for v in graph.wiring().operands(id))
-    return NodeCost(rule(ops[node.op], node, inputs).substitute(_ONE), none, written)
+    node = graph[id]
+    match node:
+        case Call(op=op, types=types):
+            inputs = tuple(None if v is None else graph.type(v) for v in graph.wiring().operands(id))
+            return NodeCost(_of_one(rule(ops[op], node, inputs)), _NONE, _written(types))
+        case Weight(type=type):
+            return NodeCost(_NONE, type.elements if node.trainable else _NONE, _bytes(type))
+        case Loop(body=body, types=types):
+            inner = [node_cost(body, ops, i, rule) for i, n in body.nodes() if not isinstance(n, Weight)]
+            macs, written = sum((c.macs for c in inner), _NONE), sum((c.bytes for c in inner), _NONE)
+            turns = _of_one(node.steps)
+            return NodeCost(macs * turns, _NONE, written * turns + _written(types))
+    return _FREE
 
 
+_NONE = Size.of(0)
+_FREE = NodeCost(_NONE, _NONE, _NONE)
 _ONE = {BATCH: Size.of(1)}
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
+def _of_one(size: Size) -> Size:
+    """A size for one sample."""
+    return size.substitute(_ONE)
+
+
+def _written(types: tuple[TensorType, ...]) -> Size:
+    """Bytes of the results of a node."""
+    return sum(map(_bytes, types[1:]), _bytes(types[0]))
+
+
 def _bytes(type: TensorType) -> Size:
     """Bytes of a value for one sample."""
-    return (type.elements * type.dtype.bits).divided(8).substitute(_ONE)
+    return _stored(type.elements, type.dtype.bits)
+
+
+@lru_cache(maxsize=4096)
+def _stored(elements: Size, bits: int) -> Size:
+    return _of_one((elements * bits).divided(8))
 
 
 def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Costs:
     """All costs of a graph; its control edges say what is skipped, so without them everything runs on every path."""
+    each = [{id: node_cost(inner, ops, id) for id, _ in inner.nodes()} for inner, _ in graph.nested()]
     steps = [NodeCost(loop.steps, loop.steps, loop.steps) for inner, _ in graph.nested() for _, loop in inner.loops()]
-    every = [node_cost(inner, ops, id) for inner, _ in graph.nested() for id, _ in inner.nodes()]
-    number, assumed = numbers([*every, *steps], sizes or {})
-    turn = _turn(graph, ops, number)
+    number, assumed = numbers([*(cost for nodes in each for cost in nodes.values()), *steps], sizes or {})
+    turn = _turn(graph, iter(each), number)
     trainable = {path: number(node.type.elements) for path, node in graph.weights().items() if node.trainable}
     weight_bytes = sum(number(_bytes(node.type)) for node in graph.weights().values())
     found = guards(graph, turn.literals)
@@ -178,11 +192,12 @@ def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Cos
     )
 
 
-def _turn(graph: Graph, ops: Ops, number: Callable[[Size], int]) -> Costs:
-    """The costs of a graph without its weights: of the program, or of one turn of a loop."""
+def _turn(graph: Graph, each: Iterator[dict[NodeId, NodeCost]], number: Callable[[Size], int]) -> Costs:
+    """The costs of a graph without its weights: of the program, or of one turn of a loop. `each` gives the costs of its
+    nodes, then those of the bodies of its loops."""
     literals = Literals.of(graph)
     found = guards(graph, literals)
-    nodes = {id: node_cost(graph, ops, id) for id, _ in graph.nodes()}
+    nodes = next(each)
     macs, written = dict[Guard, int](), dict[Guard, int]()
     loops = list[LoopCost]()
     for id, cost in nodes.items():
@@ -190,8 +205,8 @@ def _turn(graph: Graph, ops: Ops, number: Callable[[Size], int]) -> Costs:
         if isinstance(node, Weight):
             continue
         if isinstance(node, Loop):
-            loops.append(_loop(node, guard, ops, number))
-            cost = NodeCost(Size.of(0), Size.of(0), sum((_bytes(type) for type in node.types), Size.of(0)))
+            loops.append(_loop(node, guard, each, number))
+            cost = NodeCost(_NONE, _NONE, _written(node.types))
         macs[guard] = macs.get(guard, 0) + number(cost.macs)
         written[guard] = written.get(guard, 0) + number(cost.bytes)
     nothing = Range(Extreme(0), Extreme(0))
@@ -207,8 +222,8 @@ def _turn(graph: Graph, ops: Ops, number: Callable[[Size], int]) -> Costs:
     )
 
 
-def _loop(loop: Loop, guard: Guard, ops: Ops, number: Callable[[Size], int]) -> LoopCost:
-    body, turn, most = loop.body, _turn(loop.body, ops, number), number(loop.steps)
+def _loop(loop: Loop, guard: Guard, each: Iterator[dict[NodeId, NodeCost]], number: Callable[[Size], int]) -> LoopCost:
+    body, turn, most = loop.body, _turn(loop.body, each, number), number(loop.steps)
     wiring, until = body.wiring(), loop.until
     inputs = [id for id, node in body.of(Input)]
     captured = {Value(id) for id in inputs[loop.carries + len(loop.scanned) :]}
@@ -259,10 +274,10 @@ class _Bounds:
 
 def numbers(costs: Iterable[NodeCost], sizes: Mapping[str, int]) -> tuple[Callable[[Size], int], tuple[str, ...]]:
     """How sizes become numbers, `ASSUMED` for the symbols that `sizes` does not know; and those symbols."""
-    every = [size for cost in costs for size in (cost.macs, cost.params, cost.bytes)]
+    every = {size for cost in costs for size in (cost.macs, cost.params, cost.bytes)}
     unknown = sorted({symbol for size in every for symbol in size.symbols()} - set(sizes))
     known = {**dict.fromkeys(unknown, ASSUMED), **sizes}
-    return lambda size: size.evaluate(known), tuple(unknown)
+    return lru_cache(maxsize=4096)(lambda size: size.evaluate(known)), tuple(unknown)
 
 
 def _picks(graph: Graph) -> dict[NodeId, Picks]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from cogseedc.ir import FALSE, TRUE, Graph, Guard, Lay, Literals, Loss, NodeId, Ops, Output, Value, asks, output_types
 from cogseedc.ir import laid as laid_in
-from cogseedc.ir.nodes import Constant, Exit, Input, Knob, Weight
+from cogseedc.ir.nodes import Constant, Exit, Input, Knob, Merge, Weight
 
 
 def demand(graph: Graph, ops: Ops, literals: Literals, *, training: bool = False) -> dict[NodeId, Guard]:
@@ -75,8 +75,8 @@ class _Sweep:
     def run(self, training: bool) -> tuple[dict[NodeId, Guard], dict[NodeId, Lay]]:
         found: dict[NodeId, Guard] = {}
         kept: dict[NodeId, Lay] = {}
-        literals = self.literals
-        for id in reversed(self.graph.wiring().order):
+        literals, wiring = self.literals, self.graph.wiring()
+        for id in reversed(wiring.order):
             node = self.graph[id]
             match node:
                 case Output() | Exit():
@@ -90,7 +90,7 @@ class _Sweep:
                     guard = self.wanted.get(id, FALSE)
             if id in self.banned:
                 guard = literals.drop(guard, self.banned[id])
-            if all(type.batch is None for type in output_types(node)):
+            if not guard.always and all(type.batch is None for type in output_types(node)):
                 guard = literals.drop(guard, literals.batch)
             lay = self._lay(id, guard)
             if lay:
@@ -99,6 +99,9 @@ class _Sweep:
                 guard = literals.drop(guard, literals.placed)
             found[id] = guard
             if guard.never:
+                continue
+            if guard.always and not isinstance(node, Merge):  # of most nodes all operands are always demanded
+                self.wanted.update((edge.src, TRUE) for edge in wiring.ins[id])
                 continue
             for value, part, at in asks(self.graph, self.ops, literals, id, guard, lay):
                 self._want(value, part, at)
@@ -160,6 +163,8 @@ def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dic
             if not waiting[id]:
                 ready.append(id)
     stuck = {id for id, count in waiting.items() if count}
+    if not stuck:
+        return {}
     own = _own(graph, literals, stuck, speaks)
     if own:
         return own

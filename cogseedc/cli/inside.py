@@ -125,7 +125,7 @@ def cost(
 
     With rates, the expected MACs are held against the program's mean budget (exit status 4).
     """
-    from cogseedc.driver.costs import exit_rows, hold_means, measured, published, rows, to_the_end
+    from cogseedc.driver.costs import costs_of, exit_rows, hold_means, measured, published, rows, to_the_end
     from cogseedc.driver.picture import program_of
     from cogseedc.driver.program import Settings
 
@@ -137,7 +137,7 @@ def cost(
     if rule == "msdnet":
         record = published(program.elaborated.graph, known, rule)
     else:
-        record = measured(program.structure, known, shares)
+        record = measured(costs_of(program), shares)
         record = record if rule is None else to_the_end(record)
     budgets = program.elaborated.budgets if rates else ()
     if as_json:

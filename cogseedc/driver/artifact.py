@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cogseedc
 from cogseedc.analysis.widths import Widths
 from cogseedc.driver.card import model_card
-from cogseedc.driver.costs import measured, rows, work
+from cogseedc.driver.costs import costs_of, measured, rows, work
 from cogseedc.driver.emit import EMITTERS
 from cogseedc.driver.manifest import MARGIN, SCHEMA, Json, interface, tolerance
 from cogseedc.driver.picture import draw
@@ -45,9 +45,9 @@ def artifact(program: Program, weights: Weights, lowering: Lowering) -> Artifact
     manifest = _manifest(program, weights, lowering, files, described)
     model, model_record = EMITTERS[lowering.target.backend](lowering, program, weights)
     manifest["model"] = model_record
-    sizes = dict(program.settings.sizes)
-    costs = measured(program.structure, sizes)
-    costs["work"] = work(program.structure, sizes, _traced(lowering.plan.graph))
+    spent = costs_of(program)
+    costs = measured(spent)
+    costs["work"] = work(spent, _traced(lowering.plan.graph))
     table = [(what, _spread(least, expected, most)) for what, least, expected, most in rows(costs)]
     payloads |= {
         str(model_record["payload"]): model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from cogseedc.analysis.budget import Budget, check_budgets, hold_mean
 from cogseedc.analysis.cost import Costs, ExitCost, LoopCost, Range, costs
@@ -16,15 +16,22 @@ from cogseedc.frontend.build.model import BudgetBound
 from cogseedc.ir import GateKind, Graph, Guard, Literals
 from cogseedc.ops import OPS
 
+if TYPE_CHECKING:
+    from cogseedc.driver.program import Program
 
-def measured(graph: Graph, sizes: Mapping[str, int], rates: Mapping[str, float] | None = None) -> dict[str, Json]:
-    """Costs per sample of a graph with guards.
+
+def costs_of(program: Program) -> Costs:
+    """What a program costs, from its structure."""
+    return costs(program.structure, OPS, dict(program.settings.sizes))
+
+
+def measured(found: Costs, rates: Mapping[str, float] | None = None) -> dict[str, Json]:
+    """Costs per sample as an artifact records them.
 
     `rates` give, by gate, the share of the samples that reach it for which it is taken; other gates take every arm
     alike.
     Raises UserError CS0910 for an unknown gate, a share outside 0 .. 1, or a gate of several arms.
     """
-    found = costs(graph, OPS, sizes)
     shares = {**even_rates(found), **_given(found, rates or {})}
     return {
         "macs": {**_range(found.macs), "expected": expected(found, shares)},
@@ -83,16 +90,13 @@ def _loop(loop: LoopCost, shares: Mapping[str, Sequence[float]]) -> Json:
     }
 
 
-def work(graph: Graph, sizes: Mapping[str, int], traced: Mapping[str, str]) -> list[Json]:
+def work(found: Costs, traced: Mapping[str, str]) -> list[Json]:
     """MACs by the decisions that ask for them, so that a trace tells what a sample has cost.
 
     `traced` gives, by gate, the name under which the trace has its decisions. Of any other gate nothing is asked,
     which can only count too much. The work of a loop is that of one turn, done again in each turn that was run.
     """
-    return _work(costs(graph, OPS, sizes), traced)
 
-
-def _work(found: Costs, traced: Mapping[str, str]) -> list[Json]:
     def when(guard: Guard) -> list[Json]:
         return [[*_literals(found.literals, term, traced)] for term in guard.terms]
 
@@ -105,7 +109,7 @@ def _work(found: Costs, traced: Mapping[str, str]) -> list[Json]:
                 result.append({"macs": loop.most * loop.body.macs.worst.value, "any": when(loop.guard)})
             continue
         rows = loop.until is not None and loop.until.type.batch is not None
-        turns: Json = {"most": loop.most, "until": until, "rows": rows, "work": _work(loop.body, traced)}
+        turns: Json = {"most": loop.most, "until": until, "rows": rows, "work": work(loop.body, traced)}
         result.append({"turns": turns, "any": when(loop.guard)})
     return result
 

@@ -53,18 +53,17 @@ def interface(graph: Graph, strategies: Iterable[tuple[str, str]] | None = None)
     `strategies` are (gate name, strategy) pairs of a plan; gates that are not among them are not planned, so left out.
     """
     chosen = dict(strategies or ())
-    nodes = [node for _, node in graph.nodes()]
     gates = [
         (node, loops)
         for inner, loops in graph.nested()
-        for _, node in inner.nodes()
-        if isinstance(node, Gate) and (strategies is None or node.name in chosen)
+        for _, node in inner.of(Gate)
+        if strategies is None or node.name in chosen
     ]
     return {
-        "inputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Input) and n.state is None],
-        "outputs": [{"name": n.name, **tensor(n.type)} for n in nodes if isinstance(n, Output) and n.state is None],
-        "states": [_state(n, n.state) for n in nodes if isinstance(n, Input) and n.state is not None],
-        "knobs": [_knob(n) for n in nodes if isinstance(n, Knob)],
+        "inputs": [{"name": n.name, **tensor(n.type)} for _, n in graph.of(Input) if n.state is None],
+        "outputs": [{"name": n.name, **tensor(n.type)} for _, n in graph.of(Output) if n.state is None],
+        "states": [_state(n, n.state) for _, n in graph.of(Input) if n.state is not None],
+        "knobs": [_knob(n) for _, n in graph.of(Knob)],
         "gates": [_gate(n, loops, chosen.get(n.name)) for n, loops in gates],
         "exits": [{"name": n.exit, "gate": n.name} for n, _ in gates if n.exit is not None],
     }

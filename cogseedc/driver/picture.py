@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 
 from cogseedc.analysis.cost import ASSUMED, node_cost
 from cogseedc.driver.program import Program, Settings, load
-from cogseedc.ir import BATCH, Graph, NodeId
+from cogseedc.ir import BATCH, Graph, NodeId, Size
 from cogseedc.ops import OPS
 from cogseedc.publish import MANIFEST, canonical_json
 
+ONE = Size.of(1)
 FORMATS = ("html", "svg", "dot", "mmd", "json")
 
 
@@ -34,14 +36,15 @@ def draw(program: Program, format: str) -> bytes:
     from cogseedc import viz
 
     graph = program.structure
-    known = dict(program.settings.sizes)
+    turns = {id(inner): prod((loop.steps for loop in around), start=ONE) for inner, around in graph.nested()}
 
-    turns = {id(inner): tuple(loop.steps for loop in around) for inner, around in graph.nested()}
+    @lru_cache(maxsize=4096)
+    def number(size: Size) -> int:
+        return size.evaluate({**dict.fromkeys(size.symbols(), ASSUMED), BATCH: 1, **dict(program.settings.sizes)})
 
     def macs(inner: Graph, node: NodeId) -> int:
         """Of all turns of the loops around."""
-        size = prod(turns[id(inner)], start=node_cost(inner, OPS, node).macs)
-        return size.evaluate({**dict.fromkeys(size.symbols(), ASSUMED), BATCH: 1, **known})
+        return number(node_cost(inner, OPS, node).macs * turns[id(inner)])
 
     data = viz.document(graph, program.name, program.elaborated.doc, macs, program.files, lambda op: OPS[op].group)
     for node in data["nodes"]:

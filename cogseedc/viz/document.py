@@ -30,6 +30,7 @@ from cogseedc.ir import (
     Weight,
     output_types,
 )
+from cogseedc.source import Span
 
 SCHEMA = 1
 
@@ -210,7 +211,7 @@ class _Drawing:
             macs=0 if isinstance(node, Loop) else self.macs(graph, id),
             parameters=parameters,
             bits=precision(node),
-            span=SpanJson(file=span.source.name, line=span.line, column=span.column) if span is not None else None,
+            span=None if span is None else _place(span),
         )
 
     def _container(self, origin: Origin, within: str, depth: int) -> str:
@@ -226,6 +227,11 @@ class _Drawing:
             self.containers.setdefault(key, ContainerJson(id=key, kind="seed", label=seed, parent=parent))
             parent = key
         return parent
+
+
+def _place(span: Span) -> SpanJson:
+    line, column = span.source.position(span.start)
+    return SpanJson(file=span.source.name, line=line, column=column)
 
 
 def label(node: Node) -> str:
@@ -253,8 +259,10 @@ def label(node: Node) -> str:
 def precision(node: Node) -> str:
     """The precision that a node works in, as `bits` spells it."""
     types = output_types(node)
-    names = {Dtype.F32: "fp32", Dtype.F16: "fp16", Dtype.BF16: "bf16", Dtype.I8: "int8"}
-    return names.get(types[0].dtype, types[0].dtype.value) if types else ""
+    return _PRECISIONS.get(types[0].dtype, types[0].dtype.value) if types else ""
+
+
+_PRECISIONS = {Dtype.F32: "fp32", Dtype.F16: "fp16", Dtype.BF16: "bf16", Dtype.I8: "int8"}
 
 
 def _attributes(node: Node) -> Iterator[tuple[str, str]]:

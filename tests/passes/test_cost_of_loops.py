@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import cogseedc
+from cogseedc.analysis.cost import costs
 from cogseedc.driver.costs import measured
+from cogseedc.ops import OPS
 from cogseedc.runtime import read
 from cogseedc.runtime.spending import read_work
 from cogseedc.verify.inputs import random_inputs
@@ -55,7 +57,7 @@ def record(text: str, folder: Path, rates: dict[str, float] | None = None) -> di
     source = folder / "net.seed"
     source.write_text(text)
     program = cogseedc.load(source)
-    found = measured(program.structure, {"T": 4}, rates)
+    found = measured(costs(program.structure, OPS, {"T": 4}), rates)
     return json.loads(json.dumps(found))
 
 
