@@ -88,8 +88,10 @@ class TensorType:
 
     @property
     def elements(self) -> Size:
-        total = Size.of(1)
-        for axis in self.axes:
+        if not self.axes:
+            return _ONE
+        total = self.axes[0].size
+        for axis in self.axes[1:]:
             total = total * axis.size
         return total
 
@@ -124,4 +126,5 @@ class TensorType:
         return f"{self.dtype.value}[{', '.join(map(str, self.axes))}]"
 
 
+_ONE = Size.of(1)
 BATCH_SIZE = Size.symbol(BATCH)

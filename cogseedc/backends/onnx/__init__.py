@@ -53,9 +53,8 @@ def emit(
     output `cogseed.traced` holds `trace.<gate>` (i64, -1 where the gate was not reached) and `rows.<space>` (how many
     rows a space held), else nothing. Raises UserError CS0820 when the model would pass 2 GiB.
     """
-    folding = Folding(plan.graph, ops, weights)
-    store = Weights(plan, weights, names.keys, folding)
-    _check_size(sum(Weights(p, weights, names.keys, Folding(p.graph, ops, weights)).bytes() for p in plan.nested()))
+    store, *inner = (Weights(p, weights, names.keys, Folding(p.graph, ops, weights)) for p in plan.nested())
+    _check_size(store.bytes() + sum(body.bytes() for body in inner))
     traces = trace and (len(plan.spaces) > 1 or bool(plan.loops) or bool(plan.gates))
     sources = [(id, plan.graph[id]) for id in (*plan.inputs, *plan.knobs)]
     inputs_by_id = {id: node.name for id, node in sources if isinstance(node, Input | Knob)}

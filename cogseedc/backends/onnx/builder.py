@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,11 +44,17 @@ class Place:
     @staticmethod
     def of(origin: Origin, label: str) -> Place:
         """The place of a node of the program; `label` stands in for an empty path."""
-        parts = origin.path.split(".") if origin.path else [label]
+        path = origin.path.replace(".", "/") or label
         span = origin.span
-        name = span.source.name.replace("\\", "/").rsplit("/", 1)[-1] if span else ""
-        source = f"{name if _FILE.fullmatch(name) else 'source'}:{span.line}" if span else ""
-        return Place("/" + "/".join(parts), "/".join(parts[:-1]), source)
+        source = f"{_shown(span.source.name)}:{span.line}" if span else ""
+        return Place(f"/{path}", path.rpartition("/")[0] if origin.path else "", source)
+
+
+@lru_cache(maxsize=64)
+def _shown(source: str) -> str:
+    """The name of a source in metadata: that of its file, without its folders."""
+    name = source.replace("\\", "/").rsplit("/", 1)[-1]
+    return name if _FILE.fullmatch(name) else "source"
 
 
 class Names:

@@ -5,7 +5,7 @@ A convolution whose weight is captured from outside its If loses ONNX Runtime's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,8 @@ class Weights:
     def __init__(self, plan: Plan, arrays: Mapping[str, Array], names: Mapping[str, str], folding: Folding) -> None:
         self._graph, self._folding = plan.graph, folding
         self.arrays, self.names = arrays, names
-        self._readers = _readers(plan, folding)
+        self._late = _late(plan.graph, folding)
+        self._readers = _readers(plan, folding, self._late)
 
     def fixed(self, node: NodeId) -> bool:
         """Whether a node's values are known now."""
@@ -36,7 +37,7 @@ class Weights:
 
     def late(self, node: NodeId) -> bool:
         """Whether a node makes real numbers of a weight's integers: that is done beside each of its readers."""
-        return is_late(self._graph, self._folding, node)
+        return node in self._late
 
     def initializer(self, region: Region, node: NodeId, port: int) -> str:
         """Name of the initialiser, made where it is first asked for."""
@@ -76,14 +77,14 @@ class Weights:
         return base, self._folding.value(node, port)
 
 
-def _readers(plan: Plan, folding: Folding) -> dict[tuple[NodeId, int], tuple[int, bool]]:
+def _readers(plan: Plan, folding: Folding, late: Set[NodeId]) -> dict[tuple[NodeId, int], tuple[int, bool]]:
     """For each fixed value: how many regions read it, and whether a convolution does."""
     regions: dict[tuple[NodeId, int], set[int]] = {}
     convolutions: set[tuple[NodeId, int]] = set()
     for position, block in enumerate(plan.blocks):
         region = -1 if block.wrap is Wrap.NONE else position
         for step in block.steps:
-            for slot in _reads(plan, folding, step):
+            for slot in _reads(plan, folding, late, step):
                 key = (slot.node, slot.port)
                 regions.setdefault(key, set()).add(region)
                 if _is_convolution(plan.graph, step):
@@ -91,29 +92,31 @@ def _readers(plan: Plan, folding: Folding) -> dict[tuple[NodeId, int], tuple[int
     return {key: (len(found), key in convolutions) for key, found in regions.items()}
 
 
-def _reads(plan: Plan, folding: Folding, step: Step) -> Iterator[Slot]:
-    if isinstance(step, Run) and (step.node in folding or is_late(plan.graph, folding, step.node)):
+def _reads(plan: Plan, folding: Folding, late: Set[NodeId], step: Step) -> Iterator[Slot]:
+    if isinstance(step, Run) and (step.node in folding or step.node in late):
         return
-    for slot in _behind(plan.graph, folding, inputs_of(step, plan)):
+    for slot in _behind(plan.graph, late, inputs_of(step, plan)):
         if slot.node in folding or isinstance(plan.graph[slot.node], Weight):
             yield slot
 
 
-def _behind(graph: Graph, folding: Folding, slots: Iterable[Slot]) -> Iterator[Slot]:
+def _behind(graph: Graph, late: Set[NodeId], slots: Iterable[Slot]) -> Iterator[Slot]:
     """The slots, and in place of late ones what these read."""
     for slot in slots:
-        if is_late(graph, folding, slot.node):
+        if slot.node in late:
             yield from (Slot(v.node, v.port, slot.space) for v in graph.wiring().operands(slot.node) if v)
         else:
             yield slot
 
 
-def is_late(graph: Graph, folding: Folding, id: NodeId) -> bool:
-    """Whether a node is a `dequantize` of what is known before the run."""
-    node = graph[id]
-    if not isinstance(node, Call) or node.op != "dequantize":
-        return False
-    return all(v is None or v.node in folding or isinstance(graph[v.node], Weight) for v in graph.wiring().operands(id))
+def _late(graph: Graph, folding: Folding) -> frozenset[NodeId]:
+    """Every `dequantize` of what is known before the run."""
+
+    def known(value: Value | None) -> bool:
+        return value is None or value.node in folding or isinstance(graph[value.node], Weight)
+
+    operands = graph.wiring().operands
+    return frozenset(id for id, node in graph.of(Call) if node.op == "dequantize" and all(map(known, operands(id))))
 
 
 def _is_convolution(graph: Graph, step: Step) -> bool:

@@ -62,13 +62,10 @@ class Items:
         self._spread: dict[Slot, int] = {}
         self._moved: dict[Slot, int] = {}
         self._terms: dict[SpaceId, tuple[tuple[Choice, ...], ...]] = {}
-        self._batched: dict[Value, bool] = {}
 
     def batched(self, value: Value) -> bool:
         """Whether a value has a batch axis, so that its rows can be moved."""
-        if value not in self._batched:
-            self._batched[value] = self.graph.type(value).batch is not None
-        return self._batched[value]
+        return self.graph.type(value).batch is not None
 
     def slot(self, value: Value, space: SpaceId, lay: Lay) -> Slot:
         """The slot of a value in a space. Where the axes of positions lie counts in spaces of positions only."""
