@@ -55,6 +55,7 @@ from cogseedc.ir import (
 )
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
+from cogseedc.ops.rules import flow_aligned
 from cogseedc.source import Span
 
 Evaluator = Callable[["Builder", Frame, Any], Item]
@@ -236,6 +237,8 @@ class Builder:
 
     def _mixes_batch(self, spec: OpSpec, values: Sequence[Value | None], node: Call) -> bool:
         """Whether a result of the call may depend on other samples."""
+        if spec.flow is flow_aligned:  # of single elements: the rule has matched the batch axes
+            return False
         inputs = [self.graph.type(v) if v is not None else None for v in values]
         batches = [None if t is None else t.batch for t in inputs]
         if not any(at is not None for at in batches):
