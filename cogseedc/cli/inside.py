@@ -137,7 +137,7 @@ def cost(
     if rule == "msdnet":
         record = published(program.elaborated.graph, known, rule)
     else:
-        record = measured(costs_of(program), shares)
+        record = measured(costs_of(program.structure, program.settings.sizes), shares)
         record = record if rule is None else to_the_end(record)
     budgets = program.elaborated.budgets if rates else ()
     if as_json:

@@ -45,7 +45,7 @@ def artifact(program: Program, weights: Weights, lowering: Lowering) -> Artifact
     manifest = _manifest(program, weights, lowering, files, described)
     model, model_record = EMITTERS[lowering.target.backend](lowering, program, weights)
     manifest["model"] = model_record
-    spent = costs_of(program)
+    spent = costs_of(program.structure, program.settings.sizes)
     costs = measured(spent)
     costs["work"] = work(spent, _traced(lowering.plan.graph))
     table = [(what, _spread(least, expected, most)) for what, least, expected, most in rows(costs)]

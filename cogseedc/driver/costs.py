@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from cogseedc.analysis.budget import Budget, check_budgets, hold_mean
 from cogseedc.analysis.cost import Costs, ExitCost, LoopCost, Range, costs
@@ -16,13 +16,10 @@ from cogseedc.frontend.build.model import BudgetBound
 from cogseedc.ir import GateKind, Graph, Guard, Literals
 from cogseedc.ops import OPS
 
-if TYPE_CHECKING:
-    from cogseedc.driver.program import Program
 
-
-def costs_of(program: Program) -> Costs:
-    """What a program costs, from its structure."""
-    return costs(program.structure, OPS, dict(program.settings.sizes))
+def costs_of(structure: Graph, sizes: Sequence[tuple[str, int]]) -> Costs:
+    """What a program costs, by its graph with guards and the sizes that were given."""
+    return costs(structure, OPS, dict(sizes))
 
 
 def measured(found: Costs, rates: Mapping[str, float] | None = None) -> dict[str, Json]:
