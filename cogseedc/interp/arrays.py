@@ -42,7 +42,7 @@ def reference_dtype(dtype: Dtype) -> str:
 
 
 def to_reference(array: Array, dtype: Dtype) -> Array:
-    return np.asarray(array).astype(reference_dtype(dtype))
+    return np.asarray(array).astype(reference_dtype(dtype), copy=False)
 
 
 def rounded(array: Array, dtype: Dtype) -> Array:

@@ -146,7 +146,9 @@ def _linear_bias_shape(attrs: Attrs, inputs: Types) -> tuple[tuple[int, ...], tu
 
 def _linear_reference(c: ReferenceCall) -> Array:
     x, weight, at = array(c, 0), array(c, 1), c.attrs.integer("over")
-    if weight.ndim == 2:
+    if weight.ndim == 2 and at == x.ndim - 1:
+        y = x @ weight.T
+    elif weight.ndim == 2:
         y = np.moveaxis(np.tensordot(x, weight, axes=([at], [1])), -1, at)
     else:
         y = np.einsum(_linear_equation(c.attrs, c.inputs), x, weight)

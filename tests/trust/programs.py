@@ -34,7 +34,7 @@ IN_TRAINING = frozenset({"load_balance", "perturb", "soft_top", "straight_throug
 """Operations that only training runs. They are compiled with the program, and `tests/train` compares them."""
 LOWERED = frozenset({"dequantize", "integer_linear", "quantize", "scale_of"})
 """Operations that only passes write."""
-Task = Callable[[int, Counter[str]], None]
+Task = Callable[[int, Counter[str]], str]
 
 
 @dataclass
@@ -100,13 +100,17 @@ def laws(count: int, seed: int) -> str:
     )
 
 
-def _program(number: int, seen: Counter[str]) -> None:
-    check(generate(number), number, rotated(number), seen)
+def _program(number: int, seen: Counter[str]) -> str:
+    text = generate(number)
+    check(text, number, rotated(number), seen)
+    return text
 
 
-def _law(number: int, seen: Counter[str]) -> None:
-    check_laws(generate(number), number)
+def _law(number: int, seen: Counter[str]) -> str:
+    text = generate(number)
+    check_laws(text, number)
     seen["programs"] += 1
+    return text
 
 
 def _long(task: Task, count: int, seed: int) -> Found:
@@ -151,9 +155,8 @@ def _attempt(task: Task, number: int) -> Found:
     """One program: whatever it raises is a failure."""
     found, seen = Found(number, number + 1), Counter[str]()
     try:
-        task(number, seen)
-        found.seen = seen
-        found.texts = [hashlib.sha256(generate(number).encode()).hexdigest()[:16]]
+        text = task(number, seen)
+        found.seen, found.texts = seen, [hashlib.sha256(text.encode()).hexdigest()[:16]]
     except Dropped as reason:
         found.seen["dropped"] += 1
         found.seen["dropped as it amplifies rounding"] += "amplifies" in str(reason)

@@ -17,6 +17,8 @@ ALLOWED: tuple[type[ast.AST], ...] = (
 )  # fmt: skip
 """Kinds of syntax that a generated file may have."""
 
+NAMING = frozenset({ast.Name, ast.Attribute, ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom})
+"""Those that name something."""
 IMPORTS = frozenset({"torch", "torch.nn.functional", "typing", "collections", "math"})
 DUNDERS = frozenset({"__init__", "__getitem__"})
 FORBIDDEN = frozenset({"eval", "exec", "open", "compile", "globals", "locals", "vars", "__import__", "breakpoint"})
@@ -28,18 +30,35 @@ def check(text: str) -> None:
         tree = ast.parse(text)
     except SyntaxError as error:
         raise InternalError(f"a generated file does not parse: line {error.lineno}: {error.msg}") from error
-    for node in ast.walk(tree):
-        if not isinstance(node, ALLOWED):
-            raise InternalError(f"a generated file has a {type(node).__name__}")
-        for name in _names(node):
-            own = isinstance(node, ast.Attribute) and _root(node) == "self"  # a part of an instance path
-            if (name in FORBIDDEN and not own) or (name.startswith("__") and name not in DUNDERS):
-                raise InternalError(f"a generated file names {name}")
-        if isinstance(node, ast.Import) and any(a.name not in IMPORTS for a in node.names):
-            raise InternalError("a generated file imports more than torch")
-        if isinstance(node, ast.ImportFrom) and node.module not in IMPORTS:
-            raise InternalError("a generated file imports more than torch")
+    known: dict[type[ast.AST], bool] = {}
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        kind = type(node)
+        if kind not in known:
+            known[kind] = issubclass(kind, ALLOWED)
+        if not known[kind]:
+            raise InternalError(f"a generated file has a {kind.__name__}")
+        if kind in NAMING:
+            _check_names(node)
+        for name in kind._fields:
+            part = getattr(node, name)
+            if isinstance(part, ast.AST):
+                todo.append(part)
+            elif isinstance(part, list):
+                todo += [item for item in part if isinstance(item, ast.AST)]
     compile(tree, "generated", "exec")
+
+
+def _check_names(node: ast.AST) -> None:
+    for name in _names(node):
+        own = isinstance(node, ast.Attribute) and _root(node) == "self"  # a part of an instance path
+        if (name in FORBIDDEN and not own) or (name.startswith("__") and name not in DUNDERS):
+            raise InternalError(f"a generated file names {name}")
+    if isinstance(node, ast.Import) and any(a.name not in IMPORTS for a in node.names):
+        raise InternalError("a generated file imports more than torch")
+    if isinstance(node, ast.ImportFrom) and node.module not in IMPORTS:
+        raise InternalError("a generated file imports more than torch")
 
 
 def _root(node: ast.expr) -> str:
