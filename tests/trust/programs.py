@@ -23,7 +23,7 @@ from tests.fuzz.generator import generate
 from tests.fuzz.laws import check_laws
 from tests.fuzz.shrink import shrink
 
-CHUNK = 100
+CHUNK = 50
 LONG = 1000
 """Programs from which on a run is kept."""
 MOST_DROPPED = 0.2
