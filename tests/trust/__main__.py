@@ -7,7 +7,7 @@ import datetime
 import time
 from collections.abc import Callable
 
-from tests.trust import bombs, determinism, failing, injection, kills, mutants, programs, tamper, threads
+from tests.trust import bombs, determinism, failing, faults, injection, kills, mutants, programs, tamper, threads
 
 Promise = Callable[[int, int], str]
 PROMISES: dict[str, tuple[Promise, int]] = {
@@ -20,6 +20,7 @@ PROMISES: dict[str, tuple[Promise, int]] = {
     "large": (bombs.large, len(bombs.LARGE_TEXTS)),
     "determinism": (determinism.determinism, 30),
     "mutants": (mutants.mutants, 20_000),
+    "faults": (faults.faults, len(faults.FAULTS)),
     "laws": (programs.laws, 2000),
     "programs": (programs.programs, 10_000),
     "injection": (injection.injection, len(injection.PAYLOADS)),

@@ -41,7 +41,7 @@ AREAS = {
                   ("tests/passes", *PROGRAMS), 0.95),
     "shapes": Area(("ir/size.py", "ir/types.py", "frontend/build/align.py", "ops/rules.py", "ops/shape.py"),
                    ("tests/laws/test_ops.py", "tests/frontend", "tests/language", "tests/test_golden.py"), 0.95),
-    "verifier": Area(("ir/verifier.py",), ("tests/passes/test_verifier.py", "tests/regress"), 0.95),
+    "verifier": Area(("ir/verifier.py",), ("tests/passes/test_verifier.py", "tests/passes/test_verifier_rules.py", "tests/regress"), 0.95),
     "passes": Area(("passes/eliminate_dead_seeds.py", "passes/common_seeds.py", "passes/fold_constants.py", "passes/fold_batch_norm.py",
                     "passes/hoist_loops.py", "passes/inline.py"), ("tests/passes", *PROGRAMS), 0.90),
     "plan": Area(("backends/plan/__init__.py", "backends/plan/items.py", "backends/plan/joins.py", "backends/plan/spaces.py",
@@ -177,6 +177,12 @@ def killed(mutant: Mutant | None, tests: Sequence[str], seconds: int) -> bool:
     os._exit(status)
 
 
+def preload() -> None:
+    """Imports what takes long and is never changed, before processes are forked."""
+    for heavy in ("numpy", "torch", "onnx", "onnxruntime", "pytest"):
+        __import__(heavy)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.trust.mutation")
     parser.add_argument("areas", nargs="*", choices=[*AREAS, []], metavar="AREA", help=", ".join(AREAS))
@@ -184,8 +190,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     os.chdir(ROOT)
-    for heavy in ("numpy", "torch", "onnx", "onnxruntime", "pytest"):
-        __import__(heavy)
+    preload()
     for name in chosen.areas or AREAS:
         area = AREAS[name]
         begin = time.perf_counter()
