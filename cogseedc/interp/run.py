@@ -50,8 +50,11 @@ def run(
 class Reference:
     """A graph with its weights. Repeated runs on one batch evaluate only what the new decisions change."""
 
-    def __init__(self, graph: Graph, weights: Mapping[str, Array], rounding: bool = False) -> None:
-        """`rounding`: results in f16 and bf16 are rounded to these.
+    def __init__(
+        self, graph: Graph, weights: Mapping[str, Array], rounding: bool = False, together: bool = False
+    ) -> None:
+        """`rounding`: results in f16 and bf16 are rounded to these. `together`: samples are evaluated all at once, as
+        those of a batch-coupled program are; quicker, where a program is only compared with itself.
 
         Raises UserError (CS0840 .. CS0842) when the weights are not the graph's.
         """
@@ -62,6 +65,7 @@ class Reference:
         self._evaluator: Evaluator | None = None
         self._states: list[State] = []
         self._rounding = rounding
+        self._whole = together or self.plan.batch_coupled or not has_batch(graph)
 
     def run(
         self,
@@ -79,10 +83,9 @@ class Reference:
         given = {name: np.asarray(value) for name, value in (decisions or {}).items()}
         self._check_names(given)
         rows = batch_size(sizes)
-        whole = self.plan.batch_coupled or not has_batch(self.graph)
-        evaluator = self._prepare(sizes if whole else {**sizes, BATCH: 1})
+        evaluator = self._prepare(sizes if self._whole else {**sizes, BATCH: 1})
         values = knob_values(self.graph, knobs, evaluator.sizes)
-        if whole:
+        if self._whole:
             evaluator.evaluate(self._state(0), arrays, values, given)
             return collect(self.plan, self._states[:1], evaluator.sizes, rows)
         types = {node.name: node.type for _, node in self.graph.of(Input)}

@@ -67,11 +67,11 @@ class Case:
     def rows(self, start: int, stop: int) -> dict[str, Array]:
         return {name: np.ascontiguousarray(a[start:stop]) for name, a in self.inputs.items()}
 
-    def run(self, graph: Graph, rounding: bool = False) -> Result:
-        """What a rewritten graph gives with the weights that it still reads."""
+    def run(self, graph: Graph, rounding: bool = False, together: bool = True) -> Result:
+        """What a rewritten graph gives with the weights that it still reads; `together`: for all samples at once."""
         kept = graph.weights()
         arrays = {path: array for path, array in self.weights.arrays.items() if path in kept}
-        return Reference(graph, arrays, rounding).run(self.inputs, {})
+        return Reference(graph, arrays, rounding, together).run(self.inputs, {})
 
     def means(self, graph: Graph, kind: str) -> Result:
         """The same, compared with what the program means. Raises Failure."""
@@ -128,7 +128,7 @@ def sensitive(case: Case, graph: Graph, wanted: Result, rounding: bool, toleranc
 
     for _ in range(3 if rounding else 1):
         arrays = {path: near(a) for path, a in case.weights.arrays.items() if path in graph.weights()}
-        found = Reference(graph, arrays, rounding).run({n: near(a) for n, a in case.inputs.items()}, {})
+        found = Reference(graph, arrays, rounding, together=True).run({n: near(a) for n, a in case.inputs.items()}, {})
         for name, value in wanted.outputs.items():
             if not np.allclose(found.outputs[name], value, tolerance[1] / 10, tolerance[0] / 10):
                 raise Dropped(f"the output {name} amplifies rounding")

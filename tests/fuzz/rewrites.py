@@ -93,7 +93,7 @@ def rounded(case: Case, target: Target, calibrated: bool) -> Lowered:
     samples = case.inputs if calibrated else None
     widths = guarded(label, lambda: chosen_widths(case.program, target, "fp32", case.weights.arrays, samples))
     spelled = rounded_graph(case.program, target, widths)
-    meaning: Result = guarded(label, lambda: case.run(spelled, rounding=True))
+    meaning: Result = guarded(label, lambda: case.run(spelled, rounding=True, together=False))
     absolute, relative = tolerance(widths.precisions)
     absolute += last_step(spelled)
     certain(meaning, max(NEAR, absolute))
