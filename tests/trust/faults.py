@@ -103,7 +103,11 @@ FAULTS: tuple[Fault, ...] = (
 def faults(count: int, seed: int) -> str:
     """The first so many. Raises AssertionError for one that nobody sees."""
     run = subprocess.run(
-        [sys.executable, "-m", "tests.trust.faults", str(count)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-m", "tests.trust.faults", str(count)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     found: dict[str, bool] = json.loads(run.stdout.splitlines()[-1])
     unseen = [what for what, seen in found.items() if not seen]

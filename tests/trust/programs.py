@@ -20,7 +20,7 @@ from cogseedc.ops import OPS
 from tests.fuzz import findings
 from tests.fuzz.checks import Dropped, Failure, check, rotated
 from tests.fuzz.generator import generate
-from tests.fuzz.laws import check_laws
+from tests.fuzz.laws import LAWS, check_laws
 from tests.fuzz.shrink import shrink
 
 CHUNK = 50
@@ -96,7 +96,7 @@ def laws(count: int, seed: int) -> str:
     found = _long(_law, count, seed)
     return (
         f"{found.seen['programs']:,} programs (seeds {seed} .. {found.next - 1}, {found.seen['dropped']} dropped) "
-        "x 7 laws: none broken"
+        f"x {len(LAWS)} laws: none broken"
     )
 
 
