@@ -86,13 +86,14 @@ def kept_channels(graph: Graph, order: Sequence[NodeId], ops: Ops) -> dict[Value
 
 
 def channel_axis(graph: Graph, id: NodeId) -> int | None:
-    """Where the channels lie in a gate over channels, or over samples and channels; None for any other gate."""
+    """Where the channels lie in a gate over channels, or over samples and channels; None for any other gate. How many
+    there are is known: each has weights."""
     gate = graph[id]
     if not isinstance(gate, Gate) or gate.kind is not GateKind.BOOL:
         return None
-    if gate.type.batch is None:
-        return 0 if gate.type.rank == 1 else None
-    return 1 if gate.type.rank == 2 and gate.type.batch == 0 else None
+    axis = 0 if gate.type.batch is None else 1
+    legal = gate.type.rank == axis + 1 and gate.type.batch in (None, 0)
+    return axis if legal and gate.type.shape[axis].value is not None else None
 
 
 def is_zero(graph: Graph, value: Value) -> bool:
