@@ -123,6 +123,7 @@ def test_dense_plans_have_one_block() -> None:
 def test_strategies() -> None:
     assert {r.strategy for r in planned(uniform(), "compact").gates} == {"branch", "compact"}
     assert {r.strategy for r in planned(nested(), "branch", EDGE).gates} == {"branch"}
+    assert {r.strategy for r in planned(uniform(), "branch").gates} == {"branch", "dense"}  # rows differ: no one branch
     tiny = planned(nested(), "auto")
     assert {r.strategy for r in tiny.gates} == {"dense"}
     assert all(dict(r.predicted)["dense"] < dict(r.predicted)["compact"] for r in tiny.gates)

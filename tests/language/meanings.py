@@ -851,6 +851,15 @@ def gates_of_gates(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def merge_static(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x = i["x"]
+    c = np.concatenate([w.linear("0.linear", x), w.linear("2.linear", x)], 1)
+    m = (w.linear("1.linear", x) * 2 + w.linear("0.linear_3", x) + w.linear("2.linear_3", x) * 3) / 3
+    s = w.linear("0.linear_2", x) + w.linear("2.linear_2", x)
+    return {"c": c, "s": s, "m": m, "h": np.maximum(w.linear("0.linear_4", x), w.linear("else.linear", -x))}
+
+
+@meaning
 def merge_options(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     x, s = i["x"], i["s"].T
     a = x * (s * top(s, 2) * np.arange(1, 4)).sum(1, keepdims=True)

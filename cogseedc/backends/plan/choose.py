@@ -116,7 +116,10 @@ def choose(
     if gates == "dense":
         return Choices({id: Chosen("dense") for id in natural})
     if gates == "branch":
-        return Choices({id: Chosen("dense" if literals.mask(id) & literals.placed else "branch") for id in natural})
+        single = {
+            id for id, way in natural.items() if way is Strategy.BRANCH and not literals.mask(id) & literals.placed
+        }
+        return Choices({id: Chosen("branch" if id in single else "dense") for id in natural})
     if gates == "compact":
         uniform = {id for id, gate in literals.gates.items() if not literals.mask(id) & literals.batch}
         own = {region.choice[0]: Chosen("compact") for region in channels if region.choice is not None}

@@ -105,6 +105,8 @@ def route(b: Builder, frame: Frame, expr: ast.Route) -> Item:
     chosen = b.evaluate(frame, expr.selector)
     if isinstance(chosen, str):
         return _text_route(b, frame, expr, chosen)
+    if isinstance(chosen, tuple) and all(is_static(item) for item in chosen):
+        return _static_choice(b, frame, expr, [integer(item, expr.selector.span, "a class") for item in chosen])
     if is_static(chosen) and not isinstance(chosen, bool):
         return _static_route(b, frame, expr, integer(chosen, expr.selector.span, "the class"))
     gate = condition(b, frame, chosen, "route", expr.selector.span)
@@ -160,6 +162,24 @@ def _static_route(b: Builder, frame: Frame, expr: ast.Route, index: int) -> Item
     if otherwise is None:
         raise mistake("CS0408", f"no arm for the class {index}", expr.span, help="add the arm, or `else`")
     return _unwrap(block(b, inner(frame, "else"), otherwise))
+
+
+_ARMS = "the arms"  # no name that a program can have
+
+
+def _static_choice(b: Builder, frame: Frame, expr: ast.Route, chosen: Sequence[int]) -> Item:
+    """A static choice of several classes, merged as a tuple is: `route (0, 2) merge concat { ... }`."""
+    if expr.merge is None or expr.merge.text not in ("concat", "sum", "mean", "max"):
+        raise mistake(
+            "CS0410",
+            "several static classes are brought together by a merge",
+            expr.selector.span if expr.merge is None else expr.merge.span,
+            help="write `merge concat` (along the last axis), or one of sum, mean, max",
+        )
+    arms = tuple(_static_route(b, frame, expr, index) for index in chosen)
+    called = ast.Reference(expr.merge.text, expr.merge.span)
+    merged = ast.Apply(called, (ast.Positional(ast.Reference(_ARMS, expr.span), expr.span),), expr.span)
+    return b.evaluate(inner(frame, scope=Scope(frame.scope, {_ARMS: arms})), merged)
 
 
 def _text_route(b: Builder, frame: Frame, expr: ast.Route, text: str) -> Item:
@@ -240,9 +260,10 @@ def _mode(gate: GateRef, expr: ast.Route, otherwise: ast.Block | None) -> MergeM
     try:
         mode = MergeMode(expr.merge.text)
     except ValueError:
-        raise mistake(
-            "CS0410", f"`{expr.merge.text}` is no merge", expr.merge.span, help="one of weighted_sum, sum, mean, max"
-        ) from None
+        static = expr.merge.text == "concat"
+        message = "`concat` is for static classes only" if static else f"`{expr.merge.text}` is no merge"
+        help = "one of weighted_sum, sum, mean, max"
+        raise mistake("CS0410", message, expr.merge.span, help=help) from None
     if mode is MergeMode.SELECT:
         raise mistake(
             "CS0410", "k-of-n is not merged by `select`", expr.merge.span, help="one of weighted_sum, sum, mean, max"
