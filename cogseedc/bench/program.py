@@ -17,6 +17,7 @@ from cogseedc.bench.compiled import Compiled, compiled
 from cogseedc.bench.figures import Figure, ratio, typical
 from cogseedc.bench.report import Cell
 from cogseedc.bench.runtimes import Feed
+from cogseedc.bench.segments import has_limit
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.driver.compile import Request
 from cogseedc.driver.inspect import source_program, stored_weights
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 POOL = 64
 """Samples that a batch of one sample is measured on, where no inputs are given."""
+LIMITED = ("limit", "efficiency", "x FLOPs")
+"""Figures that need the practical limit."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def bench(path: str, wish: Wish, progress: Callable[[str], None] = lambda _: Non
     for target, program, request in _programs(path, wish):
         ours = compiled(program, target, threads=wish.threads, request=request)
         everything = compiled(program, target, threads=wish.threads, request=replace(request, gates="dense"))
+        if not has_limit(ours.plan):
+            progress(f"{target}: what is computed for some channels or on tiles has no static limit")
         if not any(plan.gates for plan in ours.plan.nested()):
             progress(f"{program.name} has no gates: there is nothing that it could skip")
         for batch in [1] if ours.lowering.target.batch_one else wish.batches:
@@ -95,7 +100,9 @@ def _cell(ours: Compiled, everything: Compiled, wish: Wish, batch: int) -> Cell:
     samples = measure(candidates, wish.rounds, thread_time if wish.threads == 1 else wall)
     needed, count = sum(limit.macs(work) for work in works), sum(work.batch for work in works)
     whole = sum(everything.limit().macs(everything.work(feed)) for feed in feeds)
-    return Cell(ours.lowering.target.name, f"batch {batch}", _figures(samples, whole / max(needed, 1), count))
+    figures = _figures(samples, whole / max(needed, 1), count)
+    known = {name: figures[name] for name in figures if has_limit(ours.plan) or name not in LIMITED}
+    return Cell(ours.lowering.target.name, f"batch {batch}", known)
 
 
 def _figures(samples: Samples, saved: float, count: int) -> dict[str, Figure]:

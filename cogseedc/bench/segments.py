@@ -2,7 +2,7 @@
 
 Nothing is gathered or put back, no decision is asked: the values that cross the border of a space are inputs of its
 graph, already at the rows that it holds. What is computed on tiles of images, of some queries beside all keys, or with
-some filters, is in no segment: a limit of a plan with such steps is too low.
+some filters, is in no segment: a limit of a plan with such steps is too low (`has_limit`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cogseedc.backends.plan import ROOT, Enter, Plan, Run, Slot, SpaceId
+from cogseedc.backends.plan import ROOT, Enter, Picked, Plan, Run, Slot, SpaceId, Tiled
 from cogseedc.backends.plan.schedule import reads
 from cogseedc.ir import (
     BATCH,
@@ -80,6 +80,12 @@ class Limit:
     def macs(self, work: Work) -> int:
         """Multiply-accumulates of those segments."""
         return sum(macs_of(self._graphs[space], rows) for space, rows in self.needed(work))
+
+
+def has_limit(plan: Plan) -> bool:
+    """Whether nothing is computed on tiles or for some channels, which is in no segment."""
+    steps = (step for each in plan.nested() for block in each.blocks for step in block.steps)
+    return not any(isinstance(step, Picked | Tiled) for step in steps)
 
 
 def limit_of(plan: Plan, compile: Compiler, gates: bool = True) -> Limit:

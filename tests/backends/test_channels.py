@@ -268,3 +268,14 @@ def test_groups_of_samples() -> None:
     put_channels(x, slice(1, 2), 1, torch.tensor([0]), value[:1])
     assert x.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
     assert among_channels(value, 1, torch.tensor([1]), 3).tolist() == [[0, 1, 0], [0, 1, 0]]
+
+
+def test_of_reduced_precision_under_autocast() -> None:
+    module = cogseedc.build(load(READ), rng=0, gates="compact").eval()
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(shape, generator=generator) for shape in ((3, 6, 7, 7), (3, 12), (3, 12))]
+    with torch.inference_mode():
+        expected = module(*inputs)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = module(*inputs)
+    torch.testing.assert_close((found.y.float(), found.z.float()), (expected.y, expected.z), atol=0.1, rtol=0.1)

@@ -12,8 +12,11 @@ from click.testing import CliRunner
 
 from cogseedc.bench import Bound, Cell, Figure, Work, chart, document, measure, ratio, table, typical
 from cogseedc.bench.compiled import compiled
+from cogseedc.bench.segments import has_limit
 from cogseedc.cli.main import cli
 from cogseedc.cli.state import State
+from cogseedc.driver.compile import Request
+from cogseedc.driver.program import load
 
 PROGRAM = """
 export seed Two {
@@ -152,3 +155,17 @@ def test_states_are_those_of_a_first_call(tmp_path: Path, target: str) -> None:
     result = CliRunner().invoke(cli, arguments, obj=State(), standalone_mode=False)
     assert result.exception is None, result.output
     assert [cell["cell"] for cell in json.loads(result.stdout)["cells"]] == ["batch 4"]
+
+
+def test_what_is_computed_for_some_channels_has_no_limit() -> None:
+    source = """\
+export seed Channels {
+    in  x: f32[N, C=8, H=6, W=6]
+    out y: f32[N, C, H, W]
+    gate on over N, C = mean[over=(H, W)](x) > 0
+    y = when on { conv2d[C, kernel=3, padding=1](x) } else { 0 }
+}
+"""
+    program = load(source)
+    for gates, whole in (("compact", False), ("dense", True)):
+        assert has_limit(compiled(program, "torch-cpu", request=Request(gates=gates)).plan) is whole  # type: ignore[arg-type]

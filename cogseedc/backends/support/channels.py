@@ -36,9 +36,9 @@ def put_channels(
 ) -> None:
     """Overwrites some channels of some samples of x."""
     if isinstance(samples, slice):
-        x[samples].index_copy_(axis, channels, value)
+        x[samples].index_copy_(axis, channels, value.to(x.dtype))
     else:
-        x[samples] = x[samples].index_copy(axis, channels, value)
+        x[samples] = x[samples].index_copy(axis, channels, value.to(x.dtype))
 
 
 def among_channels(x: torch.Tensor, axis: int, channels: torch.Tensor, size: int) -> torch.Tensor:
