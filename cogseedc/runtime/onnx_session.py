@@ -49,6 +49,9 @@ class OnnxBackend:
         """How a session is opened."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY  # knobs are inputs with defaults, which it warns of
+        # It would look for a buffer of each value among all that are free, of which none fits where rows leave: that
+        # takes quadratic time. What is free goes back to its arena in any case, and runs are as fast.
+        options.enable_mem_reuse = False
         if threads is not None:
             options.intra_op_num_threads = threads
         return options
