@@ -251,6 +251,8 @@ class OpSpec:
     differentiable: bool = True
     zero_rows: bool = True
     """Whether ONNX Runtime computes it rightly for an empty batch; if not, a region with it is guarded."""
+    parts: int = 1
+    """About how many operations of a runtime it is made of."""
     widths: frozenset[str] = frozenset()
     """Reduced precisions that have a real kernel or a lossless rewrite: of int8, fp8, fp16, bf16."""
     queries: Callable[[Attrs], bool] | None = None

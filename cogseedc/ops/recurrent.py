@@ -55,6 +55,7 @@ else:
 GROUP = "recurrent"
 _WEIGHTS = tuple(Operand(name, optional=True, weight=True) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
 _GATES = {"lstm": 4, "lstm_cell": 4, "gru": 3, "gru_cell": 3, "rnn_cell": 1}
+_PARTS = {"lstm_cell": 13, "gru_cell": 14, "rnn_cell": 4}
 _ONNX_ORDER = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
 """Places of torch's gates in ONNX's order: LSTM i o f c, GRU z r h."""
 
@@ -394,6 +395,7 @@ def _cell(name: str, states: int, summary: str, source: str, *parameters: Parame
         ),
         macs=_macs(_GATES[name]),
         widths=HALVES,
+        parts=_PARTS[name],
         source=source,
         group=GROUP,
     )

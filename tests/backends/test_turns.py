@@ -89,3 +89,10 @@ def test_a_turn_computes_nothing_for_the_trace(target: str) -> None:
 def test_turns_of_a_known_number_are_a_scan() -> None:
     assert list(bodies(STATED, "onnx-cpu")) == ["Scan"]
     assert list(bodies(STATED.replace("T=5", "T"), "onnx-cpu")) == ["Loop"]
+
+
+def test_a_cell_that_no_row_runs_is_skipped() -> None:
+    (body,) = bodies(STATED, "onnx-cpu").values()
+    (choice,) = [node for node in body.node if node.op_type == "If"]
+    inside = {n.op_type for a in choice.attribute if a.name == "then_branch" for n in a.g.node}
+    assert {"Compress", "Gemm", "ScatterND"} <= inside, "with what takes its rows and puts them back"

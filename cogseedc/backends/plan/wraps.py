@@ -63,10 +63,16 @@ def wrap(
 def _pays(space: Space, body: Sequence[Step], target: Target, graph: Graph) -> bool:
     """Whether one sample by itself is quicker with an `if` around the block, whose operations take a while even on no
     row. For many samples neither matters."""
-    steps = sum(
-        isinstance(step, Take) or isinstance(graph[step.node], Call) for step in body if isinstance(step, Run | Take)
-    )
+    steps = sum(_parts(step, graph) for step in body)
     taken = sum(prod(share(graph, target, c.decision.node, c.arms, c.negated) for c in term) for term in space.terms)
     rows = target.profile.rows if target.profile is not None else 1
     empty = (1 - min(taken, 1.0)) ** rows
     return empty * steps * target.costs.empty_us > MARGIN * target.costs.wrap_us
+
+
+def _parts(step: Step, graph: Graph) -> int:
+    """About how many operations of a runtime a step takes."""
+    if not isinstance(step, Run):
+        return isinstance(step, Take)
+    node = graph[step.node]
+    return OPS[node.op].parts if isinstance(node, Call) else 0
