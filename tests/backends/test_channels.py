@@ -279,3 +279,20 @@ def test_of_reduced_precision_under_autocast() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             found = module(*inputs)
     torch.testing.assert_close((found.y.float(), found.z.float()), (expected.y, expected.z), atol=0.1, rtol=0.1)
+
+
+def test_one_sample_branches_before_its_channels_are_chosen(tmp_path: Path) -> None:
+    source = tmp_path / "both.seed"
+    source.write_text("""\
+export seed Both {
+    in  x: f32[N, C=8, H=6, W=6]
+    in  d: f32[N, D=5]
+    out y: f32[N, C=8, H, W]
+    out z: f32[N, C=8, H, W]
+    gate on over N, C = linear[C=8](tanh(d)) > -0.4
+    y = when on { relu(conv2d[C=8, kernel=1](x)) } else { 0.5 }
+    gate keep over N = linear[1](d) > 0
+    z = when keep { when on { tanh(conv2d[C=8, kernel=1](x)) } else { 0 } } else { x }
+}
+""")
+    verified(source, "onnx-edge", tmp_path, "auto")

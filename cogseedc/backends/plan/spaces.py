@@ -112,13 +112,20 @@ class Spaces:
         return id
 
     def _parent(self, guard: Guard) -> SpaceId:
-        """The nearest space that `guard` implies and whose gates it has: entering it waits for nothing else."""
+        """The nearest space that `guard` implies and whose gates it has: entering it waits for nothing else. Among
+        positions there is no branching: that comes before they are chosen."""
         gates = self._gates(guard)
+        owners = self._literals.owners_of(gates) if self._literals.placed else ()
+        branching = {gate for gate in owners if self._strategies[gate] is Strategy.BRANCH}
         term = guard.terms[0]
         while term:
             gate = self._literals.owners[term.bit_length() - 1]
             fitting = [
-                s for s in self._latest.get(gate, ()) if not self._support[s] & ~gates and _covers(self.guard(s), guard)
+                s
+                for s in self._latest.get(gate, ())
+                if not self._support[s] & ~gates
+                and _covers(self.guard(s), guard)
+                and (not self.drafts[s].grid or not branching - {*self._literals.owners_of(self._support[s])})
             ]
             if fitting:
                 return max(fitting, key=lambda s: (_shared(self.guard(s)).bit_count(), -s))
