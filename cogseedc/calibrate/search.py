@@ -154,7 +154,10 @@ def refine(space: Space, start: Point, limit: float) -> Point:
         before = point
         for name, element, places in reversed(space.elements):
             if len(places) == 1:
-                value = _best_within(space, limit, point.knobs, name, element, places[0])
+                values = [_best_within(space, limit, point.knobs, name, element, places[0])]
+            else:
+                values = [*_cuts(space, name, places), *_near(space, name, places, point.knobs[name][element])]
+            for value in values:
                 other = space.point(changed(point.knobs, name, element, value))
                 if other.cost <= limit and other.summary.quality > point.summary.quality + 1e-12:
                     point = other
@@ -218,10 +221,7 @@ def _best(space: Space, worth: Array, knobs: Knobs, name: str, element: int, pla
     """The value of one element at which the sum of `worth` (small is good) is least; the old one if none betters it."""
     table, samples = space.outcomes, np.arange(space.outcomes.count)
     if len(places) > 1:
-        scores = np.concatenate([table.scores[table.exits[place].name] for place in places])
-        scores = np.unique(scores[~np.isnan(scores)])
-        cuts = [*(scores[np.linspace(0, len(scores) - 1, min(len(scores), _CANDIDATES)).astype(int)]), *knobs[name]]
-        values = [knobs[name][element], *(space.within(name, float(v)) for v in cuts)]
+        values = [knobs[name][element], *_cuts(space, name, places)]
         ways = [table.leaving(changed(knobs, name, element, v)) for v in values]
         return values[int(np.argmin([worth[way, samples].sum() for way in ways]))]
     (place,) = places
@@ -234,6 +234,30 @@ def _best(space: Space, worth: Array, knobs: Knobs, name: str, element: int, pla
     if total[chosen] <= total[old] + 1e-12:
         return knobs[name][element]
     return space.within(name, _signed(space, place, _between(space, place, score[order], chosen)))
+
+
+def _shared(space: Space, places: tuple[int, ...]) -> Array:
+    """The middles between neighbouring scores of exits that share a threshold, rising."""
+    scores = np.concatenate([space.outcomes.scores[space.outcomes.exits[place].name] for place in places])
+    scores = np.unique(scores[~np.isnan(scores)])
+    return (scores[1:] + scores[:-1]) / 2
+
+
+def _cuts(space: Space, name: str, places: tuple[int, ...]) -> list[float]:
+    """Values of a shared threshold, spread evenly over those at which it changes something."""
+    return _spread_over(space, name, _shared(space, places))
+
+
+def _near(space: Space, name: str, places: tuple[int, ...], value: float) -> list[float]:
+    """Values between those of `_cuts` that are beside a value."""
+    scores = _shared(space, places)
+    step, here = -(-len(scores) // _CANDIDATES), int(np.searchsorted(scores, value))
+    return _spread_over(space, name, scores[max(0, here - step) : here + step + 1])
+
+
+def _spread_over(space: Space, name: str, scores: Array) -> list[float]:
+    chosen = np.linspace(0, len(scores) - 1, min(len(scores), _CANDIDATES)).astype(int)
+    return [space.within(name, float(v)) for v in scores[chosen]]
 
 
 def _best_within(space: Space, limit: float, knobs: Knobs, name: str, element: int, place: int) -> float:

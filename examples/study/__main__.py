@@ -14,7 +14,7 @@ from rich.table import Table
 from cogseedc.publish import canonical_json, write_file
 
 from .data import Absent
-from .flow import Result, Study, means, run
+from .flow import FINAL, Result, Study, means, run, speed
 from .studies import STUDIES
 
 
@@ -56,6 +56,7 @@ def _study(study: Study, seeds: int, output: Path, console: Console) -> Result:
             results.append(study.whole(splits, study.options, rng, place))
         console.print(f"[bold]{study.name}[/] seed {rng}: {_line(results[-1])}")
     mean = means(results)
+    mean["speed"] = speed(output / study.name / "0" / FINAL, splits)
     spent = {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu}
     alike = mean["decisions"]["differ_outside_the_band"] == 0
     reached = study.reached(mean) and alike
@@ -107,7 +108,7 @@ def _more(mean: Result) -> str:
     if "capped" in mean:
         capped = mean["capped"]
         parts.append(f"out of scope {mean['shifted']['out of scope']:.1%}, capped {capped['out_of_scope_share']:.1%}")
-    for batch, figures in mean.get("speed", {}).items():
+    for batch, figures in mean["speed"].items():
         parts.append(f"{batch}: {figures['x everything']:.1f}x, {figures['efficiency']:.0%} of the limit")
     return "; ".join(parts)
 

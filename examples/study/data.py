@@ -154,7 +154,7 @@ def fsdd(most: int = 64, bands: int = 24) -> Splits:
     with np.load(kept) as arrays:
         sound, frames, label, take = (arrays[n] for n in ("sound", "frames", "label", "take"))
     rest = np.flatnonzero(take >= 5)  # takes 0 to 4 are the official test set
-    train, held = held_out(len(rest), 0.15, label[rest])
+    train, held = held_out(len(rest), 0.1, label[rest])
     heard = sound[rest[train]][_there(frames[rest[train]], most)]
     sound = np.where(_there(frames, most)[:, :, None], (sound - heard.mean(0)) / heard.std(0), 0).astype(np.float32)
 
@@ -166,7 +166,7 @@ def fsdd(most: int = 64, bands: int = 24) -> Splits:
         return DataSet({"sound": joined, "frames": counts}, {"logits": np.tile(label[rows], copies + 1)})
 
     test = np.flatnonzero(take < 5)
-    return Splits(part(rest[train], 5, 1.0), part(rest[held], 5, 0.3), part(test))
+    return Splits(part(rest[train], 11, 1.0), part(rest[held], 5, 0.3), part(test))
 
 
 def _there(frames: np.ndarray, most: int) -> np.ndarray:

@@ -26,6 +26,8 @@ from .agreement import agreement
 from .data import Splits
 
 HERE = Path(__file__).parent
+FINAL = "final"
+"""Folder of the artifact that is measured, in the place of a seed."""
 Result = dict[str, Any]
 
 
@@ -59,7 +61,7 @@ def run(study: Study, splits: Splits, rng: int, place: Path, page: bool = False)
     program = cogseedc.load(study.source, seed=study.seed)
     module = trained(program, splits.train, replace(study.options, rng=rng))
     built = cogseedc.compile(program, "onnx-cpu", place / "built", weights=module.state_dict())
-    chosen = place / "calibrated"
+    chosen = place / FINAL
     asked = Calibrate(str(built), splits.validation, chosen, study.budgets, margin=study.margin, threads=1)
     profile = calibrate_artifact(asked).profile
     shifts = () if splits.outside is None else (("out of scope", splits.outside),)
@@ -151,13 +153,13 @@ def capped(study: Study, built: str, splits: Splits, place: Path) -> Result:
     }
 
 
-def speed(artifact: Path, splits: Splits, samples: int = 256, rounds: int = 9) -> Result:
+def speed(artifact: Path, splits: Splits, samples: int = 128, rounds: int = 9) -> Result:
     """Time beside the practical limit: the needed segments alone, on compacted batches, in the same runtime."""
     inputs = {name: array[:samples] for name, array in splits.test.inputs.items()}
     place = artifact.parent / "inputs.npz"
     np.savez(place, allow_pickle=False, **inputs)
     cells = bench(str(artifact), Wish(batches=(1, 32), inputs=str(place), rounds=rounds))
-    return {"speed": {cell.cell: {name: figure.value for name, figure in cell.figures.items()} for cell in cells}}
+    return {cell.cell: {name: figure.value for name, figure in cell.figures.items()} for cell in cells}
 
 
 def means(results: Sequence[Mapping[str, Any]]) -> Result:

@@ -8,7 +8,7 @@ from pathlib import Path
 from cogseedc.train import Options
 
 from . import data
-from .flow import HERE, Result, Study, speed
+from .flow import HERE, Result, Study
 from .versus import experts, skipping
 
 
@@ -40,6 +40,9 @@ def _frames(artifact: Path, splits: data.Splits, size: int) -> Result:
     return {"share_of_frames": float(heard.sum() / own.sum()), "mean_share_of_frames": float((heard / own).mean())}
 
 
+SPOKEN = tuple(weight for i in range(32) for weight in (0.0, min(1.0, (i + 1) / 5)))
+"""Weights of the exits of fsdd.seed: of `over`, which gives what `sure` gives, nothing, and less of the first five."""
+
 STUDIES = (
     Study(
         "digits",
@@ -50,7 +53,6 @@ STUDIES = (
         _within(0.3, 0.10),
         ("accuracy>=0pt",),  # there are 360 samples to choose on: one of them is 0.3 points
         seed="Digits",
-        extra=speed,
     ),
     Study(
         "mnist",
@@ -61,7 +63,6 @@ STUDIES = (
         _mnist,
         ("macs<=0.07x",),
         alone=("second", "third"),
-        extra=speed,
     ),
     Study(
         "clinc150",
@@ -72,17 +73,18 @@ STUDIES = (
         _within(0.3, 0.10),
         ("macs<=0.095x",),
         cap="worst macs<=0.5x",
-        extra=speed,
     ),
     Study(
         "fsdd",
         HERE / "fsdd.seed",
         data.fsdd,
-        Options(phases=(("joint", 6),), batch=128, rate=4e-3, smoothing=0.0),
+        Options(phases=(("joint", 3),), batch=128, rate=4e-3, smoothing=0.0, exits=SPOKEN),
         "within 0.3 points at 36 % of the frames or less",
         lambda found: bool(found["points_lost"] <= 0.3 and found["share_of_frames"] <= 0.36),
-        ("macs<=0.34x",),
-        extra=lambda artifact, splits: _frames(artifact, splits, 2) | speed(artifact, splits),
+        (
+            "macs<=0.365x",
+        ),  # of the varied copies that thresholds are chosen on; themselves, recordings are heard for less
+        extra=lambda artifact, splits: _frames(artifact, splits, 2),
     ),
     Study(
         "vowels",
@@ -92,7 +94,7 @@ STUDIES = (
         "within 0.5 points at half of the steps or less",
         lambda found: bool(found["points_lost"] <= 0.5 and found["share_of_frames"] <= 0.5),
         ("accuracy>=-0.1pt",),
-        extra=lambda artifact, splits: _frames(artifact, splits, 1) | speed(artifact, splits),
+        extra=lambda artifact, splits: _frames(artifact, splits, 1),
     ),
     Study(
         "skip",

@@ -20,7 +20,7 @@ from cogseedc.train import Options
 
 from .agreement import agreement
 from .data import Splits
-from .flow import HERE, Result, accuracy, speed, trained
+from .flow import FINAL, HERE, Result, accuracy, trained
 
 
 def experts(splits: Splits, options: Options, rng: int, place: Path) -> Result:
@@ -32,12 +32,11 @@ def experts(splits: Splits, options: Options, rng: int, place: Path) -> Result:
         module = trained(program, splits.train, replace(options, rng=rng))
         found[name.lower()] = {"accuracy": accuracy(module, splits.test), "macs": _macs(program)}
         if name == "Experts":
-            artifact = cogseedc.compile(program, "onnx-cpu", place / "built", weights=module.state_dict())
+            artifact = cogseedc.compile(program, "onnx-cpu", place / FINAL, weights=module.state_dict())
             report = evaluate_artifact(Asked(str(artifact), splits.test, place / "report.html", threads=1, timed=False))
             found["shares"] = {str(i): share for i, share in enumerate(report["gates"]["pick"]["arms"])}
             assert report["result"]["macs"] == found["experts"]["macs"]
             found["decisions"] = agreement(str(artifact), module, splits.test)
-            found |= speed(artifact, splits)
     assert found["experts"]["macs"] <= found["dense"]["macs"]
     found["accuracy"], found["full_accuracy"] = found["experts"]["accuracy"], found["dense"]["accuracy"]
     found["points_gained"] = 100 * (found["accuracy"] - found["full_accuracy"])
@@ -51,7 +50,7 @@ def skipping(splits: Splits, options: Options, rng: int, place: Path) -> Result:
     options = replace(options, rng=rng)
     program = cogseedc.load(HERE / "skip.seed", seed="Skipping")
     module = trained(program, splits.train, options)
-    artifact = cogseedc.compile(program, "onnx-cpu", place / "built", weights=module.state_dict())
+    artifact = cogseedc.compile(program, "onnx-cpu", place / FINAL, weights=module.state_dict())
     report = evaluate_artifact(Asked(str(artifact), splits.test, place / "report.html", threads=1, timed=False))
     macs = _spent(artifact, splits.test)
     static = []
@@ -73,7 +72,6 @@ def skipping(splits: Splits, options: Options, rng: int, place: Path) -> Result:
         "open": rates,
         "constant_gates": sum(min(rate, 1 - rate) < 0.01 for rate in rates.values()),
         "decisions": agreement(str(artifact), module, splits.test),
-        **speed(artifact, splits),
         "static": {str(depth): {"macs": m, "accuracy": a} for depth, (m, a) in enumerate(static)},
         "seconds": time.perf_counter() - start,
     }
