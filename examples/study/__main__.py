@@ -54,6 +54,7 @@ def _study(study: Study, seeds: int, output: Path, console: Console) -> Result:
             results.append(run(study, splits, rng, place, page=rng == 0))
         else:
             results.append(study.whole(splits, study.options, rng, place))
+        write_file(place / "result.json", canonical_json(results[-1], indent=1))
         console.print(f"[bold]{study.name}[/] seed {rng}: {_line(results[-1])}")
     mean = means(results)
     mean["speed"] = speed(output / study.name / "0" / FINAL, splits)
@@ -101,6 +102,7 @@ def _more(mean: Result) -> str:
     if "open" in mean:
         parts.append(f"gates open for {', '.join(f'{rate:.0%}' for rate in mean['open'].values())}")
         parts.append(f"{mean['points_over_chance']:+.2f} points over chance at the same rates")
+        parts.append(f"{mean['points_over_fewer_blocks']:+.2f} over fewer blocks")
     if "share_of_cheapest_as_good" in mean.get("static", {}):
         parts.append(f"{mean['static']['share_of_cheapest_as_good']:.0%} of the cheapest static net as good")
     if "share_of_frames" in mean:

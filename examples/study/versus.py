@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,8 @@ def experts(splits: Splits, options: Options, rng: int, place: Path) -> Result:
 
 
 def skipping(splits: Splits, options: Options, rng: int, place: Path) -> Result:
-    """Three gated blocks, and networks with none to two blocks that were trained alone: the line to beat."""
+    """Gated blocks beside networks that were trained alone: with fewer blocks, and, at no more MACs than the gates let
+    through, with narrower ones. The best of the narrower ones is what gates have to beat."""
     start = time.perf_counter()
     options = replace(options, rng=rng)
     program = cogseedc.load(HERE / "skip.seed", seed="Skipping")
@@ -53,13 +56,12 @@ def skipping(splits: Splits, options: Options, rng: int, place: Path) -> Result:
     artifact = cogseedc.compile(program, "onnx-cpu", place / FINAL, weights=module.state_dict())
     report = evaluate_artifact(Asked(str(artifact), splits.test, place / "report.html", threads=1, timed=False))
     macs = _spent(artifact, splits.test)
-    static = []
-    for depth in range(3):
-        plain = cogseedc.load(HERE / "skip.seed", seed="Plain", set={"depth": depth})
-        alone = replace(options, knobs={}, losses={})
-        static.append((float(_macs(plain)), accuracy(trained(plain, splits.train, alone), splits.test)))
+    alone = replace(options, knobs={}, losses={})
     right, spent = report["result"]["quality"], float(macs.mean())
-    equal = float(np.interp(spent, [m for m, _ in static], [a for _, a in static]))
+    fewer = [_plain(splits, alone, depth, 16) for depth in range(3)]
+    narrower = [_plain(splits, alone, depth, width) for depth, width in _narrower(spent)]
+    between = np.interp(spent, [net["macs"] for net in fewer], [net["accuracy"] for net in fewer])
+    equal = max(net["accuracy"] for net in narrower)
     rates = {name: gate["arms"][1] for name, gate in report["gates"].items()}
     random = next(b for b in report["baselines"] if b["name"].startswith("random"))
     return {
@@ -67,14 +69,33 @@ def skipping(splits: Splits, options: Options, rng: int, place: Path) -> Result:
         "full_accuracy": equal,
         "macs": spent,
         "points_gained": 100 * (right - equal),
+        "points_over_fewer_blocks": 100 * (right - float(between)),
         "points_over_chance": 100 * (right - random["quality"]),
         "spread_of_macs": float(macs.std() / spent),
         "open": rates,
         "constant_gates": sum(min(rate, 1 - rate) < 0.01 for rate in rates.values()),
         "decisions": agreement(str(artifact), module, splits.test),
-        "static": {str(depth): {"macs": m, "accuracy": a} for depth, (m, a) in enumerate(static)},
+        "fewer": {str(i): net for i, net in enumerate(fewer)},
+        "narrower": {str(i): net for i, net in enumerate(narrower)},
         "seconds": time.perf_counter() - start,
     }
+
+
+def _plain(splits: Splits, options: Options, depth: int, width: int) -> dict[str, float]:
+    """A network without gates, trained alone."""
+    program = cogseedc.load(HERE / "skip.seed", seed="Plain", set={"depth": depth, "width": width})
+    right = accuracy(trained(program, splits.train, options), splits.test)
+    return {"depth": depth, "width": width, "macs": _macs(program), "accuracy": right}
+
+
+def _narrower(most: float) -> Iterator[tuple[int, int]]:
+    """For one and for two blocks, the width of the widest network with at most so many MACs."""
+    for depth in (1, 2):
+
+        def macs(width: int, depth: int = depth) -> int:
+            return _macs(cogseedc.load(HERE / "skip.seed", seed="Plain", set={"depth": depth, "width": width}))
+
+        yield depth, max(1, bisect(range(1, 33), most, key=macs))
 
 
 def _macs(program: Program) -> int:

@@ -20,6 +20,7 @@ from examples.study.__main__ import main
 from examples.study.agreement import agreement
 from examples.study.flow import HERE, means, run
 from examples.study.studies import STUDIES
+from examples.study.versus import skipping
 
 DIGITS = next(study for study in STUDIES if study.name == "digits")
 
@@ -36,6 +37,17 @@ def test_digits(tmp_path: Path) -> None:
     assert found["baselines"]["oracle: the cheapest exit that is right"]["accuracy"] >= found["accuracy"]
     assert (tmp_path / "report.html").stat().st_size > 20_000
     assert means([found, found])["accuracy"] == pytest.approx(found["accuracy"])
+
+
+@pytest.mark.slow
+def test_skipped_blocks_are_compared_with_networks_of_no_more_work(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = DataSet({"image": draw.random((64, 1, 28, 28), np.float32)}, {"logits": draw.integers(0, 10, 64)})
+    found = skipping(data.Splits(rows, rows, rows), Options(phases=(("joint", 1),), batch=32), 0, tmp_path)
+    assert all(net["macs"] <= max(found["macs"], 1e4) for net in found["narrower"].values())
+    best = max(net["accuracy"] for net in found["narrower"].values())
+    assert found["points_gained"] == pytest.approx(100 * (found["accuracy"] - best))
+    assert found["decisions"]["gates"] == len(found["open"])
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
