@@ -240,7 +240,7 @@ def _shared(space: Space, places: tuple[int, ...]) -> Array:
     """The middles between neighbouring scores of exits that share a threshold, rising."""
     scores = np.concatenate([space.outcomes.scores[space.outcomes.exits[place].name] for place in places])
     scores = np.unique(scores[~np.isnan(scores)])
-    return (scores[1:] + scores[:-1]) / 2
+    return np.asarray((scores[1:] + scores[:-1]) / 2)
 
 
 def _cuts(space: Space, name: str, places: tuple[int, ...]) -> list[float]:
