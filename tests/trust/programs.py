@@ -83,7 +83,7 @@ def programs(count: int, seed: int) -> str:
         f"{seen['programs']:,} programs, {len(set(found.texts)):,} distinct ones (seeds {seed} .. {found.next - 1}, {seen['dropped']} dropped) "
         f"on {len(executors)} executors and {batches:,} batches: 0 mismatches of values, decisions or rows"
         f"{f' ({len(found.repaired)} before corrections: seeds ' + ', '.join(found.repaired) + ')' if found.repaired else ''}; "
-        f"{len(operations)} operations, the rarest ({rarest}) in {operations[rarest]}; "
+        f"{sum(times > 0 for times in operations.values())} of {len(OPS)} operations, the rarest ({rarest}) in {operations[rarest]}; "
         f"{seen['programs with a gate that all rows decide alike'] / seen['programs']:.0%} with a gate that all rows decide alike; "
         f"{seen['gates 3 deep']:,} with gates three deep; {seen['programs in reduced precisions']:,} in reduced precisions; "
         f"{seen['further calls with states']:,} further calls with states; parts: {parts}; "
