@@ -51,14 +51,14 @@ class Generator(Statements):
         lines += self.block(scope, self.rng.randint(1, self.most), 0, exits="exit" in self.features)
         self.forced(scope, lines)
         lines += self.block(scope, self.rng.randint(0, self.most // 2), 0, exits="exit" in self.features)
-        loose = [self.call(scope, callee, lines) for callee in self.callees if callee not in self.called]
-        loose += self.write_all_due(scope, lines)
+        scope.loose += [self.call(scope, callee, lines) for callee in self.callees if callee not in self.called]
+        while self.due:
+            self.write_due(scope, lines)
         if any(v.name == "kept" for v in scope.values):
             lines.append(f"next kept = tanh({self.bridge(scope, self.some(scope), vector(4), lines)})")
         for out in outputs:
-            parts = [self.some(scope), *(loose if out is outputs[0] else ())]
-            texts = [self.bridge(scope, part, out.type, lines) for part in parts]
-            lines.append(f"{out.name} = {texts[0] if len(texts) == 1 else ' + '.join(f'({t})' for t in texts)}")
+            give = self.result if out is outputs[0] else self.bridge
+            lines.append(f"{out.name} = {give(scope, self.some(scope), out.type, lines)}")
         lines += self.losses
         return _seed_text("export seed Net", lines)
 
@@ -67,7 +67,7 @@ class Generator(Statements):
         lines = [f"in x: {port(source.type)}", f"out y: {unnamed(result.type)}"]
         scope = Scope([source], outputs=[result])
         lines += self.block(scope, self.rng.randint(1, 4), 1, exits="seed exit" in self.features)
-        lines.append(f"y = {self.bridge(scope, self.some(scope), result.type, lines)}")
+        lines.append(f"y = {self.result(scope, self.some(scope), result.type, lines)}")
         self.callees.append(Callee(name, source.type, result.type))
         return _seed_text(f"seed {name}", lines)
 
@@ -77,7 +77,8 @@ class Generator(Statements):
         lines = [f"in x: {port(value.type)}", f"out y: {unnamed(value.type)}"]
         scope = Scope([value], outputs=[Variable("y", value.type)])
         lines += self.block(scope, self.rng.randint(1, 2), 2, exits=False)
-        again = self.bridge(scope, self.some(scope), value.type, lines)
+        given = self.result(scope, self.some(scope), value.type, lines)
+        again = self.define(scope, lines, given, value.type).name
         lines.append(f"y = when n == 0 {{ {again} }} else {{ {name}[n - 1]({again}) }}")
         self.callees.append(Callee(f"{name}[{self.pick((1, 2))}]", value.type, value.type))
         return _seed_text(f"seed {name}[n: int]", lines)

@@ -43,8 +43,11 @@ class Statements(Writer):
             if self.budget <= 0:
                 break
             self.budget -= 1
+            due = len(self.due)
             for _, make in self._choices(scope, depth, exits):
                 make(scope, depth, lines)
+            if len(self.due) < due:  # somewhere inside
+                scope.loose.append(scope.values[-1])
         return lines
 
     def forced(self, scope: Scope, lines: list[str]) -> None:
@@ -65,6 +68,7 @@ class Statements(Writer):
             "exit": lambda: self._exit(scope, 0, lines),
             "broadcast": lambda: self._broadcast(scope, 0, lines),
         }
+        count = len(scope.values)
         if kind in made:
             made[kind]()
         for _ in range(2 if kind == "bits" else 0):
@@ -73,6 +77,8 @@ class Statements(Writer):
             self._gate(scope, 0, lines)
             if scope.gates:
                 self._gate_value(scope, 0, lines)
+        if len(scope.values) > count:
+            scope.loose.append(scope.values[-1])
 
     def open(self, scope: Scope, lines: list[str]) -> None:
         """Reads an input along whose axis L the size is known when the artifact runs only."""
@@ -81,7 +87,7 @@ class Statements(Writer):
             name = self.fresh("a")
             lines.append(f"gate {name} over N, L = mean[over=F](s) > {self.threshold()}")
             text = text.format(gate=name)
-        self.define(scope, lines, text, vector(4, "F"))
+        scope.loose.append(self.define(scope, lines, text, vector(4, "F")))
 
     def via(self, text: str) -> str:
         """A decision, perhaps with an estimator, which training alone uses."""
@@ -163,9 +169,10 @@ class Statements(Writer):
         inner = scope.inner()
         exits = "arm exit" in self.features and depth <= 2 and self.chance(0.2)
         lines = [] if self.chance(plain) else self.block(inner, self.rng.randint(1, 3), depth, exits)
-        due = self.write_due(inner, lines) if lines and self.chance(0.5) else None
-        last = due or (self.some(inner) if lines else self.some(scope))
-        lines.append(f"yield {self.bridge(inner, last, goal, lines)}")
+        if lines and self.chance(0.5):
+            self.write_due(inner, lines)
+        last = self.some(inner) if lines else self.some(scope)
+        lines.append(f"yield {self.result(inner, last, goal, lines)}")
         return "{\n" + indented(lines) + "\n}"
 
     def _join(self, scope: Scope) -> Type:
@@ -254,7 +261,7 @@ class Statements(Writer):
         inner.values.append(carry)
         exits = "for exit" in self.features and self.chance(0.4)
         body = self.block(inner, self.rng.randint(1, 3), depth + 1, exits)
-        body.append(f"next {carry.name} = {self.bridge(inner, self.some(inner), start.type, body)}")
+        body.append(f"next {carry.name} = {self.result(inner, self.some(inner), start.type, body)}")
         head = f"for {self.fresh('i')} in 0 .. {self.pick((2, 3))} with {carry.name} = {start.name}"
         self.define(scope, lines, f"{head} {{\n{indented(body)}\n}}", start.type)
 
@@ -301,9 +308,11 @@ class Statements(Writer):
         inner = Scope([*scope.values, carry, carry], list(scope.gates), scope.outputs, rowwise=False)
         self.loops += 1
         body = self.block(inner, self.rng.randint(1, 3), depth + 1, exits=False)
-        last = (self.write_due(inner, body) if self.chance(0.5) else None) or self.some(inner)
+        if self.chance(0.5):
+            self.write_due(inner, body)
+        last = self.result(inner, self.some(inner), carry.type, body)
         self.loops -= 1
-        return body, self.define(inner, body, f"tanh({self.bridge(inner, last, carry.type, body)})", carry.type).name
+        return body, self.define(inner, body, f"tanh({last})", carry.type).name
 
     def _bits(self, scope: Scope, lines: list[str]) -> None:
         """A layer in a precision that all targets have."""
@@ -329,7 +338,7 @@ class Statements(Writer):
         value, name, goal = self.some(scope), self.fresh("t"), vector(4)
         inner = scope.inner()
         body = self.block(inner, 1, DEEPEST, False)
-        body.append(f"yield {self.bridge(inner, self.some(inner), goal, body)}")
+        body.append(f"yield {self.result(inner, self.some(inner), goal, body)}")
         lines.append(f"{name} = for {self.fresh('i')} in 0 .. 2 {{\n{indented(body)}\n}}")
         text = self.pick((f"{name}[0] + {name}[1]", f"max({name})", f"{name}[1] * {name}[0]", f"sum({name})"))
         del value

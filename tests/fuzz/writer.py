@@ -61,6 +61,9 @@ class Scope:
     rowwise: bool = True
     """Whether it stands in no region over further axes, so that an exit may stand here."""
 
+    loose: list[Variable] = field(default_factory=list)
+    """What the block's result must read, so that the operations and the statement of the turn count."""
+
     def inner(self) -> Scope:
         return Scope(list(self.values), list(self.gates), self.outputs, self.rowwise)
 
@@ -130,6 +133,11 @@ class Writer:
         whole = prod(size for _, size in goal)
         return f"linear[Q={whole}]({flat}) |> split[over=Q, into=({names(goal)}), {sizes}]"
 
+    def result(self, scope: Scope, value: Variable, goal: Type, lines: list[str]) -> str:
+        """What a block gives: a value, and all that it must read."""
+        texts = [self.bridge(scope, part, goal, lines) for part in dict.fromkeys([value, *scope.loose])]
+        return texts[0] if len(texts) == 1 else " + ".join(f"({text})" for text in texts)
+
     def threshold(self) -> str:
         """A number of its own, which `place` replaces."""
         text = f"{1000 + self.thresholds / 8}"
@@ -168,11 +176,9 @@ class Writer:
         if not self.due:
             return None
         op = self.due.pop()
-        return self.write(scope, op, self.fitting(scope, op.guard, lines), lines)
-
-    def write_all_due(self, scope: Scope, lines: list[str]) -> list[Variable]:
-        """The rest of them, which an output must then read."""
-        return [found for _ in range(len(self.due)) if (found := self.write_due(scope, lines))]
+        found = self.write(scope, op, self.fitting(scope, op.guard, lines), lines)
+        scope.loose.append(found)
+        return found
 
     def write(self, scope: Scope, op: Unary, value: Variable, lines: list[str]) -> Variable:
         return self.define(scope, lines, op.spell(value.name, value.type), op.result(value.type))
