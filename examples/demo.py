@@ -22,7 +22,7 @@ from rich.table import Table
 import cogseedc
 from cogseedc.calibrate import Asked, calibrate_artifact
 from cogseedc.data import DataSet, load_data
-from cogseedc.driver.costs import measured
+from cogseedc.driver.costs import costs_of, measured
 from cogseedc.driver.picture import draw
 from cogseedc.driver.program import Settings
 from cogseedc.publish import write_file
@@ -83,7 +83,7 @@ def table(test: DataSet, result: Result, full: Result, macs: Mapping[str, int], 
 
 def macs_of(program: cogseedc.Program) -> dict[str, int]:
     """MACs of one image that leaves at each exit, or at the end."""
-    found = measured(program.structure, {})
+    found = measured(costs_of(program.structure, ()))
     exits = {exit["name"] or "the end": exit["worst"] for exit in found["exits"]}
     return exits or {"without": found["macs"]["worst"]}
 

@@ -126,9 +126,9 @@ def static(study: Study, program: Program, splits: Splits, rng: int, found: Resu
 
 
 def _costs(program: Program) -> list[dict[str, Any]]:
-    from cogseedc.driver.costs import measured
+    from cogseedc.driver.costs import costs_of, measured
 
-    record = measured(program.structure, {})
+    record = measured(costs_of(program.structure, ()))
     found: Any = record["exits"] or [{"name": None, "macs": record["macs"]["worst"]}]  # type: ignore[index, call-overload]
     return [{"name": exit["name"], "macs": exit.get("worst", exit.get("macs"))} for exit in found]
 

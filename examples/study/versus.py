@@ -13,7 +13,7 @@ import numpy as np
 
 import cogseedc
 from cogseedc.data import DataSet
-from cogseedc.driver.costs import measured
+from cogseedc.driver.costs import costs_of, measured
 from cogseedc.driver.program import Program
 from cogseedc.evaluate import Asked, evaluate_artifact
 from cogseedc.runtime import read
@@ -99,7 +99,7 @@ def _narrower(most: float) -> Iterator[tuple[int, int]]:
 
 
 def _macs(program: Program) -> int:
-    record: Any = measured(program.structure, {})
+    record: Any = measured(costs_of(program.structure, ()))
     return int(record["macs"]["worst"])
 
 

@@ -14,6 +14,8 @@ from tests.estimators.programs import silence
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.seed"))
 TRAINED = [path for path in EXAMPLES if " via " in path.read_text(encoding="utf-8")]
+ROUNDED = frozenset({"h.where_to.linear.weight", "h.where_to.linear.bias"})
+"""Weights of places that are rounded to whole numbers, which have no gradient; rewards for places train them."""
 HARD = [path for path in TRAINED if "via soft" not in path.read_text(encoding="utf-8")]
 NESTED = """\
 export seed Net {
@@ -73,7 +75,7 @@ def test_every_example_trains_under_autocast(path: Path) -> None:
         total = total + out.policy_loss(out[0].detach().float().flatten(1).mean(1))
     total.backward()
     for name, weight in net.named_parameters():
-        assert weight.grad is not None or "exits" in name, name
+        assert weight.grad is not None or "exits" in name or name in ROUNDED, name
         assert weight.grad is None or torch.isfinite(weight.grad).all(), name
 
 
