@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -49,7 +49,7 @@ class Costs:
     """Asking whether a region has any row, in microseconds."""
     empty_us: float
     """An operation on no row, in microseconds."""
-    weight_ns: float = 1.0
+    weight_ns: float
     """One element of a weight that is made while running, beyond what it costs to make it."""
 
 
@@ -149,9 +149,11 @@ def load(name: str) -> Target:
 
 
 def with_costs(target: Target, table: Mapping[str, object]) -> Target:
-    """The target with measured costs. Raises UserError CS0802 when the table is not one of costs."""
-    table = {"weight_ns": target.costs.weight_ns, **table}
-    return replace(target, costs=_costs(target.name, table), probed=True)
+    """The target with measured costs; those that were not measured, by an earlier version say, are the target's.
+
+    Raises UserError CS0802 when the table is not one of costs.
+    """
+    return replace(target, costs=_costs(target.name, {**asdict(target.costs), **table}), probed=True)
 
 
 def _costs(name: str, table: Mapping[str, object]) -> Costs:

@@ -34,11 +34,11 @@ from .nets import OPS, Meaning, Net
 
 CPU = Target(
     "onnx-cpu", "", "onnx", "cpu", ("CPUExecutionProvider",), False, "needed", ("compact",), ("fp32",), "fp32",
-    Costs(1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0),
+    Costs(1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1),
 )  # fmt: skip
 EDGE = Target(
     "onnx-edge", "", "onnx", "cpu", ("CPUExecutionProvider",), True, "needed", ("branch",), ("fp32",), "fp32",
-    Costs(1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0),
+    Costs(1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1),
 )  # fmt: skip
 ON = {"cogseed.trace": np.array(True)}
 WAYS = [(Strategy.COMPACT, Wrap.NONE), (Strategy.COMPACT, Wrap.ANY), (Strategy.BRANCH, Wrap.CONDITION)]

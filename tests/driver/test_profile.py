@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,10 +85,16 @@ def test_measured_costs_are_a_part_of_the_build(source: Path, tmp_path: Path, mo
         targets.load.cache_clear()
     assert json.loads((art / "cogseed.json").read_text())["target"]["costs"]["mac_ns"] == costs.mac_ns * 2
     assert verify_artifact(art).ok, "planned as it was built, whatever this machine's costs are"
-    path.write_text("[costs]\nmac_ns = 1\n")
-    with pytest.raises(cogseedc.driver.compile.UserError, match="CS0802"):
-        targets.load("onnx-cpu")
-    targets.load.cache_clear()
+    try:
+        path.write_text("[costs]\nmac_ns = 1\n")
+        shipped = targets.shipped("onnx-cpu").costs
+        assert targets.load("onnx-cpu").costs == replace(shipped, mac_ns=1.0), "what was not measured is as it comes"
+        targets.load.cache_clear()
+        path.write_text("[costs]\nmac_ms = 1\n")
+        with pytest.raises(cogseedc.driver.compile.UserError, match="CS0802"):
+            targets.load("onnx-cpu")
+    finally:
+        targets.load.cache_clear()
 
 
 def test_probe_reports_each_step() -> None:
