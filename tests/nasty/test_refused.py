@@ -82,6 +82,7 @@ def mistakes(path: Path) -> list[str]:
     return [d.code for d in caught.value.diagnostics]
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", REFUSED)
 def test_is_refused_at_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
