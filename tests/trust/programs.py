@@ -5,13 +5,16 @@ A run goes on where it was interrupted: what it met lies in `build/trust`, chunk
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import multiprocessing
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +27,8 @@ from tests.fuzz.laws import LAWS, check_laws
 from tests.fuzz.shrink import shrink
 
 CHUNK = 50
+MOSTLY_KEPT = (200_000, 20, 20)
+"""Thresholds of the garbage collector: graphs are built, compared and dropped as a whole."""
 LONG = 1000
 """Programs from which on a run is kept."""
 MOST_DROPPED = 0.2
@@ -123,14 +128,16 @@ def _long(task: Task, count: int, seed: int) -> Found:
         if not long:
             found.add(_attempt(task, found.next))
             continue
-        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-            found.add(pool.submit(_chunk, task, found.next).result())
-        found.keep(path)
-        print(
-            f"  {found.seen['programs']:,} of {count:,} (seeds {seed} .. {found.next - 1}), {found.seen['dropped']} dropped, "
-            f"{len(found.failed)} failed: {' '.join(found.failed)}",
-            flush=True,
-        )
+        for chunk in _chunks(task, found.next):
+            found.add(chunk)
+            found.keep(path)
+            print(
+                f"  {found.seen['programs']:,} of {count:,} (seeds {seed} .. {found.next - 1}), {found.seen['dropped']} dropped, "
+                f"{len(found.failed)} failed: {' '.join(found.failed)}",
+                flush=True,
+            )
+            if found.seen["programs"] >= count:
+                break
     for number in list(found.failed):
         again = _attempt(task, int(number))
         if not again.failed:
@@ -144,7 +151,15 @@ def _long(task: Task, count: int, seed: int) -> Found:
     return found
 
 
+def _chunks(task: Task, start: int) -> Iterator[Found]:
+    """A chunk for each processor, in order."""
+    processors = os.cpu_count() or 1
+    with ProcessPoolExecutor(processors, multiprocessing.get_context("fork")) as pool:
+        yield from pool.map(partial(_chunk, task), range(start, start + processors * CHUNK, CHUNK))
+
+
 def _chunk(task: Task, start: int) -> Found:
+    gc.set_threshold(*MOSTLY_KEPT)
     found = Found(start, start)
     for number in range(start, start + CHUNK):
         found.add(_attempt(task, number))
