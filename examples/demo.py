@@ -22,7 +22,7 @@ from rich.table import Table
 import cogseedc
 from cogseedc.calibrate import Asked, calibrate_artifact
 from cogseedc.data import DataSet, load_data
-from cogseedc.driver.costs import costs_of, measured
+from cogseedc.driver.costs import costs_of
 from cogseedc.driver.picture import draw
 from cogseedc.driver.program import Settings
 from cogseedc.publish import write_file
@@ -74,8 +74,9 @@ def table(test: DataSet, result: Result, full: Result, macs: Mapping[str, int], 
         ("speed-up", f"{times['without'] / times['exits']:.2f}x", "1x"),
     ]
     made = Table(title=f"{len(test)} held-out images, ONNX Runtime", box=SIMPLE, title_justify="left")
-    for title, side in (("", "left"), ("with exits", "right"), ("without exits", "right")):
-        made.add_column(title, justify=side)
+    made.add_column("")
+    for title in ("with exits", "without exits"):
+        made.add_column(title, justify="right")
     for row in rows:
         made.add_row(*row)
     return made
@@ -83,9 +84,9 @@ def table(test: DataSet, result: Result, full: Result, macs: Mapping[str, int], 
 
 def macs_of(program: cogseedc.Program) -> dict[str, int]:
     """MACs of one image that leaves at each exit, or at the end."""
-    found = measured(costs_of(program.structure, ()))
-    exits = {exit["name"] or "the end": exit["worst"] for exit in found["exits"]}
-    return exits or {"without": found["macs"]["worst"]}
+    found = costs_of(program.structure, ())
+    exits = {exit.path or "the end": exit.macs.worst.value for exit in found.exits}
+    return exits or {"without": found.macs.worst.value}
 
 
 def main() -> None:
@@ -129,8 +130,8 @@ def main() -> None:
 
     console.print("[bold]4[/] run")
     sessions = {"exits": cogseedc.open(artifacts["onnx-cpu"], threads=1), "without": cogseedc.open(without, threads=1)}
-    result = sessions["exits"](**test.inputs, trace=True)
-    full = sessions["without"](**test.inputs)
+    result = sessions["exits"].run(test.inputs, trace=True)
+    full = sessions["without"].run(test.inputs)
     macs = macs_of(program) | macs_of(baseline)
     console.print(table(test, result, full, macs, measure(sessions, test.inputs["image"])))
     for target, artifact in artifacts.items():

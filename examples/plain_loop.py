@@ -32,7 +32,7 @@ def main(epochs: int = 3, output: str = "digits.safetensors") -> None:
         for rows in torch.randperm(len(digits)).split(64):
             result = module(images[rows], tau=1.0)  # at threshold 1 nobody leaves: `logits` are those of the end
             heads = [*(exit.logits for exit in result.exits.values()), result.logits]
-            loss = sum(cross_entropy(head, digits[rows]) for head in heads)
+            loss = torch.stack([cross_entropy(head, digits[rows]) for head in heads]).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -135,25 +135,25 @@ class Session:
         self, /, *, knobs: Mapping[str, object] | None = None, trace: bool = False, **inputs: object
     ) -> Result:
         """Runs a batch. Raises UserError CS0843 .. CS0846, CS0860, CS0837; see `checks`."""
-        return self.run(inputs, knobs or {}, trace)
+        return self.run(inputs, knobs, trace)
 
     def run(
         self,
         inputs: Mapping[str, object],
-        knobs: Mapping[str, object],
+        knobs: Mapping[str, object] | None = None,
         trace: bool = False,
         further: Mapping[str, Array] | None = None,
         state: Mapping[str, object] | None = None,
     ) -> Result:
-        """The same for inputs whose names are no keywords.
+        """The same for inputs in a mapping, whose names need not be keywords.
 
         `further` goes to the backend unchecked, whole for each sample. With `state` (empty: the initial ones) it is a
         function: what the session keeps is neither read nor changed, and threads do not wait for each other.
         """
         if state is not None or not self.states:
-            return self._run(inputs, knobs, trace, further or {}, state or {})
+            return self._run(inputs, knobs or {}, trace, further or {}, state or {})
         with self._stream:
-            result = self._run(inputs, knobs, trace, further or {}, self._state)
+            result = self._run(inputs, knobs or {}, trace, further or {}, self._state)
             self._state = result.state
         return result
 

@@ -165,7 +165,7 @@ class _Run:
             help = "lower the learning rate (--rate), or bound the gradient (--clip 1)"
             raise UserError(Diagnostic("CS1006", f"the loss of step {number} is {loss.item()}", help=help))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if self.options.equilibrium:
             for weight, key in keys.items():
                 if weight.grad is not None:

@@ -223,7 +223,7 @@ def _mel(samples: np.ndarray, bands: int, rate: int = 8000, size: int = 200, ste
     bins = np.linspace(0, rate / 2, power.shape[1])
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    return np.log(power @ np.clip(np.minimum(rising, falling), 0, None).T + 1e-6)
+    return np.asarray(np.log(power @ np.clip(np.minimum(rising, falling), 0, None).T + 1e-6))
 
 
 def vowels(most: int = 29) -> Splits:
@@ -262,5 +262,5 @@ def _keep(place: Path, arrays: dict[str, np.ndarray]) -> None:
     from cogseedc.publish import write_file
 
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     write_file(place, buffer.getvalue())

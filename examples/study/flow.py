@@ -16,6 +16,7 @@ from cogseedc.bench.program import Wish, bench
 from cogseedc.calibrate import Asked as Calibrate
 from cogseedc.calibrate import calibrate_artifact
 from cogseedc.data import DataSet
+from cogseedc.driver.costs import costs_of
 from cogseedc.driver.program import Program, Settings
 from cogseedc.driver.reopened import reopen
 from cogseedc.evaluate import Asked as Evaluate
@@ -110,27 +111,25 @@ def accuracy(module: torch.nn.Module, data: DataSet, **knobs: Any) -> float:
 
 def static(study: Study, program: Program, splits: Splits, rng: int, found: Result) -> Any:
     """Static networks of the same source, each cut off at one exit and trained alone; which of them is as good."""
-    names = {exit["name"]: exit["macs"] for exit in _costs(program)}
-    nets = {"everything": (found["full_accuracy"], float(names[None]))}
-    exits = [name for name in names if name is not None]
+    costs = _costs(program)
+    nets = {"everything": (found["full_accuracy"], costs[None])}
+    exits = [name for name in costs if name is not None]
     for cut in study.alone:
         before = dict.fromkeys(exits[: exits.index(cut)], (0,))
         settled = Settings(program.name, arms=tuple({**before, cut: (1,)}.items()))
         alone = cogseedc.load(study.source, settled)
         module = trained(alone, splits.train, replace(study.options, rng=rng, distillation=0.0))
-        nets[f"cut at {cut}, trained alone"] = accuracy(module, splits.test), float(_costs(alone)[-1]["macs"])
+        nets[f"cut at {cut}, trained alone"] = accuracy(module, splits.test), _costs(alone)[None]
     for name, (right, macs) in nets.items():
         yield name, {"accuracy": right, "macs": macs}
     equal = [macs for right, macs in nets.values() if right >= found["accuracy"]]
     yield "share_of_cheapest_as_good", found["macs"] / min(equal, default=nets["everything"][1])
 
 
-def _costs(program: Program) -> list[dict[str, Any]]:
-    from cogseedc.driver.costs import costs_of, measured
-
-    record = measured(costs_of(program.structure, ()))
-    found: Any = record["exits"] or [{"name": None, "macs": record["macs"]["worst"]}]  # type: ignore[index, call-overload]
-    return [{"name": exit["name"], "macs": exit.get("worst", exit.get("macs"))} for exit in found]
+def _costs(program: Program) -> dict[str | None, int]:
+    """The most MACs of a sample that leaves at each exit, and of one that reaches the end (None)."""
+    found = costs_of(program.structure, ())
+    return {exit.path: exit.macs.worst.value for exit in found.exits} or {None: found.macs.worst.value}
 
 
 def capped(study: Study, built: str, splits: Splits, place: Path) -> Result:
@@ -143,7 +142,7 @@ def capped(study: Study, built: str, splits: Splits, place: Path) -> Result:
     report = evaluate_artifact(Evaluate(str(place), splits.test, None, shifts, threads=1, timed=False))
     out = next(s for s in report["shifted"] if s["name"] == "out of scope")
     worst = reopen(built).program
-    full = _costs(worst)[-1]["macs"]
+    full = _costs(worst)[None]
     return {
         "budget": study.cap,
         "accuracy": report["result"]["quality"],
@@ -164,8 +163,8 @@ def speed(artifact: Path, splits: Splits, samples: int = 128, rounds: int = 9) -
 
 def means(results: Sequence[Mapping[str, Any]]) -> Result:
     """Means of all numbers over the seeds."""
-    first, found = results[0], {}
-    for key, value in first.items():
+    found: Result = {}
+    for key, value in results[0].items():
         if isinstance(value, Mapping):
             found[key] = means([r[key] for r in results])
         elif isinstance(value, int | float) and not isinstance(value, bool):

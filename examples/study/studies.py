@@ -30,7 +30,7 @@ def _frames(artifact: Path, splits: data.Splits, size: int) -> Result:
 
     heard = splits.test.inputs["frames"].copy()
     session = cogseedc.open(artifact, threads=1)
-    result = session(**splits.test.inputs, trace=True)
+    result = session.run(splits.test.inputs, trace=True)
     for name, taken in result.exits.items():
         kind, _, turn = name.partition(".")
         if kind == "sure":

@@ -7,13 +7,12 @@ from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import cogseedc
 from cogseedc.data import DataSet
-from cogseedc.driver.costs import costs_of, measured
+from cogseedc.driver.costs import costs_of
 from cogseedc.driver.program import Program
 from cogseedc.evaluate import Asked, evaluate_artifact
 from cogseedc.runtime import read
@@ -99,11 +98,10 @@ def _narrower(most: float) -> Iterator[tuple[int, int]]:
 
 
 def _macs(program: Program) -> int:
-    record: Any = measured(costs_of(program.structure, ()))
-    return int(record["macs"]["worst"])
+    return costs_of(program.structure, ()).macs.worst.value
 
 
 def _spent(artifact: Path, data: DataSet) -> np.ndarray:
     session, work = cogseedc.open(artifact, threads=1), read_work(read(artifact))
-    parts = [work.macs(session(**part.inputs, trace=True).trace, len(part)) for part in data.batches(500)]
+    parts = [work.macs(session.run(part.inputs, trace=True).trace, len(part)) for part in data.batches(500)]
     return np.concatenate(parts)
