@@ -99,6 +99,38 @@ def test_a_cost_is_linear_in_the_means_of_the_gates(via: str) -> None:
         assert grad.abs().sum(0).min() > 0
 
 
+APART = """\
+export seed Net {
+    in  a: f32[N, C=2]
+    in  b: f32[N, H=3]
+    in  c: f32[C, H]
+    in  x: f32[N, C, H, D=4]
+    out y: f32[N, C, H, D]
+    gate outer over N, C = a > 0 via soft
+    gate inner over N, H = b > 0 via soft
+    gate last over C, H = c > 0 via soft
+    part = when outer { when inner { linear[D](x) } else { x } } else { x }
+    y = when outer { when inner { when last { linear[D](part) } else { x } } else { x } } else { x }
+    loss two = cost(part)
+    loss three = cost(y)
+}
+"""
+
+
+@pytest.mark.parametrize(("loss", "product"), [("two", "nc,nh->nch"), ("three", "nc,nh,ch->nch")])
+def test_gates_of_which_none_has_all_axes_cost_the_mean_of_their_product(loss: str, product: str) -> None:
+    net = cogseedc.build(APART, rng=0).double()
+    x = torch.randn(5, 2, 3, 4, dtype=torch.float64)
+    given = [torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((5, 2), (5, 3), (2, 3))]
+
+    def spent(*scores: torch.Tensor) -> torch.Tensor:
+        return net(*scores, x).losses[loss]
+
+    shares = [torch.sigmoid(score) for score in given][: product.count(",") + 1]
+    torch.testing.assert_close(spent(*given), 2 * 3 * 16 * torch.einsum(product, *shares).mean())
+    assert torch.autograd.gradcheck(spent, given)
+
+
 def test_the_else_of_a_route_costs_what_the_arms_leave() -> None:
     text = """\
 export seed Net {

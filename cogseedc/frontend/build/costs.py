@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from cogseedc.frontend import ast
+from cogseedc.frontend.build.align import laid_out
 from cogseedc.frontend.build.calls import Given
 from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.decisions import taken
@@ -60,13 +61,24 @@ def cost(b: Builder, frame: Frame, configured: Configured | None, given: Given, 
         chosen, left = ((), ()) if full else (arms, exits)
         factors = [_indicator(b, frame, gate, arm, expr.span) for gate, arm in chosen]
         factors += [_stays(b, frame, exit, expr.span) for exit in left]
-        for factor in factors:
+        for factor in _meeting(b, frame, factors, expr.span):
             term = elementwise(b, frame, "mul", [term, factor], [expr.span] * 2, expr.span)
         over = tuple(i for i in range(term.type.rank) if not b.loops or i != term.type.batch)
         if over:
             term = b.one(frame, "mean", term, span=expr.span, over=over)
         total = term if total is None else elementwise(b, frame, "add", [total, term], [expr.span] * 2, expr.span)
     return total if total is not None else b.constant(frame, 0.0, Dtype.F32, expr.span)
+
+
+def _meeting(b: Builder, frame: Frame, factors: list[Tensor], span: Span) -> list[Tensor]:
+    """The factors, so that they multiply: where none has the axes of all, each is laid out over these."""
+    names = list(dict.fromkeys(name for factor in factors for name in factor.type.names))
+    if any(factor.type.rank == len(names) for factor in factors):
+        return factors
+    return [
+        laid_out(b, frame, factor, [names.index(name) for name in factor.type.names], len(names), span)
+        for factor in factors
+    ]
 
 
 def _spent(b: Builder, frame: Frame, name: ast.Expr | None, span: Span) -> list[tuple[Decisions, Size]]:
