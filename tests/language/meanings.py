@@ -676,6 +676,8 @@ def arithmetic(i: Any, k: Any, w: Weights) -> dict[str, Any]:
         "k": (n == j) | (x > n),
         "l": -(x - 1) * 2 / (1 + x * x),
         "o": n % 3 + (-n) % 3,
+        "p": np.concatenate([n, x, x > n], 1),
+        "q": np.stack([n, j, x > n], -1),
     }
 
 

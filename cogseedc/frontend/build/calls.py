@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeGuard
 
 from cogseedc.frontend import ast
-from cogseedc.frontend.build.align import aligned, renamed
+from cogseedc.frontend.build.align import aligned, promoted, renamed
 from cogseedc.frontend.build.core import Builder, described, join
 from cogseedc.frontend.build.expressions import elementwise, is_axis_name, select
 from cogseedc.frontend.build.model import (
@@ -191,6 +191,8 @@ def operation(b: Builder, frame: Frame, spec: OpSpec, target: Configured, given:
     slots, spans = _slots(b, spec, given, span)
     if spec.name in ("minimum", "maximum") or spec.aligned:
         return _aligned(b, frame, spec, statics, slots, spans, span)
+    if spec.name in ("concat", "stack"):
+        return b.call(frame, spec.name, promoted(b, frame, spec.name, slots, spans), span, statics, spans)[0]
     tensors = [b.tensor(frame, item, at) if item is not None else None for item, at in zip(slots, spans, strict=True)]
     try:
         results = b.call(frame, spec.name, tensors, span, statics, spans)
