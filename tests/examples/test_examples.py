@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import cogseedc
+from cogseedc.diagnostics import UserError
 from tests import whole
 from tests.whole import Small
 
@@ -88,3 +90,9 @@ def test_compiles_for_one_sample_at_a_time(name: str, tmp_path: Path) -> None:
     source = FOLDER / f"{name}.seed"
     artifact = whole.compiled(source, "onnx-edge", tmp_path, small(source))
     whole.verifies_and_runs(artifact, whole.of(artifact))
+
+
+@pytest.mark.parametrize("name", ["growth_factors", "bottleneck_factors"])
+def test_msdnet_wants_two_lists_of_one_length(name: str) -> None:
+    with pytest.raises(UserError, match="another number of growth_factors than of bottleneck_factors"):
+        cogseedc.load(FOLDER / "41_msdnet.seed", set={**MSDNET, name: (1, 2, 4)})
