@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache, reduce
 from operator import and_ as intersect
 from typing import Literal
 
+from cogseedc.analysis.asked import Asked, demands
 from cogseedc.analysis.counting import Rule, catalogue
 from cogseedc.analysis.paths import Extreme, Paths, Picks
 from cogseedc.ir import (
@@ -29,7 +30,8 @@ from cogseedc.ir import (
     TensorType,
     Value,
     Weight,
-    guards,
+    decider,
+    guardable,
 )
 from cogseedc.record import record
 
@@ -114,14 +116,16 @@ class Costs:
     """In order of the program; the last is the end. Empty without exits."""
     arms: tuple[ArmCost, ...]
     literals: Literals
-    macs_by_guard: dict[Guard, int]
-    """Without those of loops."""
+    guards: dict[NodeId, Guard]
+    """At which samples, and positions in them, each node is needed."""
+    work: dict[Asked, int]
+    """MACs by what asks for them, without those of loops."""
     loops: tuple[LoopCost, ...] = ()
 
     @cached_property
     def gates(self) -> dict[str, Gate]:
         """The gates that work hangs on, those in loops and those that end loops included, by name."""
-        found = {gate.name: gate for gate in self.literals.gates.values()}
+        found = {gate.name: gate for id, gate in self.literals.gates.items() if id >= 0}
         for loop in self.loops:
             found |= loop.body.gates
             if loop.until is not None:
@@ -177,58 +181,68 @@ def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Cos
     each = [{id: node_cost(inner, ops, id) for id, _ in inner.nodes()} for inner, _ in graph.nested()]
     steps = [NodeCost(loop.steps, loop.steps, loop.steps) for inner, _ in graph.nested() for _, loop in inner.loops()]
     number, assumed = numbers([*(cost for nodes in each for cost in nodes.values()), *steps], sizes or {})
-    turn = _turn(graph, iter(each), number)
+    turn = _turn(graph, ops, iter(each), number)
     trainable = {path: number(node.type.elements) for path, node in graph.weights().items() if node.trainable}
     weight_bytes = sum(number(_bytes(node.type)) for node in graph.weights().values())
-    found = guards(graph, turn.literals)
-    read = _read(graph, found, turn.literals, trainable)
+    read = _read(graph, turn.guards, turn.literals, trainable)
     return replace(
         turn,
         assumed=assumed,
         bytes=Range(*(Extreme(e.value + weight_bytes, e.exact) for e in (turn.bytes.least, turn.bytes.worst))),
         params=sum(trainable.values()),
         weight_bytes=weight_bytes,
-        exits=_exits(turn.literals, found, _Bounds.of(graph, turn, turn.macs_by_guard, "macs"), read),
+        exits=_exits(turn.literals, turn.guards, _Bounds.of(graph, turn, _joint(turn), "macs"), read),
     )
 
 
-def _turn(graph: Graph, each: Iterator[dict[NodeId, NodeCost]], number: Callable[[Size], int]) -> Costs:
+def _turn(graph: Graph, ops: Ops, each: Iterator[dict[NodeId, NodeCost]], number: Callable[[Size], int]) -> Costs:
     """The costs of a graph without its weights: of the program, or of one turn of a loop. `each` gives the costs of its
     nodes, then those of the bodies of its loops."""
-    literals = Literals.of(graph)
-    found = guards(graph, literals)
+    asking = demands(graph, ops)
+    literals, found = asking.literals, asking.guards
     nodes = next(each)
-    macs, written = dict[Guard, int](), dict[Guard, int]()
+    macs, written = dict[Asked, int](), dict[Guard, int]()
     loops = list[LoopCost]()
     for id, cost in nodes.items():
         node, guard = graph[id], found[id]
         if isinstance(node, Weight):
             continue
         if isinstance(node, Loop):
-            loops.append(_loop(node, guard, each, number))
+            loops.append(_loop(node, guard, ops, each, number))
             cost = NodeCost(_NONE, _NONE, _written(node.types))
-        macs[guard] = macs.get(guard, 0) + number(cost.macs)
+        for asked, share in asking.parts(id):
+            macs[asked] = macs.get(asked, 0) + int(number(cost.macs) * share)
         written[guard] = written.get(guard, 0) + number(cost.bytes)
     nothing = Range(Extreme(0), Extreme(0))
-    empty = Costs(nodes, (), nothing, nothing, 0, 0, (), (), literals, macs, tuple(loops))
+    empty = Costs(nodes, (), nothing, nothing, 0, 0, (), (), literals, found, macs, tuple(loops))
+    joint = _joint(empty)
     return replace(
         empty,
-        macs=_Bounds.of(graph, empty, macs, "macs").range(),
+        macs=_Bounds.of(graph, empty, joint, "macs").range(),
         bytes=_Bounds.of(graph, empty, written, "bytes").range(),
         arms=(
-            *_arms(literals, _with(macs, [(loop.guard, loop.most * loop.body.macs.worst.value) for loop in loops])),
+            *_arms(literals, _with(joint, [(loop.guard, loop.most * loop.body.macs.worst.value) for loop in loops])),
             *_inner(loops),
         ),
     )
 
 
-def _loop(loop: Loop, guard: Guard, each: Iterator[dict[NodeId, NodeCost]], number: Callable[[Size], int]) -> LoopCost:
-    body, turn, most = loop.body, _turn(loop.body, each, number), number(loop.steps)
+def _joint(costs: Costs) -> dict[Guard, int]:
+    """MACs by when they are done if all channels are decided alike: then they are all, or none."""
+    both = ((costs.literals.and_(asked.when, asked.read), macs) for asked, macs in costs.work.items())
+    return _with({}, both)
+
+
+def _loop(
+    loop: Loop, guard: Guard, ops: Ops, each: Iterator[dict[NodeId, NodeCost]], number: Callable[[Size], int]
+) -> LoopCost:
+    body, turn, most = loop.body, _turn(loop.body, ops, each, number), number(loop.steps)
     wiring, until = body.wiring(), loop.until
     inputs = [id for id, node in body.of(Input)]
     captured = {Value(id) for id in inputs[loop.carries + len(loop.scanned) :]}
-    asked_for = {id for level in turn.macs_by_guard for term in level.terms for id in turn.literals.owners_of(term)}
-    bound = any(wiring.operand(id, 0) in captured or turn.literals.gates[id] == until for id in asked_for)
+    levels = {guard for asked in turn.work for guard in (asked.when, asked.read)}
+    deciding = {decider(id) for level in levels for term in level.terms for id in turn.literals.owners_of(term)}
+    bound = any(wiring.operand(id, 0) in captured or turn.literals.gates[id] == until for id in deciding)
     return LoopCost(loop.name, guard, min(most, 1) if loop.halts else most, most, until, loop.halts, turn, bound)
 
 
@@ -246,7 +260,8 @@ def _inner(loops: Iterable[LoopCost]) -> Iterator[ArmCost]:
 
 @dataclass(frozen=True)
 class _Bounds:
-    """Two sums over all paths: the least, in which loops count their least, and the worst."""
+    """Two sums over all paths: the least, in which loops count their least, and all positions of a sample decide alike,
+    as that is the least; and the worst, in which any position may do anything."""
 
     low: Paths
     high: Paths
@@ -258,10 +273,11 @@ class _Bounds:
         ranges = [(loop, loop.body.macs if what == "macs" else loop.body.bytes) for loop in costs.loops]
         low = [(loop.guard, loop.times(range.least, loop.fewest)) for loop, range in ranges]
         high = [(loop.guard, loop.times(range.worst, loop.most)) for loop, range in ranges]
-        picks = _picks(graph)
+        picks, literals = _picks(graph), costs.literals
+        alike = ((literals.alike(guard), e) for guard, e in _with(weights, ((g, e.value) for g, e in low)).items())
         return _Bounds(
-            Paths(costs.literals, _with(weights, ((guard, e.value) for guard, e in low)), picks),
-            Paths(costs.literals, _with(weights, ((guard, e.value) for guard, e in high)), picks),
+            Paths(literals, _with({}, alike), picks),
+            Paths(literals, _with(weights, ((guard, e.value) for guard, e in high)), picks),
             all(e.exact for _, e in (*low, *high)),
         )
 
@@ -269,7 +285,8 @@ class _Bounds:
         """Over the paths where one of the conjunctions holds."""
         least, worst = [self.low.least(term) for term in given], [self.high.worst(term) for term in given]
         low, high = min(least, key=lambda e: e.value), max(worst, key=lambda e: e.value)
-        return Range(Extreme(low.value, low.exact and self.exact), Extreme(high.value, high.exact and self.exact))
+        reached = self.exact and not self.high.literals.projected
+        return Range(Extreme(low.value, low.exact and self.exact), Extreme(high.value, high.exact and reached))
 
 
 def numbers(costs: Iterable[NodeCost], sizes: Mapping[str, int]) -> tuple[Callable[[Size], int], tuple[str, ...]]:
@@ -321,7 +338,7 @@ def _exits(
 
     result, stays = list[ExitCost](), 0
     for id, gate in literals.gates.items():
-        if gate.exit is None:
+        if gate.exit is None or not guardable(gate):
             continue
         stays |= literals.not_taken(id, 1).terms[0]
         leaves = literals.and_(found[id], literals.taken(id, 1))
@@ -334,6 +351,7 @@ def _arms(literals: Literals, macs: Mapping[Guard, int]) -> tuple[ArmCost, ...]:
     """A guard hangs on an arm when each of its terms excludes all other decisions of the gate."""
     own: dict[tuple[NodeId, int], int] = {}
     for guard, weight in macs.items():
+        guard = literals.alike(guard)
         common = reduce(intersect, guard.terms, -1) if guard.terms else 0
         for id in literals.owners_of(common):
             for arm in range(literals.gates[id].arms):
@@ -342,5 +360,6 @@ def _arms(literals: Literals, macs: Mapping[Guard, int]) -> tuple[ArmCost, ...]:
     return tuple(
         ArmCost(gate.name, arm, own.get((id, arm), 0))
         for id, gate in literals.gates.items()
+        if id >= 0
         for arm in range(gate.arms)
     )

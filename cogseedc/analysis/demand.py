@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cogseedc.ir import FALSE, TRUE, Graph, Guard, Lay, Literals, Loss, NodeId, Ops, Output, Value, asks, output_types
+from cogseedc.ir import (
+    FALSE,
+    TRUE,
+    Graph,
+    Guard,
+    Lay,
+    Literals,
+    Loss,
+    NodeId,
+    Ops,
+    Output,
+    Value,
+    asks,
+    decider,
+    output_types,
+)
 from cogseedc.ir import laid as laid_in
 from cogseedc.ir.nodes import Constant, Exit, Input, Knob, Merge, Weight
 
@@ -45,13 +60,13 @@ def narrowed(
     """
     found, lays = demand_at(graph, ops, literals, training=training)
     result = dict(guards)
-    for id in lays:
+    for id in [id for id, guard in found.items() if literals.rows(guard) != guard]:
         both = literals.and_(guards[id], found[id])
         if not both.never:
             result[id] = both
     while True:
         open = _open(literals, result) or _cyclic(graph, literals, result)
-        given = [id for id in open if literals.places(result[id])]
+        given = [id for id in open if literals.rows(result[id]) != result[id]]
         if not given:
             break
         for id in given:
@@ -88,15 +103,15 @@ class _Sweep:
                     continue
                 case _:
                     guard = self.wanted.get(id, FALSE)
-            if id in self.banned:
-                guard = literals.drop(guard, self.banned[id])
+            banned = self.banned.get(id, 0)
+            guard = literals.drop(guard, banned)
             if not guard.always and all(type.batch is None for type in output_types(node)):
                 guard = literals.drop(guard, literals.batch)
             lay = self._lay(id, guard)
             if lay:
                 kept[id] = lay
             else:
-                guard = literals.drop(guard, literals.placed)
+                guard = literals.drop(literals.project(guard, literals.placed), banned)
             found[id] = guard
             if guard.never:
                 continue
@@ -118,9 +133,9 @@ class _Sweep:
         id, literals = value.node, self.literals
         if at and self.lays.setdefault(id, at) != at:
             self.torn.add(id)
-            self.wanted[id] = literals.drop(self.wanted[id], literals.placed)
+            self.wanted[id] = literals.project(self.wanted[id], literals.placed)
         if id in self.torn:
-            part = literals.drop(part, literals.placed)
+            part = literals.project(part, literals.placed)
         self.wanted[id] = literals.or_(self.wanted.get(id, FALSE), part)
 
 
@@ -137,9 +152,9 @@ def _open(literals: Literals, found: dict[NodeId, Guard]) -> dict[NodeId, int]:
                 verdicts[term] = sum(
                     literals.mask(gate)
                     for gate in literals.owners_of(term)
-                    if not literals.implies(Guard((term,)), found[gate])
+                    if not literals.implies(Guard((term,)), found[decider(gate)])
                 )
-            mask = verdicts[term] | (literals.mask(id) & term)
+            mask = verdicts[term] | (literals.own(id) & term)
             if mask:
                 lost[id] = lost.get(id, 0) | mask
     return lost
@@ -168,7 +183,7 @@ def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dic
     own = _own(graph, literals, stuck, speaks)
     if own:
         return own
-    return {id: mask for id in stuck if (mask := sum(literals.mask(g) for g in speaks.get(id, ()) if g in stuck))}
+    return {id: mask for id in stuck if (mask := sum(literals.own(g) for g in speaks.get(id, ()) if g in stuck))}
 
 
 def _own(
@@ -179,16 +194,17 @@ def _own(
     wiring = graph.wiring()
     decides: dict[NodeId, int] = {}
     for id in reversed(wiring.order):
-        found = literals.mask(id)
+        found = literals.own(id)
         for edge in wiring.outs[id]:
             found |= decides[edge.dst]
         decides[id] = found
-    lost = {id: sum(literals.mask(g) for g in speaks.get(id, ()) if literals.mask(g) & decides[id]) for id in stuck}
+    lost = {id: sum(literals.own(g) for g in speaks.get(id, ()) if literals.own(g) & decides[id]) for id in stuck}
     return {id: mask for id, mask in lost.items() if mask}
 
 
 def _spoken(literals: Literals, guard: Guard) -> tuple[NodeId, ...]:
+    """The gates that have to decide before what it guards."""
     every = 0
     for term in guard.terms:
         every |= term
-    return literals.owners_of(every)
+    return tuple(dict.fromkeys(decider(id) for id in literals.owners_of(every)))

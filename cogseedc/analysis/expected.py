@@ -17,9 +17,13 @@ def expected(costs: Costs, rates: Rates) -> float:
     """Mean MACs per sample when gate `g`, where it is reached, takes arm `a` at rate `rates[g][a]`.
 
     Decisions of different gates, and of different turns of a loop, count as independent, given that they are reached.
+    What a gate over more than the batch can ask for a sample as a whole only, any sample is taken to ask for.
     Raises KeyError for a gate without rates that a guard speaks of.
     """
-    own = sum(w * _chance(costs.literals, guard, rates) for guard, w in costs.macs_by_guard.items())
+    own = sum(
+        macs * _chance(costs.literals, asked.when, rates) * _chance(costs.literals, asked.read, rates)
+        for asked, macs in costs.work.items()
+    )
     return own + sum(
         _chance(costs.literals, loop.guard, rates) * expected_turns(loop, rates) * expected(loop.body, rates)
         for loop in costs.loops
@@ -65,4 +69,6 @@ def _chance_of(literals: Literals, id: NodeId, term: int, rates: Rates) -> float
     if gate.kind is not GateKind.MANY:
         return sum(rate[arm] for arm in range(gate.arms) if not term >> (first + arm) & 1)
     both = [term >> (first + 2 * arm) & 3 for arm in range(gate.arms)]
+    if id < 0:
+        return float(all(rate[arm] > 0 for arm, excluded in enumerate(both) if excluded))
     return prod((1.0, 1 - rate[arm], rate[arm])[excluded] for arm, excluded in enumerate(both))

@@ -13,7 +13,7 @@ from cogseedc.analysis.passed import Passed, passed
 from cogseedc.diagnostics import Diagnostic, Diagnostics, UserError
 from cogseedc.driver.manifest import Json
 from cogseedc.frontend.build.model import BudgetBound
-from cogseedc.ir import GateKind, Graph, Guard, Literals
+from cogseedc.ir import Gate, GateKind, Graph, Guard, Literals, decider
 from cogseedc.ops import OPS
 
 
@@ -97,8 +97,12 @@ def work(found: Costs, traced: Mapping[str, str]) -> list[Json]:
     def when(guard: Guard) -> list[Json]:
         return [[*_literals(found.literals, term, traced)] for term in guard.terms]
 
-    pieces = sorted(found.macs_by_guard.items(), key=lambda item: item[0].terms)
-    result: list[Json] = [{"macs": macs, "any": when(guard)} for guard, macs in pieces if macs]
+    pieces = sorted(found.work.items(), key=lambda item: (item[0].when.terms, item[0].read.terms))
+    result: list[Json] = []
+    for asked, macs in pieces:
+        read: dict[str, Json] = {} if asked.read.always else {"read": when(asked.read)}
+        if macs:
+            result.append({"macs": macs, "any": when(asked.when), **read})
     for loop in found.loops:
         until = None if loop.until is None else traced.get(loop.until.name)
         if until is None and not traced.keys() & loop.body.gates.keys():
@@ -183,13 +187,21 @@ def _literals(literals: Literals, term: int, traced: Mapping[str, str]) -> Itera
         name = traced.get(gate.name)
         if name is None:
             continue
+        beyond = _beyond(literals.gates[decider(id)])
+        along: dict[str, Json] = {"anywhere" if id < 0 else "along": beyond} if beyond else {}
+        along |= {"uniform": True} if literals.gates[decider(id)].type.batch is None else {}
         if gate.kind is not GateKind.MANY:
-            yield {"gate": name, "arms": [a for a in range(gate.arms) if not term >> (first + a) & 1]}
+            yield {"gate": name, "arms": [a for a in range(gate.arms) if not term >> (first + a) & 1], **along}
             continue
         for arm in range(gate.arms):
             excluded = term >> (first + 2 * arm) & 3
             if excluded:
-                yield {"gate": name, "without" if excluded == 1 else "arms": [arm]}
+                yield {"gate": name, "without" if excluded == 1 else "arms": [arm], **along}
+
+
+def _beyond(gate: Gate) -> int:
+    """Over how many axes beside the batch a gate decides."""
+    return gate.type.rank - (gate.type.batch is not None) - (gate.kind is GateKind.MANY)
 
 
 def _range(range: Range) -> dict[str, Json]:

@@ -1,7 +1,7 @@
 """The program graph: types, nodes, edges, the specification of operations."""
 
 from cogseedc.ir.graph import Graph, Wiring
-from cogseedc.ir.guards import FALSE, TRUE, Guard, Literals, guardable, guards, placeable
+from cogseedc.ir.guards import FALSE, TRUE, Guard, Literals, decider, guardable, guards, placeable
 from cogseedc.ir.nodes import (
     Attr,
     Attrs,
@@ -127,6 +127,7 @@ __all__ = [
     "Window",
     "Wiring",
     "asks",
+    "decider",
     "follows",
     "guardable",
     "guards",

@@ -7,13 +7,14 @@ stronger one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import and_ as intersect
 
 from cogseedc.ir.graph import Graph
 from cogseedc.ir.nodes import ControlEdge, Gate, GateKind, NodeId
-from cogseedc.ir.types import BATCH_SIZE
+from cogseedc.ir.size import Size
+from cogseedc.ir.types import BATCH_SIZE, Axis
 from cogseedc.record import record
 
 MOST_TERMS = 4
@@ -55,10 +56,26 @@ def placeable(gate: Gate) -> bool:
     return len(axes) > 1 and gate.type.batch == 0
 
 
+def decider(id: NodeId) -> NodeId:
+    """The gate that decides: of a projection the one that is projected."""
+    return id if id >= 0 else NodeId(~id)
+
+
+def _projection(gate: Gate) -> Gate:
+    """As a k-of-n gate over the batch: several arms can be taken at different positions of one row."""
+    batch, arms = gate.type.axes[0], Axis("arm", Size.of(gate.arms))
+    return replace(gate, kind=GateKind.MANY, over=gate.over[:1], type=gate.type.with_axes((batch, arms)))
+
+
 @dataclass(frozen=True)
 class Literals:
     """The bits of all gates. BOOL and ONE: one group of a bit per arm. MANY: a group of two bits per arm,
-    `selected` then `not selected`. A conjunction that excludes a whole group is contradictory."""
+    `selected` then `not selected`. A conjunction that excludes a whole group is contradictory.
+
+    A gate over more than the batch may have a projection onto it: a gate over the batch, which selects those arms that
+    are taken at any position of the row. It has an id of its own (see `decider`), and its bits come right before
+    those of the gate.
+    """
 
     gates: dict[NodeId, Gate]
     first: dict[NodeId, int]
@@ -73,11 +90,21 @@ class Literals:
     """Mask of all bits of gates over the batch axis and others."""
     pairs: int
     """Mask of the first bits of all groups of two, which one shift checks at once."""
+    projections: dict[NodeId, NodeId] = field(default_factory=dict)
+    """Of gates over more than the batch."""
+    projected: int = 0
+    """Mask of all bits of projections."""
 
     @staticmethod
-    def over(gates: Iterable[tuple[NodeId, Gate]]) -> Literals:
-        """Bits for these gates (guardable or placeable); a literal of any other gate counts as true."""
-        table, first, owners, groups = dict(gates), dict[NodeId, int](), list[NodeId](), list[int]()
+    def over(gates: Iterable[tuple[NodeId, Gate]], project: bool = False) -> Literals:
+        """Bits for these gates (guardable or placeable), and for projections of those that are placeable, if they are
+        to be had; a literal of any other gate counts as true."""
+        table = dict[NodeId, Gate]()
+        for id, gate in gates:
+            if project and placeable(gate):
+                table[NodeId(~id)] = _projection(gate)
+            table[id] = gate
+        first, owners, groups = dict[NodeId, int](), list[NodeId](), list[int]()
         batch = placed = pairs = 0
         for id, gate in table.items():
             start = first[id] = len(groups)
@@ -91,7 +118,10 @@ class Literals:
             axes = len(gate.type.axes) - many
             batch |= own if axes else 0
             placed |= own if axes > 1 else 0
-        return Literals(table, first, tuple(owners), tuple(groups), batch, placed, pairs)
+        literals = Literals(table, first, tuple(owners), tuple(groups), batch, placed, pairs)
+        projections = {decider(id): id for id in table if id < 0}
+        projected = sum(literals.mask(id) for id in projections.values())
+        return replace(literals, projections=projections, projected=projected) if projections else literals
 
     @staticmethod
     def of(graph: Graph, dense: frozenset[NodeId] = frozenset()) -> Literals:
@@ -115,6 +145,10 @@ class Literals:
         """All bits of a gate; 0 if it has none."""
         return self._masks.get(gate, 0)
 
+    def own(self, gate: NodeId) -> int:
+        """The same, with those of its projection."""
+        return self.mask(gate) | self.mask(self.projections.get(gate, gate))
+
     def taken(self, gate: NodeId, arm: int) -> Guard:
         """Where the gate took (MANY: selected) the arm."""
         if gate not in self.gates:
@@ -134,6 +168,60 @@ class Literals:
     def places(self, guard: Guard) -> bool:
         """Whether the guard speaks of a gate over more than the batch."""
         return bool(self.placed) and any(term & self.placed for term in guard.terms)
+
+    def rows(self, guard: Guard) -> Guard:
+        """The guard as far as it says the same of all positions of a row, whatever there is at any of them."""
+        return self.drop(guard, self.placed | self.projected)
+
+    def project(self, guard: Guard, mask: int) -> Guard:
+        """The guard with what gates over more than the batch, those in `mask`, say of positions said of rows: there is
+        such a position."""
+        mask &= self.placed
+        if not mask or not any(term & mask for term in guard.terms):
+            return guard
+        return self._canonical([term & ~mask | self._shadow(term & mask) for term in guard.terms])
+
+    def alike(self, guard: Guard) -> Guard:
+        """What the guard says if all positions of a row decide alike: an arm that is taken anywhere is taken at all."""
+        if not any(term & self.projected for term in guard.terms):
+            return guard
+        return self.union(self._alike(term) for term in guard.terms)
+
+    def _alike(self, term: int) -> Guard:
+        found = Guard((term & ~self.projected,))
+        for id in self.owners_of(term & self.projected):
+            own = (term & self.mask(id)) >> self.first[id]
+            for arm in range(self.gates[id].arms):
+                if own >> (2 * arm) & 2:
+                    found = self.and_(found, self.taken(decider(id), arm))
+        return found
+
+    def nested(self, guard: Guard, projected: int) -> Guard:
+        """The same guard, which says beside each choice of positions that the row has such a one, where `projected`
+        has these bits; and nothing of rows behind a choice of positions."""
+        if not self.projected or not any(term & (self.placed | self.projected) for term in guard.terms):
+            return guard
+        return self._canonical([self._nested(term, projected) for term in guard.terms])
+
+    def _nested(self, term: int, projected: int) -> int:
+        found = term | self._shadow(term & self.placed) & projected
+        chosen = found & self.placed
+        first = chosen & -chosen
+        return found & ~(self.projected & ~(first - 1)) if first else found
+
+    def _shadow(self, bits: int) -> int:
+        """What a conjunction about positions says of rows."""
+        found = 0
+        for id in self.owners_of(bits) if self.projected else ():
+            gate, first = self.gates[id], self.first[id]
+            own = (bits & self.mask(id)) >> first
+            if gate.kind is GateKind.MANY:
+                arms = [arm for arm in range(gate.arms) if own >> (2 * arm) & 2]
+            else:
+                left = [arm for arm in range(gate.arms) if not own >> arm & 1]
+                arms = left if len(left) == 1 else []
+            found |= sum(2 << (self.first[self.projections[id]] + 2 * arm) for arm in arms)
+        return found
 
     def contradictory(self, a: int, b: int = 0) -> bool:
         """Whether two conjunctions, together, exclude every decision of some group."""
@@ -175,7 +263,7 @@ class Literals:
 
     def implies(self, a: Guard, b: Guard) -> bool:
         """Whether `b` holds wherever `a` does. A yes is certain; a no may be a lack of patience."""
-        return all(self._inside(term, b.terms) for term in a.terms)
+        return all(self._inside(self._full(term), b.terms) for term in a.terms)
 
     def exclusive(self, a: Guard, b: Guard) -> bool:
         """Whether both can never hold together."""
@@ -198,15 +286,31 @@ class Literals:
         if len(terms) == 1:
             return Guard((terms[0],))
         kept = _minimal(terms)
-        while (joined := self._join(kept)) is not None:
+        while (joined := self._join(kept) or self._everywhere(kept)) is not None:
             kept = _minimal(joined)
         if len(kept) > MOST_TERMS:
             return Guard((reduce(intersect, kept),))
         for term in list(kept):
             others = [t for t in kept if t != term]
-            if others and self._inside(term, others):
+            if others and self._inside(self._full(term), others):
                 kept = others
         return Guard(tuple(kept))
+
+    def _full(self, term: int) -> int:
+        """A conjunction with all that it says of rows."""
+        return term | self._shadow(term & self.placed) if term & self.placed else term
+
+    def _everywhere(self, terms: list[int]) -> list[int] | None:
+        """Replaces terms that differ in which arm is taken anywhere in a row: at any position it is one of them."""
+        for id, projection in self.projections.items() if self.projected else ():
+            mask, first = self.mask(projection), self.first[projection]
+            if self.gates[id].kind is GateKind.MANY or sum(bool(term & mask) for term in terms) < self.gates[id].arms:
+                continue
+            for rest in dict.fromkeys(term & ~mask for term in terms):
+                each = {rest | 2 << (first + 2 * arm) for arm in range(self.gates[id].arms)}
+                if each <= {*terms}:
+                    return [t for t in terms if t not in each] + [rest]
+        return None
 
     def _join(self, terms: list[int]) -> list[int] | None:
         """Replaces two terms that differ in one group only: their union excludes what both exclude there."""

@@ -42,7 +42,7 @@ def asks(
         if at and min(at) >= 0 and _movable(graph.type(value), at) and literals.places(part):
             yield value, part, at
         else:
-            yield value, literals.drop(part, literals.placed), ()
+            yield value, literals.project(part, literals.placed), ()
 
 
 def laid(graph: Graph, ops: Ops, node: NodeId, lay: Lay) -> tuple[Lay, ...] | None:

@@ -23,14 +23,25 @@ class Literal:
     gate: str
     arms: tuple[int, ...]
     taken: bool
+    along: int = 0
+    """Axes beside the batch along which it may hold here and not there."""
+    anywhere: int = 0
+    """Axes beside the batch along which it holds if it does at any index."""
+    uniform: bool = False
+    """Whether the gate decides for all samples at once: there is no axis for them."""
+
+
+Conjunctions = tuple[tuple[Literal, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Work that is done for a sample when all literals of some conjunction hold."""
+    """Work that is done for a sample when all literals of some conjunction hold; where they hold for some positions, or
+    channels of the result, that share of it. Of that the share of channels of the operand of which `read` says so."""
 
     macs: int
-    conjunctions: tuple[tuple[Literal, ...], ...]
+    conjunctions: Conjunctions
+    read: Conjunctions = ((),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +54,13 @@ class Turns:
     """The gate that ends it: it decided in the turns that were run. None: all turns are."""
     rows: bool
     """Whether that gate decides for each sample."""
-    conjunctions: tuple[tuple[Literal, ...], ...]
+    conjunctions: Conjunctions
 
 
 @dataclass(frozen=True)
 class Work:
-    """All work of a program, by the decisions that ask for it. Decisions over further axes than the batch ask for
-    none here: their arms count as computed in full, and so do turns that some position of a sample runs."""
+    """All work of a program, by the decisions that ask for it. Turns of a loop that some position of a sample runs
+    count in full."""
 
     pieces: tuple[Piece | Turns, ...]
     worst: int
@@ -75,16 +86,28 @@ def _spent(
     """MACs of each sample (or of each alike) in each turn of so many loops around; an axis may have size one."""
     spent = np.zeros((1,) * (1 + loops))
     for piece in pieces:
-        done = np.zeros((1,) * (1 + loops), bool)
-        for conjunction in piece.conjunctions:
-            every = np.ones((1,) * (1 + loops), bool)
-            for literal in conjunction:
-                if literal not in known:
-                    known[literal] = _holds(literal, trace[literal.gate], loops)
-                every = np.logical_and(every, known[literal])
-            done = np.logical_or(done, every)
-        spent = spent + (piece.macs if isinstance(piece, Piece) else _turned(piece, trace, loops, known)) * done
+        done = _share(piece.conjunctions, trace, loops, known)
+        if isinstance(piece, Piece):
+            spent = spent + piece.macs * done * _share(piece.read, trace, loops, known)
+        else:
+            spent = spent + _turned(piece, trace, loops, known) * done
     return spent
+
+
+def _share(conjunctions: Conjunctions, trace: Mapping[str, Array], loops: int, known: dict[Literal, Array]) -> Array:
+    """For each sample, in each turn, the share of positions at which one of the conjunctions holds; 0 or 1 where none
+    speaks of positions."""
+    rank = 1 + loops + max((literal.along for conjunction in conjunctions for literal in conjunction), default=0)
+    done = np.zeros((1,) * rank, bool)
+    for conjunction in conjunctions:
+        every = np.ones((1,) * rank, bool)
+        for literal in conjunction:
+            if literal not in known:
+                known[literal] = _holds(literal, trace[literal.gate], loops)
+            held = known[literal]
+            every = np.logical_and(every, held.reshape(held.shape + (1,) * (rank - held.ndim)))
+        done = np.logical_or(done, every)
+    return np.asarray(done.mean(axis=tuple(range(1 + loops, rank))))
 
 
 def _turned(turns: Turns, trace: Mapping[str, Array], loops: int, known: dict[Literal, Array]) -> Array:
@@ -102,8 +125,12 @@ def _holds(literal: Literal, decision: Array, loops: int) -> Array:
     """For each sample (or for all of them at once), in each turn of so many loops, whether a literal holds; where
     nothing was decided, none does."""
     said: Array = np.isin(decision, literal.arms)
-    if said.ndim > 1 + loops:  # k of n: along the last axis
+    if said.ndim > (not literal.uniform) + loops + literal.along + literal.anywhere:  # k of n: along the last axis
         said = np.asarray(said.any(-1))
+    if literal.uniform:
+        said = np.expand_dims(said, 0)
+    if literal.anywhere:
+        said = np.asarray(said.any(axis=tuple(range(1 + loops, said.ndim))))
     return said if literal.taken else np.logical_not(said)
 
 
@@ -117,16 +144,20 @@ def read_work(artifact: Artifact) -> Work:
 
 
 def _piece(value: Mapping[str, Json]) -> Piece | Turns:
-    terms = value.get("any")
-    if not isinstance(terms, list):
-        raise damaged("costs.json has work without conditions")
-    conjunctions = tuple(_conjunction(term) for term in terms)
+    conjunctions = _conjunctions(value.get("any"))
     if "turns" not in value:
-        return Piece(integer(value, "macs"), conjunctions)
+        read = _conjunctions(value["read"]) if "read" in value else ((),)
+        return Piece(integer(value, "macs"), conjunctions, read)
     turns = record(value, "turns")
     until = None if turns.get("until") is None else text(turns, "until")
     pieces = tuple(_piece(r) for r in records(turns, "work"))
     return Turns(pieces, integer(turns, "most"), until, turns.get("rows") is True, conjunctions)
+
+
+def _conjunctions(terms: Json) -> Conjunctions:
+    if not isinstance(terms, list):
+        raise damaged("costs.json has work without conditions")
+    return tuple(_conjunction(term) for term in terms)
 
 
 def _conjunction(term: Json) -> tuple[Literal, ...]:
@@ -140,7 +171,8 @@ def _literal(value: Mapping[str, Json]) -> Literal:
     arms = value.get("arms" if taken else "without")
     if not isinstance(arms, list):
         raise damaged("a condition in costs.json names no arms")
-    return Literal(text(value, "gate"), _integers(arms), taken)
+    along, anywhere = (integer(value, name) if name in value else 0 for name in ("along", "anywhere"))
+    return Literal(text(value, "gate"), _integers(arms), taken, along, anywhere, value.get("uniform") is True)
 
 
 def _integers(values: Sequence[Json]) -> tuple[int, ...]:

@@ -27,7 +27,8 @@ class Literal:
     arms: tuple[int, ...]
     negated: bool
     axes: int
-    """How many axes the decision is over, in one turn: none, the batch, or further ones after it."""
+    """How many axes it holds along, in one turn: none, the batch, or further ones after it; along further ones of the
+    decision, where it holds for any index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +193,13 @@ def _literal(plan: Plan, choice: Choice) -> Literal | None:
     axes = gate.type.axes[:-1] if gate.kind is GateKind.MANY else gate.type.axes
     if axes and axes[0].size != BATCH_SIZE:
         return None
-    return Literal(gate.name, choice.arms, choice.negated, len(axes))
+    return Literal(gate.name, choice.arms, choice.negated, 1 if choice.anywhere else len(axes))
 
 
 def _holds(literal: Literal, trace: Array, loops: int, rank: int) -> Array:
     """Where a literal holds, in each turn of so many loops, with that rank."""
     taken: Array = np.isin(trace, literal.arms)
-    if taken.ndim > loops + literal.axes:
-        taken = np.asarray(taken.any(axis=-1))
+    taken = np.asarray(taken.any(axis=tuple(range(loops + literal.axes, taken.ndim))))
     if not literal.axes:
         taken = np.expand_dims(taken, 0)
     return _widened(np.asarray(~taken) if literal.negated else taken, rank)

@@ -247,7 +247,7 @@ def test_the_plan_says_what_is_computed_for_some_channels(tmp_path: Path) -> Non
     source.write_text(READ)
     rows = explain_plan(str(source), "onnx-cpu", Request(gates="compact"))
     assert [str(row["why"]).split("; ")[1:] for row in rows] == [
-        ["chosen channels of h.then.conv2d", "only these are read by then.conv2d, conv2d"],
+        ["chosen channels of h.then.conv2d", "only these are read by conv2d, then.conv2d"],
         ["chosen channels of then.conv2d"],
     ]
 

@@ -123,3 +123,35 @@ def test_complements_join():
 def test_an_unknown_gate_counts_as_true():
     assert LITERALS.taken(NodeId(77), 0).always
     assert LITERALS.not_taken(NodeId(77), 0).always
+
+
+PLACES = TensorType(Dtype.BOOL, (N, Axis("T", Size.of(4))))
+PLACED = {
+    NodeId(2): Gate("a", GateKind.BOOL, 2, ("N",), YES),
+    NodeId(4): Gate("t", GateKind.BOOL, 2, ("N", "T"), PLACES),
+}
+
+
+def test_what_is_said_of_positions_is_said_of_rows_that_have_one() -> None:
+    literals = Literals.over(PLACED.items(), project=True)
+    taken, left, row = (literals.taken(NodeId(id), arm) for id, arm in ((4, 1), (4, 0), (2, 1)))
+    some, other = (literals.project(guard, literals.placed) for guard in (taken, left))
+    assert not literals.places(some)
+    assert literals.places(taken)
+    assert literals.owners_of(some.terms[0]) == (literals.projections[NodeId(4)],)
+    assert literals.implies(taken, some)
+    assert not literals.implies(some, taken)
+    assert not literals.exclusive(some, other), "a row has positions of both kinds"
+    assert literals.or_(some, other) == TRUE, "any position is of one kind"
+    assert literals.or_(literals.and_(some, row), literals.and_(other, row)) == row
+    assert literals.or_(taken, some) == some
+    assert literals.rows(literals.and_(taken, row)) == literals.rows(literals.and_(some, row)) == row
+    assert literals.alike(some) == taken
+    both = literals.and_(taken, some)
+    assert literals.nested(taken, literals.projected) == literals.nested(both, literals.projected) == both
+    assert literals.nested(taken, 0) == taken
+
+
+def test_without_projections_positions_are_forgotten() -> None:
+    literals = Literals.over(PLACED.items())
+    assert literals.project(literals.taken(NodeId(4), 1), literals.placed) == TRUE

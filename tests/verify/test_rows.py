@@ -71,9 +71,28 @@ PROGRAMS = {
         yield h2
     }
 """,
+    "pixels": """
+    in  x: f32[N, C=2, H=6, W=6]
+    out y: f32[N, C, H, W]
+    gate busy over N, H, W = mean[over=C](x) + 20 * mean[over=(C, H, W)](x) > 3
+    y = when busy {
+        h = x |> conv2d[C, kernel=3, padding=1] |> tanh
+        gate deep over N = mean[over=(C, H, W)](h) > 0
+        g = when deep { h |> conv2d[C, kernel=3, padding=1] |> tanh } else { h }
+        yield g |> conv2d[C, kernel=3, padding=1]
+    } else { 2 * x }
+""",
+    "words": """
+    in  x: f32[N, T, D=4]
+    out y: f32[N, T, D]
+    y = repeat 3 with h = x until mean[over=(T, D)](h) > 0.5 {
+        gate told over N, T = h[D=0] + 20 * mean[over=(T, D)](h) > 3
+        next h = when told { h + tanh(softmax[over=T](linear[D](h))) } else { h + 0.2 }
+    }
+""",
 }
 """By name: the body of a seed."""
-HELD = {"stops": 3, "nests": 4, "tokens": 4, "uniform": 3, "ahead": 1}
+HELD = {"stops": 3, "nests": 4, "tokens": 4, "uniform": 3, "ahead": 1, "pixels": 3, "words": 3}
 """How many counts there must be at least."""
 
 

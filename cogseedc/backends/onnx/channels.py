@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import AttributeProto, TensorProto
 
+from cogseedc.analysis.channels import Layer
+from cogseedc.analysis.kept import Choice, Kept, Part
 from cogseedc.backends.onnx.builder import Region
 from cogseedc.backends.onnx.calls import CallSite
 from cogseedc.backends.onnx.joins import runs_whole
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import NUMPY, info
-from cogseedc.backends.plan.channels import Layer
-from cogseedc.backends.plan.kept import Choice, Kept, Part
 from cogseedc.backends.plan.model import ROOT, Picked, Slot, SpaceId
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import BATCH_SIZE, Call, Dtype, Size, TensorType, Value

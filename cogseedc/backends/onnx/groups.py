@@ -131,4 +131,5 @@ def _arm(plan: Plan, space: Space) -> Choice | None:
     (choice,) = space.terms[0]
     gate = plan.graph[choice.decision.node]
     many = isinstance(gate, Gate) and gate.kind is not GateKind.BOOL and bool(gate.over)
-    return choice if many and len(choice.arms) == 1 and not choice.negated else None
+    plain = not choice.negated and not choice.anywhere
+    return choice if many and len(choice.arms) == 1 and plain else None

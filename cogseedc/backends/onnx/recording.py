@@ -24,7 +24,8 @@ def plain_record(inner: Steps, prefix: str) -> Turns | None:
 def _told(inner: Steps, space: Space) -> bool:
     """Whether decisions at the rows of the root say which rows a space holds."""
     ranks = {_rank(inner, c) for term in space.terms for c in term}
-    return space.parent == ROOT and not space.grid and len(ranks) == 1
+    rowwise = not any(choice.anywhere for term in space.terms for choice in term)
+    return space.parent == ROOT and not space.grid and len(ranks) == 1 and rowwise
 
 
 def _rank(inner: Steps, choice: Choice) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
+from onnx import TensorProto
 
 from cogseedc.backends.onnx.builder import Place, Region
 from cogseedc.backends.onnx.groups import Groups
@@ -82,7 +83,9 @@ class Rows:
         if known is not None:
             return known
         space = self.space(branch)
-        home = region.home(*(self._asked(region, c.decision) for term in space.terms for c in term))
+        home = region.home(
+            *((self._value if c.anywhere else self._asked)(region, c.decision) for term in space.terms for c in term)
+        )
         key = ("entered", id(self), branch)
         found = home.find(key)
         if found is None:
@@ -109,19 +112,30 @@ class Rows:
     def _mask(self, region: Region, choice: Choice, space: Space) -> str:
         """Where a choice holds, with as many axes as positions in `space` have."""
         mask, gate = self.choice(region, choice), self._gate(choice)
-        rank, width = gate.type.rank - (gate.kind is GateKind.MANY), 1 + len(space.grid)
+        rank = 1 if choice.anywhere else gate.type.rank - (gate.kind is GateKind.MANY)
+        width = 1 + len(space.grid)
         return region.node("Unsqueeze", [mask, region.constant(np.arange(rank, width))]) if 0 < rank < width else mask
 
     def choice(self, region: Region, choice: Choice) -> str:
-        """The bool tensor, over the gate's axes, that is true where the choice holds."""
+        """The bool tensor, over the gate's axes (over the batch, if it may hold anywhere in a row), that is true where
+        the choice holds."""
         key = ("choice", id(self), choice)
         return region.find(key) or region.keep(key, self._choice(region, choice))
 
     def _choice(self, region: Region, choice: Choice) -> str:
-        return holds(region, self._gate(choice), self._value(region, choice.decision), choice)
+        gate = self._gate(choice)
+        mask = holds(region, gate, self._value(region, choice.decision), choice)
+        if not choice.anywhere:
+            return mask
+        axes = np.arange(1, gate.type.rank - (gate.kind is GateKind.MANY))
+        number = region.node("Cast", [mask], to=TensorProto.INT32)
+        total = region.node("ReduceSum", [number, region.constant(axes)], keepdims=0)
+        return region.node("Cast", [total], to=TensorProto.BOOL)
 
     def _element(self, region: Region, choice: Choice) -> str:
         """Whether a choice holds of a decision of one element, of any rank."""
+        if choice.anywhere:
+            return self.choice(region, choice)
         return holds(region, self._gate(choice), self._asked(region, choice.decision), choice)
 
     def _gate(self, choice: Choice) -> Gate:

@@ -244,7 +244,7 @@ class Steps:
             return
         names: tuple[str, ...] = ()
         match node:
-            case Call() if self._lays_out(step.node):
+            case Call() if self._lays_out(step.node, space):
                 assert step.inputs[0] is not None
                 self._spread[step.outputs[0]] = step.inputs[0]
             case Call():
@@ -270,12 +270,13 @@ class Steps:
         result = self.ops[node.op].onnx(CallSite(region, self.sizes, space, node, args, inputs, types))
         return (result,) if isinstance(result, str) else tuple(result)
 
-    def _lays_out(self, id: NodeId) -> bool:
-        """Whether a call only takes axes away from what one sample's decisions are made of."""
+    def _lays_out(self, id: NodeId, space: SpaceId) -> bool:
+        """Whether a call only takes axes away from what the decisions of one sample, which is there, are made of."""
         node, graph = self.plan.graph[id], self.plan.graph
         readers = [graph[edge.dst] for edge in graph.wiring().outs[id]]
         alone = all(isinstance(reader, Gate) and reader.kind is not GateKind.MANY for reader in readers)
-        return self.batch_one and isinstance(node, Call) and node.op == "squeeze" and node.type.rank < 2 and alone
+        one = self.batch_one and runs_whole(self.rows, space, ROOT)
+        return one and isinstance(node, Call) and node.op == "squeeze" and node.type.rank < 2 and alone
 
     def _gate(self, region: Region, node: Gate, decided: Slot) -> str:
         """The decision gets a name and metadata, so that it can be found and forced."""

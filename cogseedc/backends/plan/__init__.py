@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from cogseedc.backends.plan.channels import Channels, channel_regions, narrow_layers
+from cogseedc.analysis.channels import Channels, channel_regions, narrow_layers
+from cogseedc.analysis.kept import is_zero, kept_channels
 from cogseedc.backends.plan.choose import Chosen, Gates, choose, entered_by, picks
 from cogseedc.backends.plan.exits import exits
 from cogseedc.backends.plan.items import SOURCES, Items
 from cogseedc.backends.plan.joins import merge
-from cogseedc.backends.plan.kept import is_zero, kept_channels
 from cogseedc.backends.plan.labels import labels
 from cogseedc.backends.plan.lift import lift
 from cogseedc.backends.plan.model import (
@@ -106,23 +106,25 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     that still has exit markers.
     """
     ops = OPS if target.backend == "torch" else _SINGLE
-    found = reach(graph, _live(graph, training), ops, target.batch_one, training)
+    given: Gates = "dense" if training else gates
+    project = given in ("auto", "branch", "compact")
+    found = reach(graph, _live(graph, training), ops, target.batch_one, training, project)
     order, literals = found.order, found.literals
     read = lift(graph, order, found.guards, target, OPS, found.lays)
     tiles = [*regions(graph, order, read, literals, OPS)] if "tiles" in target.gates and not training else []
-    given: Gates = "dense" if training else gates
     kept = kept_channels(graph, order, OPS) if given in ("auto", "compact") else {}
     all_channels = channel_regions(graph, order, read, literals, OPS, kept) if kept else ()
     channels = _paying(graph, all_channels, target, given)
     for region in channels:  # computed where its join is, whatever positions are asked of it
-        read.update((layer.node, literals.drop(read[layer.node], literals.placed)) for layer in region.layers)
+        read.update((layer.node, literals.rows(read[layer.node])) for layer in region.layers)
     choices = choose(graph, order, read, literals, target, given, OPS, tiles, channels, found.lays)
     chosen = choices.chosen
     dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy in ("dense", "tiles"))
-    spaces = Spaces(literals, {id: _strategy(gate, chosen[id], target) for id, gate in literals.gates.items()})
-    items = Items(graph, spaces, order, ops)
     loosened = {id: choices.light.get(guard, guard) for id, guard in read.items()}
-    homes = {id: literals.drop(loosened.get(id, TRUE), dense) for id in order}
+    homes = {id: literals.drop(literals.project(loosened.get(id, TRUE), dense), dense) for id in order}
+    ways = {id: _strategy(gate, chosen[id], target) for id, gate in literals.gates.items()}
+    spaces = Spaces(literals, ways, homes.values())
+    items = Items(graph, spaces, order, ops)
     whole = {r.merge: r for r in tiles if chosen[r.gate].strategy == "tiles" and not literals.places(homes[r.merge])}
     inside = {layer.node for region in whole.values() for layer in region.layers}
     picked = {r.node: r for r in channels if r.choice is not None and chosen[r.choice[0]].strategy == "compact"}
@@ -284,8 +286,9 @@ def _report(items: Items, step: Run, chosen: Chosen, found: Reach) -> GateReport
 
 def _reached(items: Items, id: NodeId, found: Reach) -> tuple[tuple[Condition, ...], ...]:
     """Which rows of the space that a gate or loop is in were asked for."""
-    guard = found.guards[id]
-    if items.spaces.guard(items.home[id]) == guard:
+    literals = found.literals
+    guard, home = (literals.drop(g, literals.projected) for g in (found.guards[id], items.spaces.guard(items.home[id])))
+    if home == guard:
         return ((),)
     if found.literals.places(guard):
         return tuple(tuple(items.spaces.conditions(term)) for term in guard.terms)

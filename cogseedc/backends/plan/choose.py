@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cogseedc.analysis.channels import Channels
 from cogseedc.analysis.cost import node_cost
-from cogseedc.backends.plan.channels import Channels, channel_costs
 from cogseedc.backends.plan.model import ROOT, SpaceId, Strategy
+from cogseedc.backends.plan.picking import channel_costs
 from cogseedc.backends.plan.spaces import Draft, Spaces
 from cogseedc.backends.plan.tiles import TILE_OPS, Region, pixel_cost
 from cogseedc.ir import (
@@ -39,6 +40,8 @@ Gates = Literal["auto", "branch", "compact", "dense", "tiles"]
 
 RATE = 0.5
 """Share of the indices that take an arm of a bool gate, without a profile."""
+ANYWHERE = 0.9
+"""Share of the rows in which an arm is taken at any position."""
 ROWS = 32
 """Batch that is reckoned with where a target takes any."""
 SYMBOL = 64
@@ -137,6 +140,8 @@ def choose(
         return Choices({id: Chosen("tiles" if id in fitting else "dense", predicted[id]) for id in natural})
     ways = {**dict.fromkeys(predicted, Strategy.COMPACT), **natural}
     chosen = {id: Chosen(_best(way, predicted[id], target), predicted[id]) for id, way in ways.items()}
+    for gate, id in literals.projections.items():
+        chosen[id] = Chosen(_of_rows(natural[id], chosen[gate], predicted[id]), predicted[id])
     compact = {id for id, found in chosen.items() if found.strategy == "compact" and "dense" in target.gates}
     return Choices(chosen, {guard: above for guard, (gate, above) in light.items() if gate in compact})
 
@@ -148,6 +153,15 @@ def _best(natural: Strategy, predicted: Prediction, target: Target) -> str:
         return "branch" if "branch" in target.gates else "dense"
     costs = {name: cost for name, cost in predicted if name != "branch" and name in target.gates}
     return min(costs, key=lambda name: costs[name], default="dense")
+
+
+def _of_rows(natural: Strategy, chosen: Chosen, predicted: Prediction) -> str:
+    """Whether rows are left out in which a gate chose no position: few are, so only one sample by itself is asked."""
+    costs = dict(predicted)
+    pays = (
+        natural is Strategy.BRANCH and chosen.strategy != "tiles" and bool(costs) and costs["branch"] < costs["dense"]
+    )
+    return "branch" if pays else "dense"
 
 
 def _predict(
@@ -162,7 +176,7 @@ def _predict(
 ) -> tuple[dict[NodeId, Prediction], dict[Guard, tuple[NodeId, Guard]]]:
     """For each gate that governs something the cost of each strategy, if every gate were followed; and guards that may
     be loosened, each with the gate that it asks beyond what is left."""
-    spaces = Spaces(literals, natural)
+    spaces = Spaces(literals, natural, (guards[id] for id in order))
     homes = {id: spaces.of(guards[id]) for id in order}
     loads = _loads(graph, order, homes, target, ops, lays)
     for draft in reversed(spaces.drafts[1:]):
@@ -318,6 +332,8 @@ def _inner(lay: Lay) -> bool:
 def share(graph: Graph, target: Target, id: NodeId, arms: Sequence[int], negated: bool = False) -> float:
     """Share of the indices at which a gate has one of some arms (`negated`, of k-of-n: has not): as a profile says,
     else all arms alike."""
+    if id < 0:
+        return ANYWHERE
     gate = graph[id]
     assert isinstance(gate, Gate)
     found = sum(_share(graph, target, id, gate, arm) for arm in arms)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from cogseedc.backends.plan.channels import Channels
-from cogseedc.backends.plan.kept import is_zero
+from cogseedc.analysis.channels import Channels
+from cogseedc.analysis.kept import is_zero
 from cogseedc.backends.plan.model import (
     ROOT,
     Choice,
@@ -27,7 +27,22 @@ from cogseedc.backends.plan.model import (
 )
 from cogseedc.backends.plan.spaces import Draft, Spaces
 from cogseedc.backends.plan.tiles import SYMBOL, TILE_OPS, Region, pixel_cost
-from cogseedc.ir import WHOLE, Constant, Gate, GateKind, Graph, Input, Knob, Lay, NodeId, Ops, Value, Weight, laid
+from cogseedc.ir import (
+    WHOLE,
+    Constant,
+    Gate,
+    GateKind,
+    Graph,
+    Input,
+    Knob,
+    Lay,
+    NodeId,
+    Ops,
+    Value,
+    Weight,
+    decider,
+    laid,
+)
 from cogseedc.target import Costs
 
 SOURCES = (Input, Weight, Knob, Constant)
@@ -185,9 +200,11 @@ class Items:
         return slot
 
     def choice(self, item: Item, gate: NodeId, arms: tuple[int, ...], negated: bool) -> Choice:
-        """A choice whose decision is read in an item's space."""
-        node = self.graph[gate]
+        """A choice whose decision is read in an item's space; of a projection that of the gate, anywhere in a row."""
+        node = self.graph[decider(gate)]
         assert isinstance(node, Gate)
+        if gate < 0:
+            return Choice(self.want(item, Value(decider(gate))), arms, negated, anywhere=True)
         axes = node.type.rank - (node.kind is GateKind.MANY)
         width = 1 + len(self.spaces.drafts[item.space].grid)
         lay = tuple(i if i < axes else -1 for i in range(width))
@@ -225,7 +242,7 @@ class Items:
 
     def _make_enter(self, draft: Draft) -> None:
         assert draft.parent is not None
-        last = max(self.place[gate] for term in draft.terms for gate, _, _ in term)
+        last = max(self.place[decider(gate)] for term in draft.terms for gate, _, _ in term)
         above = self._enter.get(draft.parent)
         item = Item(draft.parent, (last, 2), Enter(draft.id), [] if above is None else [above])
         self.list.append(item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cogseedc.backends.plan.spaces import Condition, Draft
-from cogseedc.ir import Gate, GateKind, Graph
+from cogseedc.ir import Gate, GateKind, Graph, decider
 
 LONGEST = 40
 """Length from which a name is cut."""
@@ -30,6 +30,8 @@ def labels(graph: Graph, drafts: Sequence[Draft]) -> list[str]:
 
 def _condition(graph: Graph, condition: Condition) -> str:
     id, arms, negated = condition
+    if id < 0:
+        return f"any_{_condition(graph, (decider(id), arms, negated))}"
     gate = graph[id]
     assert isinstance(gate, Gate)
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in gate.name).strip("_") or "gate"

@@ -12,7 +12,7 @@ from dataclasses import field
 from enum import Enum
 from typing import NewType
 
-from cogseedc.backends.plan.channels import Channels
+from cogseedc.analysis.channels import Channels
 from cogseedc.backends.plan.tiles import Region
 from cogseedc.ir import BATCH_SIZE, Axis, Graph, Lay, NodeId, Size, TensorType, Value
 from cogseedc.record import record
@@ -68,6 +68,8 @@ class Choice:
     decision: Slot
     arms: tuple[int, ...]
     negated: bool = False
+    anywhere: bool = False
+    """Of a decision over more than the batch: true of a row where it holds at any of its positions."""
 
 
 @record

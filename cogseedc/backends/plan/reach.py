@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from cogseedc.analysis.demand import narrowed
-from cogseedc.ir import Gate, Graph, Guard, Lay, Literals, NodeId, Ops, guardable, guards, placeable
+from cogseedc.ir import Gate, Graph, Guard, Lay, Literals, NodeId, Ops, decider, guardable, guards, placeable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,9 @@ class Reach:
     """For nodes whose guard speaks of gates over more than the batch: where their axes lie in the results."""
 
 
-def reach(graph: Graph, order: Sequence[NodeId], ops: Ops, batch_one: bool, training: bool) -> Reach:
-    """The guards of the nodes in `order`, which is topological.
+def reach(graph: Graph, order: Sequence[NodeId], ops: Ops, batch_one: bool, training: bool, project: bool) -> Reach:
+    """The guards of the nodes in `order`, which is topological; with `project`, what a choice of positions says of rows
+    is asked of what cannot be computed for single positions.
 
     Bits are in the order in which gates decide; with `batch_one`, a decision over the batch is a branch, and
     comes before positions are chosen.
@@ -35,7 +36,7 @@ def reach(graph: Graph, order: Sequence[NodeId], ops: Ops, batch_one: bool, trai
         gates = [*_gates(graph, order, placed=True)]
         if batch_one:
             gates.sort(key=lambda gate: placeable(gate[1]))
-        literals = Literals.over(gates)
+        literals = Literals.over(gates, project)
         read, lays = narrowed(graph, ops, literals, guards(graph, literals), training=training)
         after = _sorted(graph, order, literals, read)
         before, order = order, after
@@ -60,7 +61,7 @@ def _sorted(graph: Graph, order: Sequence[NodeId], literals: Literals, read: dic
     for id in order:
         before = {e.src for e in wiring.ins[id]} | {e.src for e in wiring.controls[id]}
         for term in read[id].terms:
-            before.update(literals.owners_of(term))
+            before.update(decider(gate) for gate in literals.owners_of(term))
         for other in before:
             followers[other].append(id)
         waiting[id] = len(before)

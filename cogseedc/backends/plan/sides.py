@@ -47,7 +47,8 @@ def opposites(spaces: Sequence[Space], graph: Graph) -> dict[SpaceId, SpaceId]:
 
 
 def _choice(space: Space) -> Choice | None:
-    """The one decision that a real `if` asks."""
+    """The one decision, of one element, that a real `if` asks."""
     if space.strategy is not Strategy.BRANCH or len(space.terms) != 1 or len(space.terms[0]) != 1:
         return None
-    return space.terms[0][0]
+    (choice,) = space.terms[0]
+    return None if choice.anywhere else choice

@@ -6,14 +6,16 @@ The parent of a space is the nearest space whose guard its own implies. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from cogseedc.backends.plan.model import ROOT, SpaceId, Strategy
 from cogseedc.ir import TRUE, GateKind, Guard, Literals, NodeId, Size
 
 Condition = tuple[NodeId, tuple[int, ...], bool]
-"""A gate, arms, negated: as `Choice` has them, without saying where the decision is read."""
+"""A gate or a projection, arms, negated: as `Choice` has them, without saying where the decision is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,12 @@ class Draft:
 
 class Spaces:
     """The spaces made so far, by guard. The bits of `literals` are in the order in which the gates decide;
-    `strategies` says how a space that asks a gate is entered."""
+    `strategies` says how a space that asks a gate is entered. Where `guards`, those of the nodes, speak of rows that
+    have a position, positions are chosen among these."""
 
-    def __init__(self, literals: Literals, strategies: Mapping[NodeId, Strategy]) -> None:
+    def __init__(self, literals: Literals, strategies: Mapping[NodeId, Strategy], guards: Iterable[Guard] = ()) -> None:
         self._literals, self._strategies = literals, strategies
+        self._projected = reduce(or_, (term for guard in guards for term in guard.terms), 0) & literals.projected
         self.drafts: list[Draft] = [Draft(ROOT, None, Strategy.COMPACT, TRUE, (), 0)]
         self._known: dict[Guard, SpaceId] = {TRUE: ROOT}
         self._latest: dict[NodeId, list[SpaceId]] = {}
@@ -45,6 +49,7 @@ class Spaces:
 
     def of(self, guard: Guard) -> SpaceId:
         """The space that holds exactly the rows of a guard."""
+        guard = self._literals.nested(guard, self._projected)
         known = self._known.get(guard)
         return known if known is not None else self._make(guard)
 
@@ -53,7 +58,8 @@ class Spaces:
         found = self.of(self._literals.and_(self.guard(at), Guard((bits,))))
         if self.common(found, at) == at:
             return found
-        for run in self._runs(bits & ~_shared(self.guard(at))):
+        (bits,) = self._literals.nested(Guard((bits,)), self._projected).terms
+        for run in self._runs(self._asked(at, bits & ~_shared(self.guard(at)))):
             guard = self._literals.and_(self.guard(at), Guard((run,)))
             if (at, guard) not in self._under:
                 self._under[at, guard] = self._new(at, guard, (run,))
@@ -84,7 +90,10 @@ class Spaces:
     def _make(self, guard: Guard) -> SpaceId:
         assert guard.terms, "a node that nobody demands has no space"
         parent = self._parent(guard)
-        residual = self._residual(guard, parent)
+        residual = [self._asked(parent, bits) for bits in self._residual(guard, parent)]
+        if not all(residual):
+            self._known[guard] = parent
+            return parent
         if len(residual) > 1:
             return self._add(parent, guard, residual)
         for run in self._runs(residual[0]):
@@ -92,7 +101,11 @@ class Spaces:
         self._known.setdefault(guard, parent)
         return parent
 
-    def _add(self, parent: SpaceId, guard: Guard, residual: tuple[int, ...]) -> SpaceId:
+    def _asked(self, parent: SpaceId, bits: int) -> int:
+        """What is asked of a conjunction in a space: among positions nothing of rows that have one."""
+        return bits & ~self._literals.projected if self.drafts[parent].grid else bits
+
+    def _add(self, parent: SpaceId, guard: Guard, residual: Sequence[int]) -> SpaceId:
         known = self._known.get(guard)
         if known is None:
             known = self._known[guard] = self._new(parent, guard, residual)
@@ -101,7 +114,7 @@ class Spaces:
                 self._latest.setdefault(gate, []).append(known)
         return known
 
-    def _new(self, parent: SpaceId, guard: Guard, residual: tuple[int, ...]) -> SpaceId:
+    def _new(self, parent: SpaceId, guard: Guard, residual: Sequence[int]) -> SpaceId:
         terms = tuple(tuple(self.conditions(bits)) for bits in residual)
         ways = {self._strategies[gate] for term in terms for gate, _, _ in term}
         strategy = Strategy.COMPACT if Strategy.COMPACT in ways else Strategy.BRANCH

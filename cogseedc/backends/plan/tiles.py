@@ -193,7 +193,7 @@ class _Growth:
         return outside == ([self.merge] if id == self.start else [])
 
     def _batchwise(self, id: NodeId) -> Guard:
-        return self.literals.drop(self.guards[id], self.literals.placed)
+        return self.literals.rows(self.guards[id])
 
     def _convolution(self, id: NodeId, node: Call, extent: Extent) -> Layer | None:
         shape = [set(node.attrs.integers(name)) for name in ("kernel", "stride", "padding", "dilation")]

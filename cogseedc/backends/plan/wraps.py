@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from cogseedc.backends.plan.choose import share
+from cogseedc.backends.plan.choose import ANYWHERE, share
 from cogseedc.backends.plan.items import Items
-from cogseedc.backends.plan.model import ROOT, LoopPlan, Run, Space, SpaceId, Step, Strategy, Take, Wrap
+from cogseedc.backends.plan.model import ROOT, Choice, LoopPlan, Run, Space, SpaceId, Step, Strategy, Take, Wrap
 from cogseedc.ir import Call, Graph, Loop, NodeId
 from cogseedc.ops import OPS
 from cogseedc.target import Target
@@ -64,10 +64,14 @@ def _pays(space: Space, body: Sequence[Step], target: Target, graph: Graph) -> b
     """Whether one sample by itself is quicker with an `if` around the block, whose operations take a while even on no
     row. For many samples neither matters."""
     steps = sum(_parts(step, graph) for step in body)
-    taken = sum(prod(share(graph, target, c.decision.node, c.arms, c.negated) for c in term) for term in space.terms)
+    taken = sum(prod(_share(graph, target, c) for c in term) for term in space.terms)
     rows = target.profile.rows if target.profile is not None else 1
     empty = (1 - min(taken, 1.0)) ** rows
     return empty * steps * target.costs.empty_us > MARGIN * target.costs.wrap_us
+
+
+def _share(graph: Graph, target: Target, choice: Choice) -> float:
+    return ANYWHERE if choice.anywhere else share(graph, target, choice.decision.node, choice.arms, choice.negated)
 
 
 def _parts(step: Step, graph: Graph) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cogseedc.backends.plan.channels import Layer
-from cogseedc.backends.plan.kept import Kept, Part
+from cogseedc.analysis.channels import Layer
+from cogseedc.analysis.kept import Kept, Part
 from cogseedc.backends.plan.model import Picked, Slot, SpaceId
 from cogseedc.backends.pytorch.body import Body, Device
 from cogseedc.backends.pytorch.program import Program

@@ -206,8 +206,15 @@ def _where(program: Program, body: Body, choice: Choice, width: int) -> str:
     gate = program.graph[choice.decision.node]
     assert isinstance(gate, Gate)
     text = _holds(gate, program.value(body, choice.decision), choice)
+    if choice.anywhere:
+        text = f"{_operand(text)}.flatten(1).any(1)"
+        return f"{text}[:{', None' * (width - 1)}]" if width > 1 else text
     rank = gate.type.rank - (gate.kind is GateKind.MANY)
     return f"({text})[:{', None' * (width - rank)}]" if 0 < rank < width else text
+
+
+def _operand(text: str) -> str:
+    return f"({text})" if text.startswith("~") or (" " in text and not text.startswith("(")) else text
 
 
 def _holds(gate: Gate, decision: str, choice: Choice) -> str:
@@ -231,6 +238,8 @@ def _is(program: Program, body: Body, choice: Choice) -> str:
     gate = program.graph[choice.decision.node]
     assert isinstance(gate, Gate)
     decision = program.value(body, choice.decision)
+    if choice.anywhere:
+        return f"bool({_operand(_holds(gate, decision, choice))}.any())"
     if gate.kind is GateKind.MANY:
         text = f"bool({decision}[..., {choice.arms[0]}])"
         return f"not {text}" if choice.negated else text

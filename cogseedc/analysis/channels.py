@@ -5,12 +5,11 @@ gate made zero, without those. Where samples choose by themselves, each is compu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cogseedc.backends.plan.kept import Choice, Kept, channel_axis
+from cogseedc.analysis.kept import Choice, Kept, channel_axis
 from cogseedc.ir import (
-    BATCH_SIZE,
     Call,
     Graph,
     Guard,
@@ -21,12 +20,10 @@ from cogseedc.ir import (
     NodeId,
     Ops,
     Pointwise,
-    Size,
     TensorType,
     Value,
 )
 from cogseedc.ops.rules import flow_aligned
-from cogseedc.target import Costs
 
 CONVOLUTIONS = ("conv1d", "conv2d")
 FILTERS = (*CONVOLUTIONS, "linear")
@@ -36,10 +33,6 @@ _PLAIN = ("batch_norm", "cast", "avg_pool1d", "avg_pool2d", "max_pool1d", "max_p
 _WHOLE = CONVOLUTIONS
 """Operations that are pointwise in the channels, where each has a filter of its own, but written for a number of them:
 they are computed for all, with zeros for those that were not."""
-CALL_OPS = 5
-"""Operations that it takes to find the channels of all samples, and to copy the base."""
-TURN = 4
-"""Branches that a turn of the loop over samples costs like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,59 +117,6 @@ def narrow_layers(
         if all(literals.implies(guards[id], guards[gate]) for gate, _ in known.choices()):
             axes = (None,) * len(graph.wiring().operands(id))
             yield Channels(id, Value(id), known.axis, None, None, (Layer(id, axes, kept=known),))
-
-
-def channel_costs(
-    graph: Graph,
-    region: Channels,
-    ops: Ops,
-    costs: Costs,
-    share: Callable[[Choice], float],
-    number: Callable[[Size], float],
-) -> tuple[float, float]:
-    """Microseconds of a region for all channels, and for those that are chosen: a `share` by each decision. `number`
-    says how much a size is reckoned as."""
-    turns = number(BATCH_SIZE) if region.apart(graph) else 1.0
-    chosen = 1.0 if region.choice is None else share(region.choice)
-    dense = picked = 0.0
-    operations = 0
-    for layer in region.layers:
-        node = graph[layer.node]
-        assert isinstance(node, Call)
-        types = [None if v is None else graph.type(v) for v in graph.wiring().operands(layer.node)]
-        macs = ops[node.op].macs
-        work = number(macs(node.attrs, types, node.types)) * costs.mac_ns if macs else 0.0
-        made = number(node.type.elements) * costs.take_ns
-        read = 1.0 if layer.kept is None else _share(layer.kept, share, number)
-        parts = [t for t, axis in zip(types, layer.axes, strict=True) if t is not None and axis is not None]
-        if layer.kept is not None and types[0] is not None:
-            picked += read * number(types[0].elements) * costs.take_ns
-        weights = sum(number(t.elements) for t in parts if t.batch is None)
-        if layer.kept is not None and layer.axes[1] is None and types[1] is not None:
-            weights += number(types[1].elements)
-        dense += work + made
-        part = 1.0 if layer.whole else chosen * read
-        picked += part * work + chosen * made + turns * chosen * read * weights * (costs.take_ns + costs.weight_ns)
-        picked += layer.whole * made
-        operations += 1 + len(parts) + (2 if layer.kept is not None else 0) + 2 * layer.whole
-    elements = number(graph.type(region.result).elements)
-    copied = elements * costs.select_ns if region.base is not None else 0.0
-    picked += chosen * elements * costs.put_ns + copied
-    dense_us = (dense + copied) / 1e3 + (len(region.layers) + 1) * costs.op_us
-    loop = turns * TURN * costs.branch_us if turns > 1 else 0.0
-    return dense_us, picked / 1e3 + loop + (turns * (operations + 1) + CALL_OPS) * costs.op_us
-
-
-def _share(kept: Kept, share: Callable[[Choice], float], number: Callable[[Size], float]) -> float:
-    """The share of channels that may differ from zero, decisions being independent."""
-    total = some = 0.0
-    for part in kept.parts:
-        size, none = number(part.size), 1.0
-        for choice in part.taken or ():
-            none *= 1.0 - share(choice)
-        total += size
-        some += size * (1.0 if part.taken is None else 1.0 - none)
-    return some / total if total else 1.0
 
 
 def _filters(graph: Graph, region: Channels) -> int:
@@ -289,8 +229,8 @@ class _Growth:
         if way == "whole":
             return Layer(id, (axes[0], *(None,) * (len(axes) - 1)), whole=True)
         known = _read(self.graph, self.kept, id) if way == "filter" else None
-        around = self._batchwise(self.merge)
-        decided = known is not None and all(self.literals.implies(around, self.guards[g]) for g, _ in known.choices())
+        asked = self.guards[id]  # elsewhere nothing of it is read
+        decided = known is not None and all(self.literals.implies(asked, self.guards[g]) for g, _ in known.choices())
         return Layer(id, axes, kept=known if decided else None)
 
     def _axes(self, id: NodeId, node: Call, types: Sequence[TensorType | None]) -> tuple[int | None, ...] | None:
@@ -325,4 +265,4 @@ class _Growth:
         return outside == ([self.merge] if id == self.result.node else [])
 
     def _batchwise(self, id: NodeId) -> Guard:
-        return self.literals.drop(self.guards[id], self.literals.placed)
+        return self.literals.rows(self.guards[id])
