@@ -118,6 +118,8 @@ class Costs:
     literals: Literals
     guards: dict[NodeId, Guard]
     """At which samples, and positions in them, each node is needed."""
+    picks: dict[NodeId, Picks]
+    """Of k-of-n gates."""
     work: dict[Asked, int]
     """MACs by what asks for them, without those of loops."""
     loops: tuple[LoopCost, ...] = ()
@@ -130,6 +132,14 @@ class Costs:
             found |= loop.body.gates
             if loop.until is not None:
                 found[loop.until.name] = loop.until
+        return found
+
+    @cached_property
+    def selected(self) -> dict[str, Picks]:
+        """How many arms k-of-n gates select, those in loops included, by name."""
+        found = {self.literals.gates[id].name: picks for id, picks in self.picks.items() if id in self.literals.gates}
+        for loop in self.loops:
+            found |= loop.body.selected
         return found
 
 
@@ -191,7 +201,7 @@ def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Cos
         bytes=Range(*(Extreme(e.value + weight_bytes, e.exact) for e in (turn.bytes.least, turn.bytes.worst))),
         params=sum(trainable.values()),
         weight_bytes=weight_bytes,
-        exits=_exits(turn.literals, turn.guards, _Bounds.of(graph, turn, _joint(turn), "macs"), read),
+        exits=_exits(turn.literals, turn.guards, _Bounds.of(turn, _joint(turn), "macs"), read),
     )
 
 
@@ -214,12 +224,12 @@ def _turn(graph: Graph, ops: Ops, each: Iterator[dict[NodeId, NodeCost]], number
             macs[asked] = macs.get(asked, 0) + int(number(cost.macs) * share)
         written[guard] = written.get(guard, 0) + number(cost.bytes)
     nothing = Range(Extreme(0), Extreme(0))
-    empty = Costs(nodes, (), nothing, nothing, 0, 0, (), (), literals, found, macs, tuple(loops))
+    empty = Costs(nodes, (), nothing, nothing, 0, 0, (), (), literals, found, _picks(graph), macs, tuple(loops))
     joint = _joint(empty)
     return replace(
         empty,
-        macs=_Bounds.of(graph, empty, joint, "macs").range(),
-        bytes=_Bounds.of(graph, empty, written, "bytes").range(),
+        macs=_Bounds.of(empty, joint, "macs").range(),
+        bytes=_Bounds.of(empty, written, "bytes").range(),
         arms=(
             *_arms(literals, _with(joint, [(loop.guard, loop.most * loop.body.macs.worst.value) for loop in loops])),
             *_inner(loops),
@@ -269,11 +279,11 @@ class _Bounds:
     """Whether what loops count is reached."""
 
     @staticmethod
-    def of(graph: Graph, costs: Costs, weights: Mapping[Guard, int], what: Literal["macs", "bytes"]) -> _Bounds:
+    def of(costs: Costs, weights: Mapping[Guard, int], what: Literal["macs", "bytes"]) -> _Bounds:
         ranges = [(loop, loop.body.macs if what == "macs" else loop.body.bytes) for loop in costs.loops]
         low = [(loop.guard, loop.times(range.least, loop.fewest)) for loop, range in ranges]
         high = [(loop.guard, loop.times(range.worst, loop.most)) for loop, range in ranges]
-        picks, literals = _picks(graph), costs.literals
+        picks, literals = costs.picks, costs.literals
         alike = ((literals.alike(guard), e) for guard, e in _with(weights, ((g, e.value) for g, e in low)).items())
         return _Bounds(
             Paths(literals, _with({}, alike), picks),

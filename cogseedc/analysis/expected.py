@@ -39,11 +39,9 @@ def expected_turns(loop: LoopCost, rates: Rates) -> float:
 
 
 def even_rates(costs: Costs) -> dict[str, tuple[float, ...]]:
-    """Rates for when nothing was measured: every arm alike; a k-of-n gate selects each arm half of the time."""
-    return {
-        name: (0.5 if gate.kind is GateKind.MANY else 1 / max(gate.arms, 1),) * gate.arms
-        for name, gate in costs.gates.items()
-    }
+    """Rates for when nothing was measured: every arm alike, of a k-of-n gate k of them."""
+    picked = {name: picks.most for name, picks in costs.selected.items()}
+    return {name: (picked.get(name, 1) / max(gate.arms, 1),) * gate.arms for name, gate in costs.gates.items()}
 
 
 def _chance(literals: Literals, guard: Guard, rates: Rates) -> float:

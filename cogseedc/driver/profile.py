@@ -6,7 +6,7 @@ A profile says how often each arm of a gate is taken. Only the choice between st
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -40,16 +40,24 @@ def profile_of(record: Mapping[str, Any]) -> Profile:
     """A profile from its record, as the file has it or a manifest. Raises UserError CS0914 for another shape."""
     try:
         gates = cast(Mapping[str, Mapping[str, Sequence[float]]], record["gates"])
-        shares = tuple((name, tuple(float(s) for s in gates[name]["shares"])) for name in sorted(gates))
-        return Profile(max(1, int(record["rows"])), shares)
+        shares = ((name, gates[name]["shares"]) for name in sorted(gates))
+        anywhere = ((name, gates[name]["anywhere"]) for name in sorted(gates) if "anywhere" in gates[name])
+        return Profile(max(1, int(record["rows"])), _floats(shares), _floats(anywhere))
     except (KeyError, TypeError, ValueError):
         help = "make it anew: cogseedc profile net.seed inputs.npz"
         raise UserError(Diagnostic("CS0914", "the profile is not one that cogseedc wrote", help=help)) from None
 
 
+def _floats(shares: Iterable[tuple[str, Sequence[float]]]) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    return tuple((name, tuple(float(share) for share in each)) for name, each in shares)
+
+
 def record_of_profile(profile: Profile) -> dict[str, Json]:
     """What a manifest keeps of a profile: enough to plan alike."""
-    return {"rows": profile.rows, "gates": {name: {"shares": [*shares]} for name, shares in profile.shares}}
+    gates: dict[str, dict[str, Json]] = {name: {"shares": [*shares]} for name, shares in profile.shares}
+    for name, shares in profile.anywhere:
+        gates[name]["anywhere"] = [*shares]
+    return {"rows": profile.rows, "gates": {**gates}}
 
 
 def found_beside(

@@ -73,11 +73,21 @@ class Profile:
     """Samples of the batches that it was made with."""
     shares: tuple[tuple[str, tuple[float, ...]], ...]
     """By gate: for each arm the share, of the indices that reach the gate, that takes (of k-of-n: selects) it."""
+    anywhere: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    """By gate over more than the batch: for each arm the share of the samples in which any index takes it."""
 
     def share(self, gate: str, arm: int) -> float | None:
         """The share of an arm; None for a gate that the profile does not know."""
-        known = dict(self.shares).get(gate)
-        return known[arm] if known is not None and arm < len(known) else None
+        return _share(self.shares, gate, arm)
+
+    def share_anywhere(self, gate: str, arm: int) -> float | None:
+        """The share of the samples in which an arm is taken anywhere; None for a gate of which that is not known."""
+        return _share(self.anywhere, gate, arm)
+
+
+def _share(shares: tuple[tuple[str, tuple[float, ...]], ...], gate: str, arm: int) -> float | None:
+    known = dict(shares).get(gate)
+    return known[arm] if known is not None and arm < len(known) else None
 
 
 WIDTHS = (*PRECISIONS, "int8_rows")

@@ -68,6 +68,34 @@ def test_a_profile_is_read_by_the_next_build_until_the_source_changes(source: Pa
     assert not explained(source)["profiled"]
 
 
+PIXELS = """
+export seed Net {
+    in  x: f32[N, C=8, H=16, W=16]
+    out y: f32[N, C, H, W]
+    gate busy over N, H, W = mean[over=C](x) > 0
+    y = when busy { x |> conv2d[64, kernel=3, padding=1] |> relu |> conv2d[C, kernel=3, padding=1] } else { x }
+}
+"""
+
+
+def test_samples_without_a_position_are_left_out_where_a_profile_knows_of_them(tmp_path: Path) -> None:
+    source, x = tmp_path / "net.seed", np.full((40, 8, 16, 16), -1, np.float32)
+    source.write_text(PIXELS)
+    x[::8, :, 3, 5] = 1
+    np.savez(tmp_path / "in.npz", x=x)
+
+    def counted() -> dict[str, int]:
+        return dict(
+            cogseedc.open(cogseedc.compile(source, "onnx-cpu", tmp_path / "art", rng=0)).run({"x": x}, {}, True).rows
+        )
+
+    assert "any_busy" not in counted()
+    found = json.loads(run("profile", source, tmp_path / "in.npz", "--rng", 0, "--json"))
+    assert found["gates"]["busy"]["anywhere"] == [1, 0.125]
+    assert counted()["any_busy"] == 5
+    assert verify_artifact(tmp_path / "art").ok
+
+
 def test_measured_costs_are_a_part_of_the_build(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     before = explained(source)["predicted"]

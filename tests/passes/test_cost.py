@@ -78,6 +78,7 @@ def test_only_k_experts_count():
     toy.output(toy.merge([(gate, e, toy.layer(x, f"e{e}", macs=e)) for e in range(16)], mode=MergeMode.SUM))
     cost = costs(sealed(toy.graph), OPS)
     assert (cost.macs.worst.value, cost.macs.worst.exact) == (15 + 14, True)
+    assert expected(cost, even_rates(cost)) == pytest.approx(2 * 7.5)
     assert isinstance(toy.graph[gate.node], Gate)
     assert toy.graph[gate.node].kind is GateKind.MANY
 

@@ -31,6 +31,7 @@ from cogseedc.ir import (
     Ops,
     Size,
     Value,
+    decider,
     output_types,
 )
 from cogseedc.record import record
@@ -41,7 +42,7 @@ Gates = Literal["auto", "branch", "compact", "dense", "tiles"]
 RATE = 0.5
 """Share of the indices that take an arm of a bool gate, without a profile."""
 ANYWHERE = 0.9
-"""Share of the rows in which an arm is taken at any position."""
+"""Share of the rows in which an arm is taken at any position, without a profile."""
 ROWS = 32
 """Batch that is reckoned with where a target takes any."""
 SYMBOL = 64
@@ -141,7 +142,8 @@ def choose(
     ways = {**dict.fromkeys(predicted, Strategy.COMPACT), **natural}
     chosen = {id: Chosen(_best(way, predicted[id], target), predicted[id]) for id, way in ways.items()}
     for gate, id in literals.projections.items():
-        chosen[id] = Chosen(_of_rows(natural[id], chosen[gate], predicted[id]), predicted[id])
+        known = target.profile is not None and target.profile.share_anywhere(literals.gates[id].name, 0) is not None
+        chosen[id] = Chosen(_of_rows(natural[id], known, chosen[gate], predicted[id]), predicted[id])
     compact = {id for id, found in chosen.items() if found.strategy == "compact" and "dense" in target.gates}
     return Choices(chosen, {guard: above for guard, (gate, above) in light.items() if gate in compact})
 
@@ -155,13 +157,12 @@ def _best(natural: Strategy, predicted: Prediction, target: Target) -> str:
     return min(costs, key=lambda name: costs[name], default="dense")
 
 
-def _of_rows(natural: Strategy, chosen: Chosen, predicted: Prediction) -> str:
-    """Whether rows are left out in which a gate chose no position: few are, so only one sample by itself is asked."""
+def _of_rows(natural: Strategy, known: bool, chosen: Chosen, predicted: Prediction) -> str:
+    """Whether rows are left out in which a gate chose no position. Few are, if no profile says more: then only one
+    sample by itself is asked."""
     costs = dict(predicted)
-    pays = (
-        natural is Strategy.BRANCH and chosen.strategy != "tiles" and bool(costs) and costs["branch"] < costs["dense"]
-    )
-    return "branch" if pays else "dense"
+    way = natural.value if natural is Strategy.BRANCH or known else "dense"
+    return way if costs and chosen.strategy != "tiles" and costs[way] < costs["dense"] else "dense"
 
 
 def _predict(
@@ -333,11 +334,19 @@ def share(graph: Graph, target: Target, id: NodeId, arms: Sequence[int], negated
     """Share of the indices at which a gate has one of some arms (`negated`, of k-of-n: has not): as a profile says,
     else all arms alike."""
     if id < 0:
-        return ANYWHERE
+        return anywhere(graph, target, decider(id), arms)
     gate = graph[id]
     assert isinstance(gate, Gate)
     found = sum(_share(graph, target, id, gate, arm) for arm in arms)
     return min(1.0, max(0.0, 1.0 - found if negated else found))
+
+
+def anywhere(graph: Graph, target: Target, id: NodeId, arms: Sequence[int]) -> float:
+    """Share of the rows in which a gate has one of some arms at any position: as a profile says, else most."""
+    gate = graph[id]
+    assert isinstance(gate, Gate)
+    known = [None if target.profile is None else target.profile.share_anywhere(gate.name, arm) for arm in arms]
+    return min(1.0, sum(ANYWHERE if part is None else part for part in known))
 
 
 def _share(graph: Graph, target: Target, id: NodeId, gate: Gate, arm: int) -> float:

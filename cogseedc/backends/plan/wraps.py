@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from cogseedc.backends.plan.choose import ANYWHERE, share
+from cogseedc.backends.plan.choose import anywhere, share
 from cogseedc.backends.plan.items import Items
 from cogseedc.backends.plan.model import ROOT, Choice, LoopPlan, Run, Space, SpaceId, Step, Strategy, Take, Wrap
 from cogseedc.ir import Call, Graph, Loop, NodeId
@@ -71,7 +71,10 @@ def _pays(space: Space, body: Sequence[Step], target: Target, graph: Graph) -> b
 
 
 def _share(graph: Graph, target: Target, choice: Choice) -> float:
-    return ANYWHERE if choice.anywhere else share(graph, target, choice.decision.node, choice.arms, choice.negated)
+    id = choice.decision.node
+    if choice.anywhere:
+        return anywhere(graph, target, id, choice.arms)
+    return share(graph, target, id, choice.arms, choice.negated)
 
 
 def _parts(step: Step, graph: Graph) -> int:
