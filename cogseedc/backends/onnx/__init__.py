@@ -70,7 +70,9 @@ def emit(
         inputs=inputs_by_id,
         root="N",
     )
-    root = Region(Shared())
+    model = ModelProto(ir_version=IR_VERSION, producer_name="cogseedc")
+    model.opset_import.add(domain="", version=OPSET)
+    root = Region(Shared(), graph=model.graph)
     inputs = _inputs(steps, root, target)
     for id, _ in plan.outputs:
         root.shared.names.unique(_output(plan, id).name)
@@ -82,11 +84,7 @@ def emit(
         inputs.append(switch)
         outputs.append(traced)
         metadata = {**metadata, TRACED: held}
-    model = ModelProto(ir_version=IR_VERSION, producer_name="cogseedc")
-    model.opset_import.add(domain="", version=OPSET)
-    model.graph.name = metadata.get("name", "cogseed")
-    model.graph.input.extend(inputs)
-    root.finish(model.graph, outputs)
+    root.finish(metadata.get("name", "cogseed"), inputs, outputs)
     for key in sorted(metadata):
         model.metadata_props.add(key=key, value=metadata[key])
     _check_size(model.ByteSize())

@@ -6,7 +6,7 @@ Knows nothing of plans. Every name is unique in the whole model, as ONNX scoping
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
 
-from cogseedc.backends.onnx.tensors import Dimension, canonical, info, tensor
+from cogseedc.backends.onnx.tensors import Dimension, canonical, fill, info, state, tensor
 from cogseedc.ir import Dtype, Origin
 from cogseedc.record import record
 
@@ -85,21 +85,23 @@ class Shared:
 
 
 class Region:
-    """The main graph, or a body of an If. A body sees what its parent has.
+    """The main graph, or a body of an If or a loop. A body sees what its parent has.
 
+    What is added is written into the message at once: a message for each node, copied later, takes twice as long.
     `alone`: what only this body needs is computed in it, even where a region around it could.
     """
 
-    def __init__(self, shared: Shared, parent: Region | None = None, alone: bool = False) -> None:
+    def __init__(
+        self, shared: Shared, parent: Region | None = None, alone: bool = False, graph: GraphProto | None = None
+    ) -> None:
         self.shared, self.parent, self._alone = shared, parent, alone
-        self.nodes: list[NodeProto] = []
-        self.initializers: list[TensorProto] = []
-        self.infos: list[ValueInfoProto] = []
+        self.graph = GraphProto() if graph is None else graph
         self._made: set[str] = set()
         self.own: set[str] = set()
         """Names that only this region sees; looked up, never listed."""
         self._cache: dict[Hashable, str] = {}
-        self._described: set[str] = set()
+        self._described: dict[str, int] = {}
+        """Values whose types are stated, with their place among these."""
         self._turned: dict[str, int] = {}
         """Values that a Transpose may be made to give, with their rank; looked up, never listed."""
 
@@ -115,18 +117,20 @@ class Region:
             inputs = self._apart(inputs)
         place = self.shared.place
         label = self.shared.names.unique(f"{place.prefix}/{op_type}")
-        given = tuple(name if i == 0 and name else label if i == 0 else f"{label}.{i}" for i in range(outputs))
+        given = (name or label, *(f"{label}.{i}" for i in range(1, outputs)))
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
-        proto = NodeProto(op_type=op_type, name=label, input=list(inputs), output=list(given))
+        proto = self.graph.node.add()
+        proto.op_type, proto.name = op_type, label
+        proto.input.extend(inputs)
+        proto.output.extend(given)
         for key in sorted(attributes):
             if attributes[key] is not None:
                 proto.attribute.append(_attribute(key, attributes[key]))
         if place.namespace:
-            proto.metadata_props.add(key="namespace", value=place.namespace)
+            tag(proto, "namespace", place.namespace)
         if place.source:
-            proto.metadata_props.add(key="cogseed.source", value=place.source)
-        self.nodes.append(proto)
+            tag(proto, "cogseed.source", place.source)
         self.own.update(given)
         self._made.update(given)
         if op_type == "Transpose":
@@ -160,10 +164,10 @@ class Region:
 
     def initializer(self, name: str, value: Array, key: str | None = None) -> None:
         """Adds a literal under a name that the caller has reserved; `key` is its state-dict key when that differs."""
-        proto = tensor(value, name)
+        proto = self.graph.initializer.add()
+        fill(proto, value, name)
         if key is not None and key != name:
-            proto.metadata_props.add(key="cogseed.key", value=key)
-        self.initializers.append(proto)
+            tag(proto, "cogseed.key", key)
         self.own.add(name)
 
     def declare(self, base: str) -> str:
@@ -175,8 +179,8 @@ class Region:
     def describe(self, name: str, dtype: Dtype, dims: Sequence[Dimension]) -> None:
         """States type and dimensions of a value of this region."""
         if name not in self._described:
-            self._described.add(name)
-            self.infos.append(info(name, dtype, dims))
+            self._described[name] = len(self._described)
+            state(self.graph.value_info.add(), name, dtype, dims)
 
     def find(self, key: Hashable) -> str | None:
         """A value that this region or one around it keeps under `key`."""
@@ -211,13 +215,29 @@ class Region:
             found.append(value if plain else self.node("Identity", [value]))
         return found
 
-    def finish(self, graph: GraphProto, outputs: Sequence[ValueInfoProto]) -> None:
-        """Fills the message of this region's graph."""
-        graph.node.extend(self.nodes)
-        graph.initializer.extend(self.initializers)
+    def finish(self, name: str, inputs: Iterable[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> None:
+        """States what the graph is given and gives; nothing is added afterwards."""
+        graph = self.graph
+        graph.name = name
+        graph.input.extend(inputs)
         graph.output.extend(outputs)
-        result = {o.name for o in outputs}
-        graph.value_info.extend(i for i in self.infos if i.name not in result)
+        for place in sorted((self._described[o.name] for o in outputs if o.name in self._described), reverse=True):
+            del graph.value_info[place]
+
+    def attach(
+        self, name: str, body: Region, inputs: Iterable[ValueInfoProto], outputs: Sequence[ValueInfoProto]
+    ) -> None:
+        """Finishes a body, and makes it an attribute of the node that was added last."""
+        body.finish(self.shared.names.unique(f"{self.shared.place.prefix}/{name}"), inputs, outputs)
+        attribute = self.graph.node[-1].attribute.add()
+        attribute.name, attribute.type = name, AttributeProto.GRAPH
+        attribute.g.CopyFrom(body.graph)
+
+
+def tag(proto: NodeProto | TensorProto, key: str, value: str) -> None:
+    """Adds an entry to the metadata of a node or a literal."""
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = key, value
 
 
 def branch(
@@ -244,8 +264,9 @@ def branch_of_sequence(
     """Adds an If that yields one sequence of i64 tensors, computed in each body, under a name that is free."""
     described = [[helper.make_tensor_sequence_value_info(name, TensorProto.INT64, None)] for name in results]
     _if(region, condition, bodies, described)
-    region.nodes[-1].output[:] = [region.shared.names.unique(output)]
-    return helper.make_tensor_sequence_value_info(region.nodes[-1].output[0], TensorProto.INT64, None)
+    node = region.graph.node[-1]
+    node.output[:] = [region.shared.names.unique(output)]
+    return helper.make_tensor_sequence_value_info(node.output[0], TensorProto.INT64, None)
 
 
 def _if(
@@ -255,13 +276,9 @@ def _if(
     results: Sequence[Sequence[ValueInfoProto]],
 ) -> tuple[str, ...]:
     """The node, its bodies finished with the results of each; names of its outputs."""
-    then, other = AttributeProto(name="then_branch"), AttributeProto(name="else_branch")
-    for attribute, body, infos in zip((then, other), bodies, results, strict=True):
-        attribute.type = AttributeProto.GRAPH
-        attribute.g.name = region.shared.names.unique(f"{region.shared.place.prefix}/{attribute.name}")
-        body.finish(attribute.g, infos)
     names = region.nodes_of("If", [condition], len(results[0]))
-    region.nodes[-1].attribute.extend([other, then])
+    for name, body, infos in reversed([*zip(("then_branch", "else_branch"), bodies, results, strict=True)]):
+        region.attach(name, body, (), infos)
     return names
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from onnx import AttributeProto, TensorProto
+from onnx import TensorProto
 
 from cogseedc.analysis.channels import Layer
 from cogseedc.analysis.kept import Choice, Kept, Part
@@ -39,14 +39,11 @@ def emit_picked(steps: Steps, region: Region, step: Picked, space: SpaceId) -> s
     one = type.with_axes(type.axes[1:])
     result = body.node("Squeeze", [found, body.constant(np.array([0], np.int64))])
     names = body.results([going, result])
-    attribute = AttributeProto(name="body", type=AttributeProto.GRAPH)
-    attribute.g.name = region.shared.names.unique(f"{region.shared.place.prefix}/body")
-    attribute.g.input.extend([info(turn, Dtype.I64, []), info(going, Dtype.BOOL, [])])
+    inputs = [info(turn, Dtype.I64, []), info(going, Dtype.BOOL, [])]
     outputs = [info(names[0], Dtype.BOOL, []), info(names[1], one.dtype, steps.dims(one, space))]
-    body.finish(attribute.g, outputs)
     samples = steps.sizes.scalar(region, BATCH_SIZE, space)
     (all_samples,) = region.nodes_of("Loop", [samples, region.constant(np.array(True))], 1)
-    region.nodes[-1].attribute.append(attribute)
+    region.attach("body", body, inputs, outputs)
     return steps.joins.all_turns(region, all_samples, one, space)
 
 

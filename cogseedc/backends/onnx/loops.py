@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from onnx import AttributeProto, ValueInfoProto
+from onnx import ValueInfoProto
 
 from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Region, branch
@@ -308,12 +308,8 @@ class _Emission:
         given = [(c.following, c.dtype, c.dims) for c in self.carried] + self.scanned
         if go is not None:
             given.insert(0, (go, Dtype.BOOL, []))
-        attribute = AttributeProto(name="body", type=AttributeProto.GRAPH)
-        attribute.g.name = region.shared.names.unique(f"{region.shared.place.prefix}/body")
-        attribute.g.input.extend(self._declared())
         names = body.results([name for name, _, _ in given])
         outputs = [info(name, dtype, dims) for name, (_, dtype, dims) in zip(names, given, strict=True)]
-        body.finish(attribute.g, outputs)
         initial = [c.initial for c in self.carried]
         if go is None:
             fed = [*initial, *self.given[node.carries : node.carries + len(node.scanned)]]
@@ -322,7 +318,7 @@ class _Emission:
         else:
             most = self.steps.sizes.scalar(region, node.steps, self.space)
             found = region.nodes_of("Loop", [most, region.constant(np.array(True)), *initial], len(given) - 1)
-        region.nodes[-1].attribute.append(attribute)
+        region.attach("body", body, self._declared(), outputs)
         for name, value in zip(found, self.carried, strict=False):
             region.describe(name, value.dtype, value.dims)
         return list(found)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import AttributeProto, TensorProto
+from onnx import TensorProto
 
 from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Region, branch
@@ -176,19 +176,16 @@ class _Packed:
         ]
         dims: list[list[Dimension]] = [steps.dims(type, self.space) for type in self.types]
         pairs = list(zip(self.types, dims, strict=True))
-        attribute = AttributeProto(name="body", type=AttributeProto.GRAPH)
-        attribute.g.name = region.shared.names.unique(f"{place.prefix}/body")
-        attribute.g.input.extend([info(turn, Dtype.I64, []), info(going, Dtype.BOOL, [])])
-        attribute.g.input.extend(info(n, t.dtype, d) for n, (t, d) in zip(inside, pairs, strict=True))
+        inputs = [info(turn, Dtype.I64, []), info(going, Dtype.BOOL, [])]
+        inputs += [info(n, t.dtype, d) for n, (t, d) in zip(inside, pairs, strict=True)]
         results = [(name, *pair) for name, pair in zip(following, pairs, strict=True)]
         results += [results[carry] for carry in node.echoes]
         given = body.results([going, *(name for name, _, _ in results)])
         outputs = [info(given[0], Dtype.BOOL, [])]
         outputs += [info(name, t.dtype, d) for name, (_, t, d) in zip(given[1:], results, strict=True)]
-        body.finish(attribute.g, outputs)
         start = region.constant(np.array(True))
         found = region.nodes_of("Loop", [self.most, start, *self.carries], len(results))
-        region.nodes[-1].attribute.append(attribute)
+        region.attach("body", body, inputs, outputs)
         finals, turns = list(found[: node.carries]), found[node.carries :]
         return finals, [self._with_first(value, carry) for value, carry in zip(turns, node.echoes, strict=True)]
 

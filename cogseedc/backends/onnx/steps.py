@@ -8,7 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
-from cogseedc.backends.onnx.builder import Place, Region
+from cogseedc.backends.onnx.builder import Place, Region, tag
 from cogseedc.backends.onnx.calls import CallSite, Folding, literal
 from cogseedc.backends.onnx.fusion import fuse
 from cogseedc.backends.onnx.joins import Joins, runs_whole
@@ -284,7 +284,7 @@ class Steps:
         region.node("Identity", [self.value(region, decided)], name=name)
         tags = {"cogseed.gate": node.name, "cogseed.kind": node.kind.value, "cogseed.arms": str(node.arms)}
         for key, text in sorted(tags.items()):
-            region.nodes[-1].metadata_props.add(key=key, value=text)
+            tag(region.graph.node[-1], key, text)
         return name
 
     def _merge(self, region: Region, step: Run, node: Merge, space: SpaceId) -> str:

@@ -56,17 +56,29 @@ def canonical(value: Array) -> Array:
 
 def tensor(value: Array, name: str = "") -> TensorProto:
     """A literal. Scalars keep rank 0."""
-    array = canonical(value)
-    proto = TensorProto(name=name, data_type=_ELEMENTS[array.dtype], raw_data=array.tobytes())
-    proto.dims.extend(array.shape)
+    proto = TensorProto()
+    fill(proto, value, name)
     return proto
+
+
+def fill(proto: TensorProto, value: Array, name: str) -> None:
+    """Writes a literal into an empty message."""
+    array = canonical(value)
+    proto.name, proto.data_type, proto.raw_data = name, _ELEMENTS[array.dtype], array.tobytes()
+    proto.dims.extend(array.shape)
 
 
 def info(name: str, dtype: Dtype, dims: Sequence[Dimension] | None) -> ValueInfoProto:
     """Name, element type and dimensions of a value; no dimensions at all means that the rank is open."""
-    proto = ValueInfoProto(name=name)
-    proto.type.CopyFrom(_type(dtype, None if dims is None else tuple(dims)))
+    proto = ValueInfoProto()
+    state(proto, name, dtype, dims)
     return proto
+
+
+def state(proto: ValueInfoProto, name: str, dtype: Dtype, dims: Sequence[Dimension] | None) -> None:
+    """Writes the same into an empty message."""
+    proto.name = name
+    proto.type.CopyFrom(_type(dtype, None if dims is None else tuple(dims)))
 
 
 @lru_cache(maxsize=1024)
