@@ -29,7 +29,8 @@ class Machine:
     """The automaton and its stack: `states` has one entry more than `values`, `begins` and `depths`."""
 
     __slots__ = (
-        "begins", "builders", "deep", "depth", "depths", "names", "position", "states", "tables", "tokens", "values",
+        "begins", "builders", "deep", "depth", "depths", "names", "passed", "position", "states", "tables", "tokens",
+        "values",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +48,9 @@ class Machine:
         """Index of the first token of each value."""
         self.depths: list[int] = []
         self.position = 0
+        self.passed: dict[tuple[int, int, str], int] = {}
+        """Where rules lead that pass a value on: from a state above another, before a token. An operand goes through a
+        rule for each level of precedence."""
         self.names: set[int] = set()
         """Words in place that were read as names."""
 
@@ -58,7 +62,7 @@ class Machine:
         actions, gotos, rules = self.tables.actions, self.tables.gotos, self.tables.rules
         kinds, states, values = self.tokens.kinds, self.states, self.values
         begins, depths, builders, deep = self.begins, self.depths, self.builders, self.deep
-        final, most = self.tables.final, self.depth
+        final, most, passed = self.tables.final, self.depth, self.passed
         position = self.position
         kind = self._resolve(position)
         state = states[-1]
@@ -81,20 +85,26 @@ class Machine:
                     kind = self._resolve(position)
                 continue
             rule = rules[~action]
-            size = len(rule.parts)
+            size = rule.size
             if rule.passes and size == 1:
-                state = gotos[states[-2]][rule.origin]
-                states[-1] = state
+                way = (states[-2], state, kind)
+                state = states[-1] = passed[way] if way in passed else passed.setdefault(way, self._passed(*way))
                 continue
             if size:
                 parts = values[-size:]
-                if rule.kept is not None:
-                    children = [parts[i] for i in rule.kept]
-                else:
+                if rule.kept is None:
                     children = _children(parts, rule.parts, rule.collects)
+                elif len(rule.kept) == size:
+                    children = parts
+                else:
+                    children = [parts[i] for i in rule.kept]
                 begin = begins[-size]
-                depth = max(depths[-size:])
-                del states[-size:], values[-size:], begins[-size:], depths[-size:]
+                if size == 1:
+                    depth = depths.pop()
+                    del states[-1], values[-1], begins[-1]
+                else:
+                    depth = max(depths[-size:])
+                    del states[-size:], values[-size:], begins[-size:], depths[-size:]
             else:
                 children, begin, depth = [], position, 0
             if deep[~action]:
@@ -110,6 +120,15 @@ class Machine:
             states.append(state)
             begins.append(begin)
             depths.append(depth)
+
+    def _passed(self, below: int, state: int, kind: str) -> int:
+        """The state after all rules that pass the value of `state` on before a token of a kind."""
+        actions, gotos, rules = self.tables.actions, self.tables.gotos, self.tables.rules
+        action = actions[state].get(kind)
+        while action is not None and action < 0 and rules[~action].passes and rules[~action].size == 1:
+            state = gotos[below][rules[~action].origin]
+            action = actions[state].get(kind)
+        return state
 
     def accepts(self, height: int, *kinds: str) -> bool:
         """Whether tokens of these kinds can follow when only the lowest `height` states are kept."""

@@ -27,10 +27,12 @@ class Rule:
     """Its value is that of the one symbol that it keeps."""
     kept: tuple[int, ...] | None = field(init=False, compare=False)
     """Places of the symbols that it keeps; None where items of one are kept."""
+    size: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         kept = tuple(i for i, part in enumerate(self.parts) if part == KEEP)
         object.__setattr__(self, "kept", None if INLINE in self.parts else kept)
+        object.__setattr__(self, "size", len(self.parts))
 
 
 @dataclass(frozen=True, slots=True)
