@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from cogseedc.ir.nodes import Attrs, Init
@@ -266,3 +267,13 @@ class OpSpec:
     """Paper or definition, where there is one."""
     group: str = ""
     """Family, set by the table that holds it."""
+
+    @cached_property
+    def plain(self) -> tuple[int, ...]:
+        """Ports of the operands that are no weights."""
+        return tuple(i for i, operand in enumerate(self.operands) if not operand.weight)
+
+    @cached_property
+    def variadic(self) -> int | None:
+        """The port from which on an operand is any number of them."""
+        return next((i for i, operand in enumerate(self.operands) if operand.variadic), None)

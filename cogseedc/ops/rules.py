@@ -240,6 +240,8 @@ def quotient(total: Size, by: Size) -> Size | None:
 def broadcast(site: Site, operands: Sequence[int] | None = None) -> tuple[Axis, ...]:
     """Axes of the result of aligned operands: from the right, sizes equal or 1. Fails with CS0304."""
     ports = [i for i in (range(len(site.operands)) if operands is None else operands) if site.given(i)]
+    if len(found := {site.type(port).axes for port in ports}) == 1:
+        return found.pop()
     axes: list[Axis] = []
     owner = ports[0]
     for port in ports:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from cogseedc.diagnostics import Label
 from cogseedc.frontend.build.core import Builder
@@ -126,6 +127,7 @@ def _fix(types: Sequence[TensorType]) -> str:
     return f"add the missing axis first, for instance `expand[{missing[0]}](...)`" if missing else "reshape one of them"
 
 
+@lru_cache(maxsize=4096)
 def _mapping(small: TensorType, host: TensorType) -> tuple[int | None, ...] | None:
     """For each axis of `small` the axis of `host` that it meets; None: dropped. None in all: does not fit."""
     result: list[int | None] = [None] * small.rank
@@ -177,6 +179,8 @@ def _equal_sizes(
 
 def laid_out(b: Builder, frame: Frame, tensor: Tensor, mapping: Sequence[int | None], rank: int, span: Span) -> Tensor:
     """The tensor with its axes in the host's order, ones where the host has more, none to drop."""
+    if tuple(mapping) == tuple(range(rank - len(mapping), rank)):
+        return tensor
     dropped = tuple(i for i, target in enumerate(mapping) if target is None)
     kept = [(target, i) for i, target in enumerate(mapping) if target is not None]
     names = {target: tensor.type.axes[i].name for target, i in kept}

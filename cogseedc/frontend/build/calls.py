@@ -256,8 +256,7 @@ def _slots(b: Builder, spec: OpSpec, given: Given, span: Span) -> tuple[list[Ite
     """Operands by port; positional ones fill those that are no weights, in order."""
     slots: list[Item | None] = [None] * len(spec.operands)
     spans = [span] * len(spec.operands)
-    plain = [i for i, o in enumerate(spec.operands) if not o.weight]
-    variadic = next((i for i, o in enumerate(spec.operands) if o.variadic), None)
+    plain, variadic = spec.plain, spec.variadic
     items = list(zip(given.positional, given.spans, strict=False))
     if variadic is not None:
         items = [(e, at) for item, at in items for e in (item if isinstance(item, tuple) else (item,))]

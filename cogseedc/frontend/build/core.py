@@ -30,6 +30,7 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.ir import (
+    Attrs,
     Axis,
     AxisArg,
     Call,
@@ -37,6 +38,7 @@ from cogseedc.ir import (
     Dtype,
     GateKind,
     Graph,
+    Init,
     InitKind,
     Node,
     NodeId,
@@ -57,6 +59,14 @@ from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.ops.rules import flow_aligned
 from cogseedc.source import Span
+
+_GEOMETRIES = {
+    "exp_map": "hyperbolic",
+    "log_map": "euclidean",
+    "to_sphere": "spherical",
+    "to_euclidean": "euclidean",
+}
+"""Operations whose result has a geometry of its own."""
 
 Evaluator = Callable[["Builder", Frame, Any], Item]
 Runner = Callable[["Builder", Frame, Any], None]
@@ -105,6 +115,12 @@ class Builder:
     """How many nodes were moved into bodies of loops."""
     built: set[int] = field(default_factory=set)
     """Ids of the seed declarations that were instantiated."""
+    sound: set[TensorType] = field(default_factory=set)
+    """Types that are within the limits."""
+    mixing: dict[tuple[str, Attrs, tuple[TensorType | None, ...], tuple[TensorType, ...]], bool] = field(
+        default_factory=dict
+    )
+    """By operation, attributes and types of a call, whether a result may depend on other samples."""
     seed_calls: int = 0
     turns: int = 0
 
@@ -239,15 +255,11 @@ class Builder:
         """Whether a result of the call may depend on other samples."""
         if spec.flow is flow_aligned:  # of single elements: the rule has matched the batch axes
             return False
-        inputs = [self.graph.type(v) if v is not None else None for v in values]
-        batches = [None if t is None else t.batch for t in inputs]
-        if not any(at is not None for at in batches):
-            return False
-        flows = spec.flow(node.attrs, inputs, node.types)
-        return any(
-            at is not None and at < len(flow) and not isinstance(flow[at], Pointwise)
-            for at, flow in zip(batches, flows, strict=False)
-        )
+        inputs = tuple(self.graph.type(v) if v is not None else None for v in values)
+        key = spec.name, node.attrs, inputs, node.types
+        if key not in self.mixing:
+            self.mixing[key] = _mixes(spec, node, inputs)
+        return self.mixing[key]
 
     def _no_batch_region(self, frame: Frame, name: str, span: Span) -> None:
         outer = next((a.gate for a in frame.arms if a.gate.decision.type.batch is not None), None)
@@ -273,6 +285,8 @@ class Builder:
     def check_types(self, types: Sequence[TensorType], span: Span) -> None:
         """Raises BuildError for a type past the limits of axes, sizes and elements."""
         for type_ in types:
+            if type_ in self.sound:
+                continue
             if type_.rank > self.limits.rank:
                 raise mistake(Limits.code("rank"), f"`{type_}` has more than {self.limits.rank} axes", span)
             for axis in type_.axes:
@@ -291,11 +305,13 @@ class Builder:
             total = type_.elements.value
             if total is not None and total > self.limits.elements:
                 raise mistake(Limits.code("elements"), f"`{type_}` has more elements than 64 bits count", span)
+            self.sound.add(type_)
 
     def _geometry(self, spec: OpSpec, operands: Sequence[Tensor | None], span: Span) -> str:
-        made = {"exp_map": "hyperbolic", "log_map": "euclidean", "to_sphere": "spherical", "to_euclidean": "euclidean"}
-        if spec.name in made:
-            return made[spec.name]
+        if spec.name in _GEOMETRIES:
+            return _GEOMETRIES[spec.name]
+        if all(t is None or t.geometry == "euclidean" for t in operands):
+            return "euclidean"
         found = [
             t.geometry
             for t, o in zip(operands, _ports(spec, len(operands)), strict=True)
@@ -344,7 +360,7 @@ class Builder:
             return Value(self.weights[path])
         self.check_types((type_,), span)
         known = spec.init.fan_in or spec.init.kind is not InitKind.KAIMING
-        init = spec.init if known else replace(spec.init, fan_in=fan_in(type_))
+        init = spec.init if known else Init(spec.init.kind, spec.init.arguments, fan_in(type_))
         node = Weight(path, type_, init, spec.trainable, _placed(frame.origin, path, span))
         self.weights[path] = self.add(node, (), replace(frame, arms=()) if frame.arms else frame)
         return Value(self.weights[path])
@@ -445,6 +461,16 @@ class Builder:
             return difference == 0
         self.requirements.append(Requirement(left, right, span))
         return True
+
+
+def _mixes(spec: OpSpec, node: Call, inputs: Sequence[TensorType | None]) -> bool:
+    batches = [None if t is None else t.batch for t in inputs]
+    if not any(at is not None for at in batches):
+        return False
+    return any(
+        at is not None and at < len(flow) and not isinstance(flow[at], Pointwise)
+        for at, flow in zip(batches, spec.flow(node.attrs, inputs, node.types), strict=False)
+    )
 
 
 def _ports(spec: OpSpec, count: int) -> list[Operand]:
