@@ -6,8 +6,10 @@ Analyses read `wiring()`, never networkx. No pass logic lives here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any, TypeVar, cast
@@ -18,6 +20,8 @@ from cogseedc.ir.nodes import ControlEdge, DataEdge, Edge, Loop, Node, NodeId, V
 from cogseedc.ir.types import TensorType
 
 N = TypeVar("N", bound=Node)
+_Edges = dict[NodeId, dict[NodeId, dict[Edge, dict[str, Any]]]]
+"""By node, by neighbour: the edges between them, without attributes."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,15 @@ class Wiring:
     """Control edges out of each gate."""
     order: tuple[NodeId, ...]
     """Topological order over both kinds of edges; ready nodes leave by id."""
+    ascending: bool = True
+    """Whether every edge goes to a larger id: the order is then that of ids."""
     _operands: dict[NodeId, tuple[Value | None, ...]] = field(default_factory=dict, compare=False, repr=False)
     """What was asked for once."""
+
+    @cached_property
+    def guarded(self) -> bool:
+        """Whether some node has a guard."""
+        return any(self.controls.values())
 
     def operand(self, node: NodeId, port: int) -> Value | None:
         """What feeds an operand port, if anything does."""
@@ -62,10 +73,16 @@ class Graph:
 
     def __init__(self) -> None:
         self._graph: networkx.MultiDiGraph[NodeId] = networkx.MultiDiGraph()
+        held = cast(Any, self._graph)
+        self._in: _Edges = held._pred
+        self._out: _Edges = held._adj
+        """The dicts of `_graph` itself, to be read: its views of them take many times as long."""
         self._payloads: dict[NodeId, Node] = {}  # what `_graph` holds too, in order of ids: read far more than written
-        self._kinds: dict[type, set[NodeId]] = {}
+        self._kinds: defaultdict[type, set[NodeId]] = defaultdict(set)
         self._next = 0
-        self._wiring: Wiring | None = None
+        self._wiring = Wiring({}, {}, {}, {}, ())
+        self._changed: set[NodeId] = set()
+        """Nodes at which edges have changed since `_wiring` was made."""
 
     def add(self, node: Node, operands: Iterable[Value | None] = ()) -> NodeId:
         """Adds a node fed by `operands` in port order; None leaves a port open."""
@@ -73,53 +90,54 @@ class Graph:
         self._next += 1
         self._graph.add_node(id, node=node)
         self._payloads[id] = node
-        self._kinds.setdefault(type(node), set()).add(id)
+        self._kinds[type(node)].add(id)
         for port, value in enumerate(operands):
             if value is not None:
-                self._add_edge(DataEdge(value.node, value.port, id, port))
-        self._wiring = None
+                self._graph.add_edge(value.node, id, key=DataEdge(value.node, value.port, id, port))
+                self._changed.add(value.node)
+        self._changed.add(id)
         return id
 
     def connect(self, edge: Edge) -> None:
         """Adds an edge; adding an equal one again changes nothing."""
-        self._add_edge(edge)
-        self._wiring = None
+        self._graph.add_edge(edge.src, edge.dst, key=edge)
+        self._changed.update((edge.src, edge.dst))
 
     def disconnect(self, edge: Edge) -> None:
         self._graph.remove_edge(edge.src, edge.dst, key=edge)
-        self._wiring = None
+        self._changed.update((edge.src, edge.dst))
 
     def update(self, id: NodeId, node: Node) -> None:
         """Swaps a payload; the wiring stays."""
         self._graph.nodes[id]["node"] = node
         self._kinds[type(self._payloads[id])].remove(id)
-        self._kinds.setdefault(type(node), set()).add(id)
+        self._kinds[type(node)].add(id)
         self._payloads[id] = node
 
     def remove(self, ids: Iterable[NodeId]) -> None:
         """Removes nodes and all their edges."""
         gone = [id for id in dict.fromkeys(ids) if id in self._payloads]
-        self._graph.remove_nodes_from(gone)
         for id in gone:
+            self._changed.update((id, *self._in[id], *self._out[id]))
             self._kinds[type(self._payloads.pop(id))].remove(id)
-        if gone:
-            self._wiring = None
+        self._graph.remove_nodes_from(gone)
 
     def redirect(self, old: Value, new: Value, except_in: frozenset[NodeId] = frozenset()) -> None:
         """Feeds every consumer of `old` from `new`, but for those in `except_in`."""
-        for _, dst, edge in list(self._graph.out_edges(old.node, keys=True)):
-            if isinstance(edge, DataEdge) and edge.src_port == old.port and dst not in except_in:
-                self._graph.remove_edge(old.node, dst, key=edge)
-                self._add_edge(DataEdge(new.node, new.port, dst, edge.dst_port))
-                self._wiring = None
+        edges: list[Edge] = [edge for keys in self._out[old.node].values() for edge in keys]
+        for edge in edges:
+            if isinstance(edge, DataEdge) and edge.src_port == old.port and edge.dst not in except_in:
+                self.disconnect(edge)
+                self.connect(DataEdge(new.node, new.port, edge.dst, edge.dst_port))
 
     def __getitem__(self, id: NodeId) -> Node:
         return self._payloads[id]
 
     def feeds(self, id: NodeId) -> tuple[Value | None, ...]:
         """What feeds each operand port of one node; for builders, who edit between reads."""
-        edges = (key for _, _, key in self._graph.in_edges(id, keys=True) if isinstance(key, DataEdge))
-        return _by_port(sorted(edges, key=lambda e: e.dst_port))
+        edges = [edge for keys in self._in[id].values() for edge in keys if isinstance(edge, DataEdge)]
+        edges.sort(key=attrgetter("dst_port"))
+        return _by_port(edges)
 
     @property
     def next_id(self) -> int:
@@ -144,16 +162,18 @@ class Graph:
 
     def edges(self) -> Iterator[Edge]:
         """All edges, unsorted."""
-        for _, _, key in self._graph.edges(keys=True):
-            yield key
+        for neighbours in self._out.values():
+            for keys in neighbours.values():
+                yield from keys
 
     def type(self, value: Value) -> TensorType:
         return output_types(self[value.node])[value.port]
 
     def wiring(self) -> Wiring:
         """The current snapshot; valid until the next edit of the topology."""
-        if self._wiring is None:
-            self._wiring = _snapshot(self._graph)
+        if self._changed:
+            self._wiring = _snapshot(self._in, self._out, self._wiring, self._changed)
+            self._changed = set()
         return self._wiring
 
     def loops(self) -> Iterator[tuple[NodeId, Loop]]:
@@ -173,11 +193,16 @@ class Graph:
     def copy(self) -> Graph:
         """An independent graph with the same ids; payloads are shared, but for bodies of loops, which are copied."""
         other = Graph()
-        other._graph = self._graph.copy()
+        for id, node in self._payloads.items():
+            other._graph.add_node(id, node=node)
+        for src, neighbours in self._out.items():  # no edge has attributes, so `add_edges_from` would do the same
+            for dst, keys in neighbours.items():
+                other._out[src][dst] = other._in[dst][src] = {key: {} for key in keys}
         other._payloads = dict(self._payloads)
-        other._kinds = {kind: set(ids) for kind, ids in self._kinds.items()}
+        other._kinds.update((kind, set(ids)) for kind, ids in self._kinds.items())
         other._next = self._next
         other._wiring = self._wiring
+        other._changed = set(self._changed)
         for id, loop in self.loops():
             other.update(id, replace(loop, body=loop.body.copy()))
         return other
@@ -186,46 +211,50 @@ class Graph:
         """A frozen view for drawing and for any networkx algorithm."""
         return self._graph.copy(as_view=True)
 
-    def _add_edge(self, edge: Edge) -> None:
-        self._graph.add_edge(edge.src, edge.dst, key=edge)
 
-
-def _snapshot(graph: networkx.MultiDiGraph[NodeId]) -> Wiring:
-    ins: dict[NodeId, list[DataEdge]] = {n: [] for n in graph}
-    outs: dict[NodeId, tuple[DataEdge, ...]] = {}
-    controls: dict[NodeId, list[ControlEdge]] = {}
-    controlled: dict[NodeId, list[ControlEdge]] = {}
-    ascending = True
-    for src, neighbours in graph.adjacency():
-        own: list[DataEdge] = []
-        for dst, keys in neighbours.items():
-            ascending &= src < dst
-            key: Any
-            for key in keys:
-                if isinstance(key, DataEdge):
-                    ins[dst].append(key)
-                    own.append(key)
-                else:
-                    controls.setdefault(dst, []).append(key)
-                    controlled.setdefault(src, []).append(key)
-        if len(own) > 1:
-            own.sort(key=attrgetter("dst", "dst_port"))
-        outs[src] = tuple(own)
-    wiring = Wiring(
-        _sorted(ins, attrgetter("dst_port")),
-        outs,
-        {**dict.fromkeys(graph, ()), **_sorted(controls, attrgetter("term", "src", "arm"))},
-        {**dict.fromkeys(graph, ()), **_sorted(controlled, attrgetter("dst", "term", "arm"))},
-        tuple(sorted(graph)) if ascending else (),
-    )
+def _snapshot(into: _Edges, out: _Edges, known: Wiring, changed: Collection[NodeId]) -> Wiring:
+    """The wiring; `known` is an earlier one, which is right but for the nodes that have `changed`."""
+    ins, outs = dict(known.ins), dict(known.outs)
+    controls, controlled = dict(known.controls), dict(known.controlled)
+    operands = dict(known._operands)
+    ascending = known.ascending
+    for id in sorted(changed):
+        operands.pop(id, None)
+        if id not in out:
+            for edges in (ins, outs, controls, controlled):
+                cast(dict[NodeId, Any], edges).pop(id, None)
+            continue
+        ins[id], controls[id] = _sorted(into[id], _BY_PORT, _BY_TERM)
+        outs[id], controlled[id] = _sorted(out[id], _BY_READER, _BY_GUARDED)
+        ascending = ascending and all(id < reader for reader in out[id])
+    order = tuple(sorted(ins)) if ascending else ()
+    wiring = Wiring(ins, outs, controls, controlled, order, ascending, operands)
     return wiring if ascending else replace(wiring, order=_order(wiring))
 
 
-_E = TypeVar("_E", DataEdge, ControlEdge)
+_BY_PORT, _BY_TERM = attrgetter("dst_port"), attrgetter("term", "src", "arm")
+_BY_READER, _BY_GUARDED = attrgetter("dst", "dst_port"), attrgetter("dst", "term", "arm")
 
 
-def _sorted(edges: dict[NodeId, list[_E]], key: Callable[[_E], Any]) -> dict[NodeId, tuple[_E, ...]]:
-    return {n: tuple(sorted(es, key=key) if len(es) > 1 else es) for n, es in edges.items()}
+def _sorted(
+    edges: Mapping[NodeId, Iterable[Edge]], data: Callable[[Any], Any], control: Callable[[Any], Any]
+) -> tuple[tuple[DataEdge, ...], tuple[ControlEdge, ...]]:
+    """The edges of a node in one direction, by kind, each kind in its order."""
+    if not edges:
+        return (), ()
+    values: list[DataEdge] = []
+    guards: list[ControlEdge] = []
+    for keys in edges.values():
+        for edge in keys:
+            if isinstance(edge, DataEdge):
+                values.append(edge)
+            else:
+                guards.append(edge)
+    if len(values) > 1:
+        values.sort(key=data)
+    if len(guards) > 1:
+        guards.sort(key=control)
+    return tuple(values), tuple(guards)
 
 
 def _order(wiring: Wiring) -> tuple[NodeId, ...]:

@@ -113,7 +113,7 @@ class Init:
     fan_in: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class State:
     """A value that is kept between calls: an input and an output of the program, of one type."""
 
@@ -132,7 +132,7 @@ class State:
         return f"next.{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Input:
     """An input of the exported seed, or what a state is before the call."""
 
@@ -142,7 +142,7 @@ class Input:
     state: State | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Weight:
     """A parameter (or, not trainable, a buffer) of the state dict. One node per instance path."""
 
@@ -153,7 +153,7 @@ class Weight:
     origin: Origin = field(default=Origin(), compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Knob:
     """A value that is adjustable at run time; `default` has one entry per element."""
 
@@ -165,7 +165,7 @@ class Knob:
     origin: Origin = field(default=Origin(), compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Constant:
     """A small literal: values in row-major order; one value stands for all elements."""
 
@@ -174,7 +174,7 @@ class Constant:
     origin: Origin = field(default=Origin(), compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """One operation of the catalogue. Operand i comes in on port i; an absent optional operand has no edge."""
 
@@ -196,7 +196,7 @@ class GateKind(Enum):
     MANY = "many"  # k of n arms, a bool mask along its last axis; not exclusive
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Estimator:
     """How a gradient passes a decision in training (`via`)."""
 
@@ -206,7 +206,7 @@ class Estimator:
     """Arguments that are values: they come in on the ports after those of the decision, in this order."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gate:
     """A decision. Port 0: bool | i64 | (MANY) bool mask. Port 1 (MANY): i64 indices, best first. Then what
     the estimator reads.
@@ -239,7 +239,7 @@ class MergeMode(Enum):
     MAX = "max"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Merge:
     """A join. With n = len(arms), ports: 0..n-1 the arms' values, n..2n-1 the gates that choose them,
     then (if `otherwise`) the value for indices with no arm, then (WEIGHTED_SUM) the dense weights [.., E], then
@@ -261,7 +261,7 @@ class Merge:
     is not BOOL as a last axis; the port of an arm whose gate has none is open."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exit:
     """A declared exit, before `insert-exit-points`. Port 0: condition; ports 1..: its values for the outputs."""
 
@@ -275,7 +275,7 @@ class Exit:
     origin: Origin = field(default=Origin(), compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Return:
     """Outputs of a seed instance that has exits, before `insert-exit-points`: ports in = ports out."""
 
@@ -285,7 +285,7 @@ class Return:
     origin: Origin = field(default=Origin(), compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Output:
     """An output of the exported seed, or what a state is after the call."""
 
@@ -295,7 +295,7 @@ class Output:
     state: State | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loss:
     """A named loss term: computed in training only."""
 
@@ -370,7 +370,7 @@ class Loop:
 Node = Input | Weight | Knob | Constant | Call | Gate | Merge | Exit | Return | Output | Loss | Loop
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DataEdge:
     """A value flows from an output port to an operand port."""
 
@@ -380,7 +380,7 @@ class DataEdge:
     dst_port: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ControlEdge:
     """`dst` runs only for indices where gate `src` took `arm`; a negative `arm` is `~a`: did not take arm `a`.
 

@@ -23,4 +23,4 @@ def phase(graph: Graph) -> Phase:
     """The form that a graph is in, seen from its nodes and edges."""
     if any(graph.of(Exit)) or any(graph.of(Return)):
         return Phase.BUILT
-    return Phase.SUNK if any(graph.wiring().controls.values()) else Phase.JOINED
+    return Phase.SUNK if graph.wiring().guarded else Phase.JOINED

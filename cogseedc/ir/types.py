@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
+from threading import Lock
+from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from cogseedc.ir.size import Size
-from cogseedc.record import record
 
 BATCH = "N"
 """Name, and symbol of the size, of the batch axis of the exported seed."""
@@ -54,12 +58,29 @@ def promote(a: Dtype, b: Dtype) -> Dtype:
     return _INTEGERS[max(_INTEGERS.index(a), _INTEGERS.index(b))]
 
 
-@record
+_AXES: WeakValueDictionary[tuple[str | None, Size], Axis] = WeakValueDictionary()
+_TYPES: WeakValueDictionary[tuple[Dtype, tuple[Axis, ...]], TensorType] = WeakValueDictionary()
+"""The one object of each axis and type: a program has thousands of values of a handful of types, which are compared,
+hashed and asked all the time."""
+_MAKING = Lock()
+
+
+@dataclass(frozen=True, eq=False, init=False)
 class Axis:
-    """One axis: its label (None: unnamed) and its size."""
+    """One axis: its label (None: unnamed) and its size. Equal axes are the same."""
 
     name: str | None
     size: Size
+
+    def __new__(cls, name: str | None, size: Size) -> Axis:
+        known = _AXES.get((name, size))
+        if known is not None:
+            return known
+        with _MAKING:
+            return _AXES.setdefault((name, size), _made(super().__new__(cls), name=name, size=size))
+
+    def __reduce__(self) -> tuple[type[Axis], tuple[object, ...]]:
+        return Axis, (self.name, self.size)
 
     def __str__(self) -> str:
         if self.name is None:
@@ -67,26 +88,36 @@ class Axis:
         return self.name if self.size == Size.symbol(self.name) else f"{self.name}={self.size}"
 
 
-@record
+@dataclass(frozen=True, eq=False, init=False)
 class TensorType:
-    """A dtype and its axes, outermost first."""
+    """A dtype and its axes, outermost first. Equal types are the same."""
 
     dtype: Dtype
     axes: tuple[Axis, ...] = ()
 
-    @property
+    def __new__(cls, dtype: Dtype, axes: tuple[Axis, ...] = ()) -> TensorType:
+        known = _TYPES.get((dtype, axes))
+        if known is not None:
+            return known
+        with _MAKING:
+            return _TYPES.setdefault((dtype, axes), _made(super().__new__(cls), dtype=dtype, axes=axes))
+
+    def __reduce__(self) -> tuple[type[TensorType], tuple[object, ...]]:
+        return TensorType, (self.dtype, self.axes)
+
+    @cached_property
     def rank(self) -> int:
         return len(self.axes)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[Size, ...]:
         return tuple(a.size for a in self.axes)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str | None, ...]:
         return tuple(a.name for a in self.axes)
 
-    @property
+    @cached_property
     def elements(self) -> Size:
         if not self.axes:
             return _ONE
@@ -95,7 +126,7 @@ class TensorType:
             total = total * axis.size
         return total
 
-    @property
+    @cached_property
     def batch(self) -> int | None:
         """Position of the batch axis: the one whose size is the symbol of the batch."""
         for i, axis in enumerate(self.axes):
@@ -123,7 +154,20 @@ class TensorType:
         return self.with_axes((*self.axes[: self.turn], Axis(None, steps), *self.axes[self.turn :]))
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         return f"{self.dtype.value}[{', '.join(map(str, self.axes))}]"
+
+
+_T = TypeVar("_T", Axis, TensorType)
+
+
+def _made(value: _T, **fields: object) -> _T:
+    """A new object with its fields."""
+    value.__dict__.update(fields)
+    return value
 
 
 _ONE = Size.of(1)

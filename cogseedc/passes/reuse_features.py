@@ -36,10 +36,10 @@ class ReuseFeatures(Pass):
         changed = False
         for id in wiring.order:
             node = graph[id]
-            feeds = graph.feeds(id)
-            if not isinstance(node, Call) or len(feeds) != 1 or feeds[0] is None:
+            if not isinstance(node, Call) or context.ops[node.op].training or len(node.types) != 1:
                 continue
-            if context.ops[node.op].training or len(node.types) != 1:
+            feeds = graph.feeds(id)
+            if len(feeds) != 1 or feeds[0] is None:
                 continue
             result = Value(id)
             if _sums_up(graph, context, node, feeds[0]):
