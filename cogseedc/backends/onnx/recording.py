@@ -37,7 +37,9 @@ def _decided(inner: Steps) -> Iterator[Decisions]:
         gate = inner.plan.graph[report.gate]
         assert inner.region is not None
         assert isinstance(gate, Gate)
-        yield Decisions(report.name, inner.asked(inner.region, report.decision), gate.type, (report.gate, gate))
+        slot = report.decision
+        made = (report.gate, gate)
+        yield Decisions(report.name, inner.asked(inner.region, slot), gate.type, made, inner.beyond(slot))
 
 
 def _entered(inner: Steps, prefix: str) -> Iterator[Count]:

@@ -19,6 +19,8 @@ class Decisions:
     """Of one turn."""
     gate: tuple[NodeId, Gate] | None = None
     """Set where they are as the gate gave them, neither laid out nor cast."""
+    beyond: int = 0
+    """Axes of size one behind those of the gate."""
 
     @property
     def dtype(self) -> Dtype:
@@ -26,7 +28,7 @@ class Decisions:
 
     @property
     def rank(self) -> int:
-        return self.type.rank
+        return self.type.rank + self.beyond
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ class Steps:
         read_last = [slot for _, slot in plan.outputs] + (list(slots(plan)) if traces else [])
         self.fusion = fuse(plan, read_last)
         self.values: dict[Slot, str] = {}
+        self._beyond: dict[Slot, int] = {}
         self.raw: dict[Slot, str] = {}
         """Decisions of one sample, with axes of size one that the gate does not have: an If takes them so."""
         self._spread: dict[Slot, Slot] = {}
@@ -166,6 +167,10 @@ class Steps:
     def asked(self, region: Region, decision: Slot) -> str:
         """The one element of a decision, of any rank."""
         return self.raw.get(decision) or self.value(region, decision)
+
+    def beyond(self, decision: Slot) -> int:
+        """How many axes more than the gate it has there."""
+        return self._beyond[decision] if decision in self.raw else 0
 
     def _late(self, region: Region, slot: Slot) -> str:
         """A weight's integers as real numbers, made in the region that reads them: only there a kernel fuses them."""
@@ -250,7 +255,9 @@ class Steps:
             case Call():
                 names = self._call(region, step, node, space)
             case Gate() if step.inputs[0] in self._spread:
-                self.raw[step.outputs[0]] = self._gate(region, node, self._spread[step.inputs[0]])
+                spread = self._spread[step.inputs[0]]
+                self.raw[step.outputs[0]] = self._gate(region, node, spread)
+                self._beyond[step.outputs[0]] = self.type(spread).rank - node.type.rank
             case Gate():
                 assert step.inputs[0] is not None
                 names = (self._gate(region, node, step.inputs[0]),)

@@ -93,8 +93,9 @@ def _of_turns(steps: Steps, region: Region, id: NodeId, record: Decisions) -> tu
     loop = steps.plan.graph[id]
     assert isinstance(loop, Loop)
     space, type = _space_of(steps, id), record.type.with_dtype(Dtype.I64)
-    cast = record.type.dtype is Dtype.BOOL
-    value = region.node("Cast", [record.value], to=TensorProto.INT64) if cast else record.value
+    value = _recorded(region, record)
+    if record.type.dtype is Dtype.BOOL:
+        value = region.node("Cast", [value], to=TensorProto.INT64)
     found = steps.joins.all_turns(region, value, type, space)
     count = steps.sizes.vector(region, [loop.steps], space)
     missing = region.node("Sub", [count, region.node("Shape", [found], start=0, end=1)])
@@ -104,6 +105,12 @@ def _of_turns(steps: Steps, region: Region, id: NodeId, record: Decisions) -> tu
     if at := type.turn:
         found = region.node("Transpose", [found], perm=[*range(1, at + 1), 0, *range(at + 1, type.rank + 1)])
     return _at_root(steps, region, found, type.with_turns(loop.steps), space)
+
+
+def _recorded(region: Region, record: Decisions) -> str:
+    """The decisions of all turns, with the axes of the gate behind that of the turns."""
+    axes = np.arange(1 + record.type.rank, 1 + record.rank)
+    return region.node("Squeeze", [record.value, region.constant(axes)]) if record.beyond else record.value
 
 
 def _space_of(steps: Steps, id: NodeId) -> SpaceId:
@@ -238,7 +245,7 @@ def _told(region: Region, turns: Turns, choice: Choice) -> str:
     """In which turns, for which rows, a choice held."""
     for record in turns.gates:
         if record.gate is not None and record.gate[0] == choice.decision.node:
-            return holds(region, record.gate[1], record.value, choice)
+            return holds(region, record.gate[1], _recorded(region, record), choice)
     raise InternalError("a space of a loop asks a gate that is not recorded")
 
 
