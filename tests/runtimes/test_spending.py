@@ -14,6 +14,7 @@ from cogseedc.runtime import read
 from cogseedc.runtime.spending import read_work
 from cogseedc.verify.inputs import random_inputs
 
+ROOT = Path(__file__).parents[2]
 ROWS = 9
 PROGRAMS = {
     "rows": """
@@ -84,20 +85,35 @@ PROGRAMS = {
 """By name: the body of a seed."""
 
 
-def both(name: str, folder: Path) -> tuple[float, float, float]:
+EXAMPLES = ("04", "10", "16", "22", "23", "30", "40", "47", "50", "52", "55", "56", "65", "70", "75")
+"""Some of those that skip. Of example 12 the counter tells less, as weights are made once for a batch; of 57 and 64 more, as
+what a scan computes ahead, and keys, are for all positions."""
+
+
+def both(source: Path, folder: Path) -> tuple[float, float, float]:
     """MACs of a batch: by its decisions, as counted, and of all that is written."""
-    source = folder / "net.seed"
-    source.write_text(f"export seed Net {{{PROGRAMS[name]}}}\n")
     artifact = cogseedc.compile(source, "torch-cpu", folder / "art", rng=3, gates="compact")
-    inputs = random_inputs(cogseedc.load(source).elaborated.graph, ROWS, {"T": 32}, 1)
+    inputs = random_inputs(cogseedc.load(source).elaborated.graph, ROWS, dict.fromkeys("THWLV", 32), 1)
     session, work = cogseedc.open(artifact), read_work(read(artifact))
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # fused attention is not counted
         result = session.run(inputs, {}, trace=True)
     return work.macs(result.trace, ROWS).sum(), counter.get_total_flops() / 2, ROWS * work.total
 
 
-@pytest.mark.parametrize("name", sorted(PROGRAMS))
-def test_macs_are_those_that_are_run(name: str, tmp_path: Path) -> None:
-    told, counted, whole = both(name, tmp_path)
+def held(source: Path, folder: Path) -> None:
+    told, counted, whole = both(source, folder)
     np.testing.assert_allclose(told, counted, rtol=1e-9)
     assert 0 < told < whole
+
+
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
+def test_macs_are_those_that_are_run(name: str, tmp_path: Path) -> None:
+    source = tmp_path / "net.seed"
+    source.write_text(f"export seed Net {{{PROGRAMS[name]}}}\n")
+    held(source, tmp_path)
+
+
+@pytest.mark.parametrize("number", EXAMPLES)
+def test_macs_of_examples_are_those_that_are_run(number: str, tmp_path: Path) -> None:
+    (source,) = (ROOT / "examples").glob(f"{number}_*.seed")
+    held(source, tmp_path)
