@@ -64,7 +64,8 @@ def decider(id: NodeId) -> NodeId:
 def _projection(gate: Gate) -> Gate:
     """As a k-of-n gate over the batch: several arms can be taken at different positions of one row."""
     batch, arms = gate.type.axes[0], Axis("arm", Size.of(gate.arms))
-    return replace(gate, kind=GateKind.MANY, over=gate.over[:1], type=gate.type.with_axes((batch, arms)))
+    type = gate.type.with_axes((batch, arms))
+    return replace(gate, kind=GateKind.MANY, over=gate.over[:1], type=type, exit=None)
 
 
 @dataclass(frozen=True)
