@@ -30,12 +30,12 @@ class Demands:
     """Bits of all gates that work can hang on."""
     guards: dict[NodeId, Guard]
     """For each node at which samples and positions it is needed."""
-    _layers: dict[NodeId, tuple[tuple[Asked, Fraction], ...]] = field(default_factory=dict)
+    layers: dict[NodeId, tuple[tuple[Asked, Fraction], ...]] = field(default_factory=dict)
     """The parts of those that are computed for some channels, or read some."""
 
     def parts(self, id: NodeId) -> tuple[tuple[Asked, Fraction], ...]:
         """The work of a node, in parts: what asks for each, and its share of all."""
-        return self._layers[id] if id in self._layers else ((Asked(self.guards[id]), Fraction(1)),)
+        return self.layers[id] if id in self.layers else ((Asked(self.guards[id]), Fraction(1)),)
 
 
 def demands(graph: Graph, ops: Ops) -> Demands:

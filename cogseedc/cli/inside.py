@@ -101,7 +101,7 @@ def _list(ctx: click.Context, wanted: bool) -> None:
     type=options.Pair(),
     multiple=True,
     metavar="GATE=SHARE",
-    help="Share of samples for which a gate is taken; without it, one half.",
+    help="Share of samples (of tokens, pixels or channels) for which a gate is taken; without it, one half.",
 )
 @click.option(
     "--rule",

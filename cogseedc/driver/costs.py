@@ -25,8 +25,8 @@ def costs_of(structure: Graph, sizes: Sequence[tuple[str, int]]) -> Costs:
 def measured(found: Costs, rates: Mapping[str, float] | None = None) -> dict[str, Json]:
     """Costs per sample as an artifact records them.
 
-    `rates` give, by gate, the share of the samples that reach it for which it is taken; other gates take every arm
-    alike.
+    `rates` give, by gate, the share of the samples (or positions in them) that reach it for which it is taken; other
+    gates take every arm alike.
     Raises UserError CS0910 for an unknown gate, a share outside 0 .. 1, or a gate of several arms.
     """
     shares = {**even_rates(found), **_given(found, rates or {})}

@@ -37,7 +37,7 @@ class Wiring:
     order: tuple[NodeId, ...]
     """Topological order over both kinds of edges; ready nodes leave by id."""
     ascending: bool = True
-    """Whether every edge goes to a larger id: the order is then that of ids."""
+    """Whether every edge is known to go to a larger id: the order is then that of ids."""
     _operands: dict[NodeId, tuple[Value | None, ...]] = field(default_factory=dict, compare=False, repr=False)
     """What was asked for once."""
 

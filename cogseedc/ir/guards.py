@@ -180,7 +180,7 @@ class Literals:
         mask &= self.placed
         if not mask or not any(term & mask for term in guard.terms):
             return guard
-        return self._canonical([term & ~mask | self._shadow(term & mask) for term in guard.terms])
+        return self._canonical([term & ~mask | self._said_of_rows(term & mask) for term in guard.terms])
 
     def alike(self, guard: Guard) -> Guard:
         """What the guard says if all positions of a row decide alike: an arm that is taken anywhere is taken at all."""
@@ -205,12 +205,12 @@ class Literals:
         return self._canonical([self._nested(term, projected) for term in guard.terms])
 
     def _nested(self, term: int, projected: int) -> int:
-        found = term | self._shadow(term & self.placed) & projected
+        found = term | self._said_of_rows(term & self.placed) & projected
         chosen = found & self.placed
         first = chosen & -chosen
         return found & ~(self.projected & ~(first - 1)) if first else found
 
-    def _shadow(self, bits: int) -> int:
+    def _said_of_rows(self, bits: int) -> int:
         """What a conjunction about positions says of rows."""
         found = 0
         for id in self.owners_of(bits) if self.projected else ():
@@ -299,7 +299,7 @@ class Literals:
 
     def _full(self, term: int) -> int:
         """A conjunction with all that it says of rows."""
-        return term | self._shadow(term & self.placed) if term & self.placed else term
+        return term | self._said_of_rows(term & self.placed) if term & self.placed else term
 
     def _everywhere(self, terms: list[int]) -> list[int] | None:
         """Replaces terms that differ in which arm is taken anywhere in a row: at any position it is one of them."""

@@ -143,7 +143,8 @@ def choose(
     chosen = {id: Chosen(_best(way, predicted[id], target), predicted[id]) for id, way in ways.items()}
     for gate, id in literals.projections.items():
         known = target.profile is not None and target.profile.share_anywhere(literals.gates[id].name, 0) is not None
-        chosen[id] = Chosen(_of_rows(natural[id], known, chosen[gate], predicted[id]), predicted[id])
+        pays = chosen[gate].strategy != "tiles" and _rows_pay(natural[id], known, predicted[id], target)
+        chosen[id] = Chosen(natural[id].value if pays else "dense", predicted[id])
     compact = {id for id, found in chosen.items() if found.strategy == "compact" and "dense" in target.gates}
     return Choices(chosen, {guard: above for guard, (gate, above) in light.items() if gate in compact})
 
@@ -157,12 +158,12 @@ def _best(natural: Strategy, predicted: Prediction, target: Target) -> str:
     return min(costs, key=lambda name: costs[name], default="dense")
 
 
-def _of_rows(natural: Strategy, known: bool, chosen: Chosen, predicted: Prediction) -> str:
+def _rows_pay(natural: Strategy, known: bool, predicted: Prediction, target: Target) -> bool:
     """Whether rows are left out in which a gate chose no position. Few are, if no profile says more: then only one
     sample by itself is asked."""
-    costs = dict(predicted)
-    way = natural.value if natural is Strategy.BRANCH or known else "dense"
-    return way if costs and chosen.strategy != "tiles" and costs[way] < costs["dense"] else "dense"
+    costs, way = dict(predicted), natural.value
+    asked = known or natural is Strategy.BRANCH
+    return asked and way in target.gates and bool(costs) and costs[way] < costs["dense"]
 
 
 def _predict(
@@ -187,7 +188,7 @@ def _predict(
     for draft in spaces.drafts[1:]:
         for gate, arms, negated in dict.fromkeys(condition for term in draft.terms for condition in term):
             part = share(graph, target, gate, arms, negated)
-            for name, cost in _costs(loads[draft.id], part, target).items():
+            for name, cost in _costs(loads[draft.id], part, target, joined=gate >= 0).items():
                 found[gate][name] = found[gate].get(name, 0.0) + cost
     predicted = {id: tuple(sorted(costs.items())) for id, costs in found.items()}
     return predicted, _light(graph, spaces, loads, target)
@@ -263,8 +264,9 @@ def _number(size: Size, target: Target) -> float:
     return size.evaluate({s: rows if s == BATCH else SYMBOL for s in size.symbols()})
 
 
-def _costs(load: Load, rate: float, target: Target) -> dict[str, float]:
-    """Microseconds of one space under each strategy, when `rate` of the rows need it."""
+def _costs(load: Load, rate: float, target: Target, joined: bool = True) -> dict[str, float]:
+    """Microseconds of one space under each strategy, when `rate` of the rows need it. Computed densely it takes a
+    select, if a join reads it (`joined`)."""
     costs = target.costs
     work, starts = load.work_ns / 1e3, load.ops * costs.op_us
     asked = costs.wrap_us if target.wrap_regions else 0.0
@@ -273,7 +275,7 @@ def _costs(load: Load, rate: float, target: Target) -> dict[str, float]:
         "branch": rate * (work + starts) + costs.branch_us,
         # places, gather, put back
         "compact": rate * work + starts + moved + 3 * costs.op_us + asked + load.turned * costs.select_ns / 1e3,
-        "dense": work + starts + load.leaving * costs.select_ns / 1e3 + costs.select_us,
+        "dense": work + starts + joined * (load.leaving * costs.select_ns / 1e3 + costs.select_us),
     }
 
 
