@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cogseedc.backends.onnx.builder import Place, Region, branch
+from cogseedc.backends.onnx.crossing import outer
 from cogseedc.backends.onnx.fusion import FusedWrite, outputs_of
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import NUMPY, Dimension
@@ -16,6 +17,7 @@ from cogseedc.ir import Dtype, NodeId
 
 FALSE = np.array(False)
 NO_ROWS = np.zeros([0], np.bool_)
+NO_PLACES = np.zeros([0, 1], np.int64)
 
 
 @dataclass
@@ -39,14 +41,89 @@ class _Results:
 def emit_blocks(steps: Steps, root: Region) -> None:
     """All blocks of the plan, in order."""
     steps.region = root
+    position = 0
+    for number, nest in enumerate(steps.plan.nests):
+        _sequence(steps, root, range(position, nest.first))
+        _nested(steps, root, number)
+        position = nest.stop
+    _sequence(steps, root, range(position, len(steps.plan.blocks)))
+
+
+def _sequence(steps: Steps, region: Region, positions: Sequence[int], around: SpaceId = ROOT) -> None:
+    """Some blocks, one after another; those of the space `around`, which is known to be run, without an If."""
     blocks = steps.plan.blocks
-    for position, block in enumerate(blocks):
-        if block.wrap is Wrap.NONE:
+    for position in positions:
+        block = blocks[position]
+        if block.wrap is Wrap.NONE or block.space == around:
             for step in block.steps:
-                steps.emit(root, step, block.space)
+                steps.emit(region, step, block.space)
+            for fused in steps.fusion.writes.get(position, ()):
+                steps.running[fused.join.output] = _written(steps, region, fused, _previous(steps, region, fused))
         elif not block.otherwise:
             last = position + 1 < len(blocks) and blocks[position + 1].otherwise
-            _wrapped(steps, root, _ordered(steps, position, last))
+            _wrapped(steps, region, _ordered(steps, position, last))
+
+
+def _nested(steps: Steps, region: Region, number: int) -> None:
+    """One If around several blocks, each bare or in an If of its own."""
+    nest, rows = steps.plan.nests[number], steps.rows
+    positions = range(nest.first, nest.stop)
+    blocks = [steps.plan.blocks[position] for position in positions]
+    region.shared.place = place = _place(steps, nest.space)
+    condition = rows.any_row(region, nest.space, outer(steps.plan, steps.fusion, number))
+    made = {slot for block in blocks for step in block.steps for slot in outputs_of(step)}
+    fused = [fused for position in positions for fused in steps.fusion.writes.get(position, ())]
+    joins = {f.join.output: f for f in reversed(fused) if f.join.output not in made}
+    before = {f: None if f.join.base in made else _previous(steps, region, f) for f in joins.values()}
+    bodies = Region(region.shared, region), Region(region.shared, region)
+    steps.running.update((f.join.output, name) for f, name in before.items() if name is not None)
+    _sequence(steps, bodies[0], positions, nest.space)
+    region.shared.place = place
+    results = _Results()
+    below = {block.space for block in blocks}
+    for f, name in before.items():
+        absent = steps.joins.empty if f.join.output.space in below else steps.joins.full
+        other = name or absent(bodies[1], steps.type(f.join.output), f.join.output.space)
+        results.both((steps.running[f.join.output], other), *_described(steps, f.join))
+    crossing = steps.crossing
+    slots = [s for block in blocks for s in block.gives if s in crossing.slots[number]]
+    given = [(s, _give(steps, bodies, results, 0, s)) for s in slots]
+    spaces = [s.space for block in blocks for s in block.steps if isinstance(s, Enter)]
+    asked = (id for id in spaces if id in crossing.entries[number] or rows.space(id).strategy is Strategy.BRANCH)
+    entered = [(id, _enter(steps, bodies, results, 0, id)) for id in asked]
+    moved = [(pair, _moved(steps, bodies, results, *pair)) for pair in crossing.places[number]]
+    _forget(steps, bodies[0], blocks)
+    for id in spaces:
+        rows.entry.pop(id, None)
+    names = branch(region, condition, bodies, results.sides, results.types)
+    steps.running.update((f.join.output, names[i]) for i, f in enumerate(before))
+    steps.values.update((slot, names[i]) for slot, i in given)
+    rows.entry.update((id, names[i]) for id, i in entered)
+    rows.seen.update((pair, names[i]) for pair, i in moved if i is not None)
+
+
+def _moved(
+    steps: Steps, bodies: tuple[Region, Region], results: _Results, lower: SpaceId, upper: SpaceId
+) -> int | None:
+    """Where the rows of a space lie in one above it; None: it has them all."""
+    places = steps.rows.places(bodies[0], lower, upper)
+    if places is None:
+        return None
+    none = bodies[1].node("Constant", [], value=NO_PLACES)
+    return results.add(0, places, none, Dtype.I64, [None, 1])
+
+
+def _forget(steps: Steps, body: Region, blocks: Sequence[Block]) -> None:
+    """Values that only a body sees are found no more."""
+    for slot in (s for block in blocks for step in block.steps for s in outputs_of(step)):
+        if steps.values.get(slot) in body.own:
+            del steps.values[slot]
+        steps.raw.pop(slot, None)
+
+
+def _place(steps: Steps, id: SpaceId) -> Place:
+    name = steps.rows.space(id).name
+    return Place(f"/rows/{name}", f"rows/{name}")
 
 
 def _ordered(steps: Steps, position: int, paired: bool) -> Sequence[int]:
@@ -63,10 +140,13 @@ def _wrapped(steps: Steps, root: Region, positions: Sequence[int]) -> None:
     is its other side."""
     blocks = [steps.plan.blocks[position] for position in positions]
     rows, space = steps.rows, steps.rows.space(blocks[0].space)
-    root.shared.place = place = Place(f"/rows/{space.name}", f"rows/{space.name}")
-    condition = rows.any_row(root, space.id) if blocks[0].wrap is Wrap.ANY else rows.condition(root, space.id)
+    root.shared.place = place = _place(steps, space.id)
+    if blocks[0].wrap is Wrap.ANY:
+        condition = rows.any_row(root, space.id, steps.fusion.outer(positions[0]))
+    else:
+        condition = rows.condition(root, space.id)
     writes = _writes(steps, positions)
-    bases = [_previous(steps, root, pair) for pair in writes]
+    bases = [_before(steps, root, pair) for pair in writes]
     bodies = Region(root.shared, root), Region(root.shared, root)
     for body, block in zip(bodies, blocks, strict=False):
         for step in block.steps:
@@ -82,10 +162,7 @@ def _wrapped(steps: Steps, root: Region, positions: Sequence[int]) -> None:
         spaces = [step.space for step in block.steps if isinstance(step, Enter)]
         entered += [(id, _enter(steps, bodies, results, side, id)) for id in spaces]
         recorded += [(id, _record(steps, bodies[1 - side], results, side, id)) for id in _loops(steps, block)]
-        for slot in (s for step in block.steps for s in outputs_of(step)):
-            if steps.values.get(slot) in bodies[side].own:
-                del steps.values[slot]
-            steps.raw.pop(slot, None)
+        _forget(steps, bodies[side], [block])
     if not results.types:
         return
     names = branch(root, condition, bodies, results.sides, results.types)
@@ -109,29 +186,44 @@ def _writes(steps: Steps, positions: Sequence[int]) -> list[_Pair]:
     return [*pairs, *((None, fused) for fused in second.values())]
 
 
-def _previous(steps: Steps, root: Region, pair: _Pair) -> str | None:
-    """What fused writes go over; None: nothing yet."""
-    fused = min((fused for fused in pair if fused is not None), key=lambda fused: fused.position)
-    if fused.position:
-        return steps.running[fused.join.output]
-    return steps.base(root, fused.join)
+def _before(steps: Steps, root: Region, pair: _Pair) -> str | None:
+    """What the writes of a pair go over; None: nothing yet."""
+    return _previous(steps, root, min((f for f in pair if f is not None), key=lambda f: f.position))
+
+
+def _previous(steps: Steps, region: Region, fused: FusedWrite) -> str | None:
+    """What a write goes over; None: nothing yet."""
+    known = steps.running.get(fused.join.output)
+    return known or (None if fused.position else steps.base(region, fused.join))
 
 
 def _write(steps: Steps, bodies: tuple[Region, Region], results: _Results, pair: _Pair, previous: str | None) -> int:
     join = next(fused.join for fused in pair if fused is not None)
+    first, second = (
+        (previous or _untouched(steps, body, join)) if fused is None else _written(steps, body, fused, previous)
+        for body, fused in zip(bodies, pair, strict=True)
+    )
+    return results.both((first, second), *_described(steps, join))
+
+
+def _described(steps: Steps, join: Join) -> tuple[Dtype, Sequence[Dimension]]:
+    """Type of a join that an If yields."""
     type, space = steps.type(join.output), join.output.space
-    first, second = (_side(steps, body, fused, join, previous) for body, fused in zip(bodies, pair, strict=True))
     dims = steps.dims(type, space)
     if type.batch is not None and space != ROOT:
         dims[type.batch] = None  # where the join's own space is not run, zeros have a row and what went before has none
-    return results.both((first, second), type.dtype, dims)
+    return type.dtype, dims
 
 
-def _side(steps: Steps, body: Region, fused: FusedWrite | None, join: Join, previous: str | None) -> str:
-    """A join in one body: written, or as it was."""
+def _untouched(steps: Steps, body: Region, join: Join) -> str:
+    """A join to which nothing was written yet."""
+    return steps.joins.full(body, steps.type(join.output), join.output.space)
+
+
+def _written(steps: Steps, body: Region, fused: FusedWrite, previous: str | None) -> str:
+    """A join with one more write, in the body that computes its value."""
+    join = fused.join
     type, space = steps.type(join.output), join.output.space
-    if fused is None:
-        return previous or steps.joins.full(body, type, space)
     value = steps.arm(body, join, fused.write)
     source = fused.write.value.space
     index = steps.rows.places(body, source, space)

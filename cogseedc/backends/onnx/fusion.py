@@ -6,7 +6,7 @@ or untouched, so that a layer skip is one If.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cogseedc.backends.plan.model import (
@@ -15,10 +15,12 @@ from cogseedc.backends.plan.model import (
     Choice,
     Enter,
     Join,
+    Nest,
     Picked,
     Plan,
     Run,
     Slot,
+    SpaceId,
     Spread,
     Step,
     Take,
@@ -51,29 +53,43 @@ class Fusion:
     needed: frozenset[Slot]
     """Slots that are read outside the block that computes them; looked up, never listed."""
 
+    def outer(self, position: int) -> SpaceId | None:
+        """A space above that of a block, among whose rows it writes."""
+        return next((fused.join.output.space for fused in self.writes.get(position, ())), None)
+
 
 def fuse(plan: Plan, also: Iterable[Slot]) -> Fusion:
     """Decides for all joins; `also` are slots that are read after the last block."""
     home = {slot: i for i, block in enumerate(plan.blocks) for step in block.steps for slot in outputs_of(step)}
+    nests = {i: nest for nest in plan.nests for i in range(nest.first, nest.stop)}
     writes: dict[int, list[FusedWrite]] = {}
     done: dict[Slot, int] = {}
     for position, block in enumerate(plan.blocks):
         for step in block.steps:
             if isinstance(step, Join):
-                count = _prefix(plan.blocks, home, step, position)
+                count = _prefix(plan.blocks, nests, home, step, position)
                 for i in range(count):
                     writes.setdefault(home[step.writes[i].value], []).append(FusedWrite(step, i))
                 done[step.output] = count
-    return Fusion({b: tuple(w) for b, w in writes.items()}, done, frozenset(_needed(plan, home, done, also)))
+    needed = {*also, *(slot for position, slot in reads(plan, done) if home.get(slot) != position)}
+    return Fusion({b: tuple(w) for b, w in writes.items()}, done, frozenset(needed))
 
 
-def _prefix(blocks: Sequence[Block], home: dict[Slot, int], join: Join, position: int) -> int:
-    """How many of the first writes come from wrapped blocks in execution order, after the base and before the join."""
+def _prefix(
+    blocks: Sequence[Block], nests: Mapping[int, Nest], home: dict[Slot, int], join: Join, position: int
+) -> int:
+    """How many of the first writes come from blocks in an `if`, in execution order, after the base and before the
+    join, which is in none of their nests."""
     last = home.get(join.base, -1) if join.base else -1
     for i, write in enumerate(join.writes):
         at = home.get(write.value, -1)
         inside = write.value.space == blocks[at].space
-        if at < 0 or not inside or blocks[at].wrap is Wrap.NONE or not (last < at or _sides(blocks, last, at)):
+        if (
+            at < 0
+            or not inside
+            or not _wrapped(blocks, nests, at, position)
+            or not (last < at or _sides(blocks, last, at))
+        ):
             return i
         last = max(last, at)
         if last >= position:
@@ -81,21 +97,23 @@ def _prefix(blocks: Sequence[Block], home: dict[Slot, int], join: Join, position
     return len(join.writes)
 
 
+def _wrapped(blocks: Sequence[Block], nests: Mapping[int, Nest], at: int, join: int) -> bool:
+    """Whether a block is in an `if` around which a join is not."""
+    return blocks[at].wrap is not Wrap.NONE or (at in nests and nests[at] != nests.get(join))
+
+
 def _sides(blocks: Sequence[Block], one: int, other: int) -> bool:
     """Whether two blocks are the sides of one If, so that the order of what they write does not matter."""
     return abs(one - other) == 1 and blocks[max(one, other)].otherwise and min(one, other) >= 0
 
 
-def _needed(plan: Plan, home: dict[Slot, int], done: dict[Slot, int], also: Iterable[Slot]) -> Iterator[Slot]:
-    yield from also
+def reads(plan: Plan, done: Mapping[Slot, int]) -> Iterator[tuple[int, Slot]]:
+    """What each block reads, by position; of joins not what is `done` elsewhere."""
     for position, block in enumerate(plan.blocks):
         for step in block.steps:
             skip = done[step.output] if isinstance(step, Join) else 0
             for slot in inputs_of(step, plan, skip):
-                if home.get(slot) != position:
-                    yield slot
-            if isinstance(step, Join) and skip and step.base:
-                yield step.base
+                yield position, slot
 
 
 def outputs_of(step: Step) -> tuple[Slot, ...]:

@@ -42,6 +42,8 @@ class Rows:
         self.entry: dict[SpaceId, str] = {}
         """COMPACT: bool over the rows of the parent, or over its positions, flattened. BRANCH, entered in
         an If: scalar bool; see `entered`."""
+        self.seen: dict[tuple[SpaceId, SpaceId], str] = {}
+        """Where the rows of a space lie in one above it, as an If gives it."""
 
     def space(self, id: SpaceId) -> Space:
         return self._plan.spaces[id]
@@ -69,13 +71,25 @@ class Rows:
             self.groups.leave(space.id)
         elif self.groups.has(space.id):
             return
+        self.entry[space.id] = self._held(region, space)
+
+    def _held(self, region: Region, space: Space) -> str:
+        """Which rows of its parent a COMPACT space holds."""
         mask = self._entry(region, space)
         if all(self._uniform(c) for term in space.terms for c in term):
             assert space.parent is not None
-            mask = region.node("Expand", [mask, self.count(region, space.parent)])
-        elif space.grid:
-            mask = region.node("Reshape", [mask, region.constant(np.array([-1], np.int64))])
-        self.entry[space.id] = mask
+            return region.node("Expand", [mask, self.count(region, space.parent)])
+        if space.grid:
+            return region.node("Reshape", [mask, region.constant(np.array([-1], np.int64))])
+        return mask
+
+    def _mask_of(self, region: Region, space: SpaceId) -> str:
+        """The same, where it was entered or, where an If keeps that for itself, from the decisions."""
+        known = self.entry.get(space)
+        if known is None:
+            key = ("entry", id(self), space)
+            known = region.find(key) or region.keep(key, self._held(region, self.space(space)))
+        return known
 
     def entered(self, region: Region, branch: SpaceId) -> str:
         """Whether a BRANCH space is run: a bool of one element. Of two that are the sides of one If, one is asked."""
@@ -158,13 +172,19 @@ class Rows:
         if len(masks) == 1 and together and self.groups.has(masks[0]):
             return self.groups.take(region, value, axis, masks[0])
         if len(masks) == 1 and not self._waits and not self.groups.has(masks[0]):
-            return region.node("Compress", [value, self.entry[masks[0]]], axis=axis)
+            return region.node("Compress", [value, self._mask_of(region, masks[0])], axis=axis)
         return region.node("Gather", [value, self.index(region, lower, upper)], axis=axis)
 
     def places(self, region: Region, lower: SpaceId, upper: SpaceId) -> str | None:
         """i64 [rows, 1], as ScatterND wants it: where the rows of `lower` lie in its ancestor `upper`; None: all do."""
         found: str | None = None
-        for space in reversed(self.path(lower, upper)):
+        path: list[Space] = []
+        for space in self.path(lower, upper):
+            found = self.seen.get((space.id, upper))
+            if found is not None:
+                break
+            path.append(space)
+        for space in reversed(path):
             if space.strategy is Strategy.COMPACT:
                 if found is not None and self._chooses(space):
                     assert self.within is not None
@@ -174,14 +194,14 @@ class Rows:
                 elif self.groups.has(space.id):
                     found = self._picked(region, found, self._own(region, space.id))
                 else:
-                    found = self._places(region, found, self.entry[space.id])
+                    found = self._places(region, found, self._mask_of(region, space.id))
         return found
 
     def _own(self, region: Region, id: SpaceId) -> str:
         """Where the rows of a COMPACT space lie in its parent."""
         if self.groups.has(id):
             return self.groups.place(region, id)
-        return self._places(region, None, self.entry[id])
+        return self._places(region, None, self._mask_of(region, id))
 
     def _picked(self, region: Region, outer: str, own: str) -> str:
         home = region.home(outer, own)
@@ -226,11 +246,12 @@ class Rows:
             return self.entered(region, space.id)
         return None
 
-    def any_row(self, region: Region, id: SpaceId) -> str:
-        """A bool of one element: whether a space holds a row (COMPACT), or is run (BRANCH)."""
+    def any_row(self, region: Region, id: SpaceId, upper: SpaceId | None = None) -> str:
+        """A bool of one element: whether a space holds a row (COMPACT), or is run (BRANCH). `upper` is a space above in
+        which its places are needed anyway."""
         if self.space(id).strategy is Strategy.BRANCH:
             return self.entered(region, id)
-        places = self._own(region, id)
+        places = (None if upper is None else self.places(region, id, upper)) or self._own(region, id)
         home = region.home(places)
         key = ("any", places)
         found = home.find(key)

@@ -10,6 +10,7 @@ import numpy as np
 
 from cogseedc.backends.onnx.builder import Place, Region, tag
 from cogseedc.backends.onnx.calls import CallSite, Folding, literal
+from cogseedc.backends.onnx.crossing import crossing
 from cogseedc.backends.onnx.fusion import fuse
 from cogseedc.backends.onnx.joins import Joins, runs_whole
 from cogseedc.backends.onnx.merges import aligned, any_of, merge, weighted, where
@@ -91,6 +92,7 @@ class Steps:
         self.sizes: Sizes = Sizes(_symbols(plan, inputs), self.rows.count, outer.sizes if outer else None)
         read_last = [slot for _, slot in plan.outputs] + (list(slots(plan)) if traces else [])
         self.fusion = fuse(plan, read_last)
+        self.crossing = crossing(plan, self.fusion, read_last)
         self.values: dict[Slot, str] = {}
         self._beyond: dict[Slot, int] = {}
         self.raw: dict[Slot, str] = {}

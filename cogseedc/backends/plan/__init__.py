@@ -22,6 +22,7 @@ from cogseedc.backends.plan.model import (
     GateReport,
     Join,
     LoopPlan,
+    Nest,
     Picked,
     Plan,
     Run,
@@ -36,6 +37,7 @@ from cogseedc.backends.plan.model import (
     Wrap,
     Write,
 )
+from cogseedc.backends.plan.nests import nests
 from cogseedc.backends.plan.reach import Reach, reach
 from cogseedc.backends.plan.schedule import blocks, schedule, spend
 from cogseedc.backends.plan.sides import paired
@@ -78,6 +80,7 @@ __all__ = [
     "Gates",
     "Join",
     "LoopPlan",
+    "Nest",
     "Picked",
     "Plan",
     "Run",
@@ -244,10 +247,13 @@ def _assemble(
         kept,
         lambda space, body: wrap(spaces[space], body, target, graph, loops, space in unsafe),
     )
+    found_blocks = paired(found_blocks, spaces, graph)
+    found_nests = nests(found_blocks, spaces, target, graph) if target.backend == "onnx" else ()
     return Plan(
         graph=graph,
         spaces=spaces,
-        blocks=paired(found_blocks, spaces, graph),
+        blocks=found_blocks,
+        nests=found_nests,
         inputs=tuple(id for id, node in graph.of(Input)),
         knobs=tuple(id for id, node in graph.of(Knob)),
         weights=tuple(id for id, node in graph.of(Weight)),

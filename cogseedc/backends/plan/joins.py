@@ -90,7 +90,11 @@ class _Join:
         base: Arm | None = None
         kept: list[Arm] = []
         moved: list[Arm] = []
+        whole: Arm | None = None
         for i, arm in enumerate(arms):
+            if whole is not None and (whole.value, whole.space) == (arm.value, arm.space):
+                continue  # the arm before it wrote the same value for all rows
+            whole = arm
             if i == 0 and arm.space == at:
                 base = arm
             elif _covered(items, self.literals, arm, arms[:i]):
@@ -98,6 +102,7 @@ class _Join:
             else:
                 exact = items.spaces.below(at, arm.chosen)
                 moved.append(replace(arm, space=exact))
+                whole = None
         item = items.add(self.id, at, self.lay)
         start = None if base is None else items.want(item, base.value, self.lays[self._port(base)])
         writes = tuple(

@@ -252,6 +252,17 @@ class Block:
 
 
 @record
+class Nest:
+    """Consecutive blocks, all of a space or below it, in one more `if`: none is run when the space holds no row (of
+    BRANCH: is not run)."""
+
+    first: int
+    stop: int
+    """The block behind the last one."""
+    space: SpaceId
+
+
+@record
 class GateReport:
     """How the plan treats one gate, for `explain --plan` and the trace."""
 
@@ -301,6 +312,8 @@ class Plan:
     gates: tuple[GateReport, ...]
     loops: Mapping[NodeId, LoopPlan] = field(default_factory=dict)
     """For each loop that is run, a plan of its body."""
+    nests: tuple[Nest, ...] = ()
+    """In order; none overlaps another. Blocks are right without them, too."""
     exits: tuple[tuple[str, tuple[tuple[str, Slot], ...]], ...] = field(default=())
     """For training: each exit's path with its outputs (name, slot); only in a dense plan."""
 

@@ -63,11 +63,15 @@ def wrap(
 def _pays(space: Space, body: Sequence[Step], target: Target, graph: Graph) -> bool:
     """Whether one sample by itself is quicker with an `if` around the block, whose operations take a while even on no
     row. For many samples neither matters."""
-    steps = sum(_parts(step, graph) for step in body)
-    taken = sum(prod(_share(graph, target, c) for c in term) for term in space.terms)
+    steps = sum(parts(step, graph) for step in body)
     rows = target.profile.rows if target.profile is not None else 1
-    empty = (1 - min(taken, 1.0)) ** rows
+    empty = (1 - taken(space, target, graph)) ** rows
     return empty * steps * target.costs.empty_us > MARGIN * target.costs.wrap_us
+
+
+def taken(space: Space, target: Target, graph: Graph) -> float:
+    """The share of the rows of its parent that a space holds."""
+    return min(1.0, sum(prod(_share(graph, target, c) for c in term) for term in space.terms))
 
 
 def _share(graph: Graph, target: Target, choice: Choice) -> float:
@@ -77,7 +81,7 @@ def _share(graph: Graph, target: Target, choice: Choice) -> float:
     return share(graph, target, id, choice.arms, choice.negated)
 
 
-def _parts(step: Step, graph: Graph) -> int:
+def parts(step: Step, graph: Graph) -> int:
     """About how many operations of a runtime a step takes."""
     if not isinstance(step, Run):
         return isinstance(step, Take)

@@ -1,0 +1,84 @@
+"""Far down a chain of exits, what finds rows and asks whether there are any is skipped together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import cogseedc
+from cogseedc.backends.plan import Join, Plan
+from cogseedc.driver.compile import Request, lowered, prepared
+from cogseedc.driver.timing import Timing
+from cogseedc.source import Source
+from cogseedc.target import Profile
+from cogseedc.target import load as target
+
+CHAIN = """\
+export seed Chain[steps: int = 12] {
+    in  x: f32[N, C=8]
+    in  last: i64[N]
+    out y: f32[N, K=3]
+    h, z = for i in 0 .. steps with h = x, z = zeros[N, K]() {
+        s = tanh(linear[8](h))
+        z = linear[K](s)
+        exit over { y = z } when last <= i
+        exit sure { y = z } when confidence(z) >= 0.9
+        next h = s
+        next z = z
+    }
+    y = z
+}
+"""
+
+
+def chain(steps: int, name: str = "onnx-cpu", profile: Profile | None = None) -> Plan:
+    program = cogseedc.load(Source("chain.seed", CHAIN), set={"steps": steps})
+    program, weights = prepared(program, Request(), Timing())
+    return lowered(program, weights, replace(target(name), profile=profile), Request(), Timing()).plan
+
+
+@pytest.mark.parametrize("name", ["onnx-cpu", "onnx-edge"])
+def test_blocks_of_a_nest_are_in_its_space(name: str) -> None:
+    found = chain(40, name)
+    assert len(found.nests) > 3
+    end = 0
+    for nest in found.nests:
+        assert end <= nest.first < nest.stop - 1
+        end = nest.stop
+        for block in found.blocks[nest.first : nest.stop]:
+            above = block.space
+            while above != nest.space:
+                parent = found.spaces[above].parent
+                assert parent is not None
+                above = parent
+
+
+def test_a_chain_that_all_samples_go_through_has_none() -> None:
+    rates = tuple((f"{kind}.{i}", (1.0, 0.0)) for kind in ("over", "sure") for i in range(40))
+    assert not chain(40, profile=Profile(32, rates)).nests
+
+
+@pytest.mark.parametrize("name", ["onnx-cpu", "onnx-edge"])
+def test_who_leaves_at_once_waits_for_few_operations(tmp_path: Path, name: str) -> None:
+    """The operations that are run whoever is left grow with the root of the chain's length."""
+    program = cogseedc.load(Source("chain.seed", CHAIN), set={"steps": 100})
+    built = cogseedc.compile(program, name, tmp_path / "built")
+    (model,) = tmp_path.glob("built*/**/model.onnx")
+    assert len(onnx.load(model).graph.node) < 150
+    batch = 1 if name == "onnx-edge" else 5
+    x = np.random.default_rng(0).standard_normal((batch, 8)).astype(np.float32)
+    session = cogseedc.open(built)
+    for last in (0, 3, 50, 200):
+        held = session.run({"x": x, "last": np.full(batch, last)}, trace=True)
+        reached = sum(int(np.any(arms >= 0)) for arms in held.trace.values())
+        assert reached <= 2 * last + 1 + (last == 0)
+
+
+def test_arms_of_one_value_are_written_once() -> None:
+    """`over` and `sure` give the same logits: who leaves by the second has them from the first."""
+    joins = [step for block in chain(12).blocks for step in block.steps if isinstance(step, Join)]
+    assert [len(join.writes) for join in joins] == [11]
