@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,8 @@ from rich.table import Table
 from cogseedc.publish import canonical_json, write_file
 
 from .data import Absent
-from .flow import FINAL, Result, Study, means, run, speed
-from .studies import STUDIES
+from .flow import FINAL, Result, Study, means, speed
+from .studies import STUDIES, one_seed
 
 
 def main() -> int:
@@ -25,40 +29,40 @@ def main() -> int:
     parser.add_argument("--only", choices=["", *names], default="")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=Path("build/study"))
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--jobs", type=int, default=min(4, os.cpu_count() or 1), help="seeds at a time, one thread each"
+    )
     chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
+    torch.set_num_threads(1)
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, 160)  # the table has long words
     done: dict[str, Any] = {}
     for study in STUDIES:
         if not chosen.only or study.name == chosen.only:
-            done[study.name] = _study(study, chosen.seeds, chosen.output, console)
+            done[study.name] = _study(study, chosen, console)
     write_file(chosen.output / "study.json", canonical_json(done, indent=1))
     console.print(_table(done))
     console.print(f"all figures: {chosen.output / 'study.json'}")
     return int(any(not found.get("reached", True) for found in done.values()))
 
 
-def _study(study: Study, seeds: int, output: Path, console: Console) -> Result:
-    start, cpu = time.perf_counter(), time.process_time()
+def _study(study: Study, chosen: argparse.Namespace, console: Console) -> Result:
+    start = time.perf_counter()
+    place = chosen.output / study.name
     try:
         splits = study.splits()
     except Absent as error:
         console.print(f"[bold]{study.name}[/] skipped: {error}")
         return {"skipped": str(error), "goal": study.goal}
     results = []
-    for rng in range(seeds):
-        place = output / study.name / str(rng)
-        if study.whole is None:
-            results.append(run(study, splits, rng, place, page=rng == 0))
-        else:
-            results.append(study.whole(splits, study.options, rng, place))
-        write_file(place / "result.json", canonical_json(results[-1], indent=1))
-        console.print(f"[bold]{study.name}[/] seed {rng}: {_line(results[-1])}")
+    with ProcessPoolExecutor(chosen.jobs, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for rng, found in enumerate(pool.map(partial(one_seed, study.name, place), range(chosen.seeds))):
+            results.append(found)
+            console.print(f"[bold]{study.name}[/] seed {rng}: {_line(found)}")
     mean = means(results)
-    mean["speed"] = speed(output / study.name / "0" / FINAL, splits)
-    spent = {"wall": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+    mean["speed"] = speed(place / "0" / FINAL, splits)
+    cpu = sum(found["cpu_seconds"] for found in results)
+    spent = {"wall": time.perf_counter() - start, "cpu": cpu}
     alike = mean["decisions"]["differ_outside_the_band"] == 0
     reached = study.reached(mean) and alike
     return {"goal": study.goal, "reached": reached, "mean": mean, "seeds": results, "seconds": spent}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cogseedc.publish import canonical_json, write_file
 from cogseedc.train import Options
 
 from . import data
-from .flow import HERE, Result, Study
+from .flow import HERE, Result, Study, run
 from .versus import experts, skipping
 
 
@@ -125,3 +127,16 @@ STUDIES = (
         whole=experts,
     ),
 )
+
+
+def one_seed(name: str, output: Path, rng: int) -> Result:
+    """One seed of a study, in a process of its own."""
+    study = next(study for study in STUDIES if study.name == name)
+    splits, place, start = study.splits(), output / str(rng), time.process_time()
+    if study.whole is None:
+        found = run(study, splits, rng, place, page=rng == 0)
+    else:
+        found = study.whole(splits, study.options, rng, place)
+    found["cpu_seconds"] = time.process_time() - start
+    write_file(place / "result.json", canonical_json(found, indent=1))
+    return found
