@@ -75,7 +75,7 @@ def _nested(steps: Steps, region: Region, number: int) -> None:
     fused = [fused for position in positions for fused in steps.fusion.writes.get(position, ())]
     joins = {f.join.output: f for f in reversed(fused) if f.join.output not in made}
     before = {f: None if f.join.base in made else _previous(steps, region, f) for f in joins.values()}
-    bodies = Region(region.shared, region), Region(region.shared, region)
+    bodies = Region(region.shared, region, alone=True), Region(region.shared, region)
     steps.running.update((f.join.output, name) for f, name in before.items() if name is not None)
     _sequence(steps, bodies[0], positions, nest.space)
     region.shared.place = place
@@ -147,7 +147,7 @@ def _wrapped(steps: Steps, root: Region, positions: Sequence[int]) -> None:
         condition = rows.condition(root, space.id)
     writes = _writes(steps, positions)
     bases = [_before(steps, root, pair) for pair in writes]
-    bodies = Region(root.shared, root), Region(root.shared, root)
+    bodies = Region(root.shared, root, alone=True), Region(root.shared, root, alone=True)
     for body, block in zip(bodies, blocks, strict=False):
         for step in block.steps:
             steps.emit(body, step, block.space)

@@ -207,6 +207,10 @@ class Region:
             region = region.parent
         return region
 
+    def outermost(self) -> Region:
+        """The main graph."""
+        return self if self.parent is None else self.parent.outermost()
+
     def results(self, values: Sequence[str]) -> list[str]:
         """Names for values as outputs of this body: those of its own nodes, once each, else copies."""
         found: list[str] = []

@@ -43,7 +43,7 @@ class Weights:
     def initializer(self, region: Region, node: NodeId, port: int) -> str:
         """Name of the initialiser, made where it is first asked for."""
         readers, convolution = self._readers.get((node, port), (2, False))
-        place = region if readers == 1 or convolution else region.home()
+        place = region if readers == 1 or convolution else region.outermost()
         key = self._key(node, port)
         found = place.local(key) if convolution else place.find(key)
         if found is None:
