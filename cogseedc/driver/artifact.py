@@ -18,6 +18,7 @@ from cogseedc.driver.picture import draw
 from cogseedc.driver.precisions import PAYLOAD, last_step, record_of, rounded_graph
 from cogseedc.driver.profile import record_of_profile
 from cogseedc.driver.program import Program
+from cogseedc.driver.timing import Timing
 from cogseedc.driver.weights import Weights, weight_bytes
 from cogseedc.ir import Gate, Graph, Size
 from cogseedc.publish import canonical_json
@@ -36,14 +37,24 @@ class Artifact:
     manifest: Mapping[str, Json]
 
 
-def artifact(program: Program, weights: Weights, lowering: Lowering) -> Artifact:
+def artifact(program: Program, weights: Weights, lowering: Lowering, clock: Timing | None = None) -> Artifact:
     """Everything of an artifact, the same bytes for the same input."""
+    clock = clock or Timing()
+    with clock.step(f"emit {lowering.target.name}"):
+        model, model_record = EMITTERS[lowering.target.backend](lowering, program, weights)
+    with clock.step("costs, picture, card"):
+        return _whole(program, weights, lowering, model, model_record)
+
+
+def _whole(
+    program: Program, weights: Weights, lowering: Lowering, model: bytes, model_record: dict[str, Json]
+) -> Artifact:
+    """A model with what goes along with it."""
     payloads, files = source_payloads(program.files)
     described = interface(
         lowering.plan.graph, [(g.name, g.strategy) for plan in lowering.plan.nested() for g in plan.gates]
     )
     manifest = _manifest(program, weights, lowering, files, described)
-    model, model_record = EMITTERS[lowering.target.backend](lowering, program, weights)
     manifest["model"] = model_record
     spent = costs_of(program.structure, program.settings.sizes)
     costs = measured(spent)

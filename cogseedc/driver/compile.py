@@ -223,8 +223,7 @@ def _profiled(
 
 def _make(program: Program, weights: Weights, name: str, request: Request, clock: Timing) -> Artifact:
     lowering = lowered(program, weights, name, request, clock)
-    with clock.step(f"emit {name}"):
-        return artifact(program, weights, lowering)
+    return artifact(program, weights, lowering, clock)
 
 
 def _publish(place: Path, made: Artifact) -> Path:

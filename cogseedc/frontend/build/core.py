@@ -5,7 +5,7 @@ How each form of the language is elaborated is in the tables that `build/__init_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -122,6 +122,8 @@ class Builder:
     )
     """By operation, attributes and types of a call, whether a result may depend on other samples."""
     seed_calls: int = 0
+    calls_made: dict[Hashable, int] = field(default_factory=dict)
+    """By what decides how a seed expands: the calls that one call of it made, itself included."""
     turns: int = 0
 
     # Evaluation
@@ -174,10 +176,11 @@ class Builder:
                 help="make static loops shorter, or raise the limit with `--limit nodes=...`",
             )
 
-    def count_call(self, span: Span) -> None:
-        """Counts a call of a seed: one that adds no node takes time too. Raises BuildError past the limit."""
+    def count_call(self, span: Span, least: int) -> None:
+        """Counts a call of a seed: one that adds no node takes time too. Raises BuildError where the `least` that it
+        makes, itself included, pass the limit."""
         self.seed_calls += 1
-        if self.seed_calls > self.limits.calls:
+        if self.seed_calls - 1 + least > self.limits.calls:
             raise mistake(
                 Limits.code("calls"),
                 f"seeds are called more than {self.limits.calls:,} times",

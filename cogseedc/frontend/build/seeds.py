@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 from cogseedc.diagnostics import Label
@@ -67,7 +68,8 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     statics = static_arguments(b, frame, ref, configured)
     _guard_recursion(b, declaration, statics, span)
     b.foresee(b.expansion.of_seed(ref), span)
-    b.count_call(span)
+    alike, before = _alike(declaration, statics, given), b.seed_calls
+    b.count_call(span, b.calls_made.get(alike, 1))
     weights, calls = b.weight_path(frame, name), b.call_path(frame, name)
     scope = Scope(module_scope(ref.module))
     scope.names.update(statics)
@@ -86,6 +88,8 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
         raise mistake(Limits.code("recursion"), f"the seed `{name}` nests too deeply", span) from None
     finally:
         b.stack.pop()
+    if alike is not None:
+        b.calls_made[alike] = b.seed_calls - before
     _check_level(frame, instance, declaration, span)
     geometry = geometry_of(declaration)
     if geometry is not None:
@@ -93,6 +97,16 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     if results == (BROKEN,):
         raise BrokenUse
     return results[0] if len(results) == 1 else Bundle(outs, results)
+
+
+def _alike(declaration: ast.SeedDeclaration, statics: dict[str, Item], given: Given) -> Hashable | None:
+    """Calls of a seed that agree in this expand alike: static arguments and types of inputs. None: not told apart."""
+    items = (*given.positional, *(item for _, item in given.keywords))
+    if not all(isinstance(item, (bool, int, float, str, Size)) for item in statics.values()):
+        return None
+    if not all(isinstance(item, Tensor) for item in items):
+        return None
+    return id(declaration), tuple(statics.values()), tuple(item.type for item in items if isinstance(item, Tensor))
 
 
 def _guard_recursion(b: Builder, declaration: ast.SeedDeclaration, statics: dict[str, Item], span: Span) -> None:
