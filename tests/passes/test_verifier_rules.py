@@ -63,6 +63,12 @@ def join(toy: Toy, x: Value, gate: Value, arm: Value) -> None:
     toy.graph.add(Merge(MergeMode.SELECT, (1,), True, ((0,),), ROW), [arm, gate, x])
 
 
+def shared(toy: Toy, x: Value, gate: Value, shares: int) -> None:
+    """A join of one arm with so many stand-ins for its decision."""
+    node = Merge(MergeMode.SELECT, (1,), True, ((0,),), ROW, shares=True)
+    toy.graph.add(node, [x, gate, x, *[toy.call("f", x, type=TensorType(Dtype.F32, (N,)))] * shares])
+
+
 def loop(toy: Toy, x: Value, **changes: Any) -> None:
     """A scan over T with one carry, one sequence, one capture and one yield, that halts; `changes` break it."""
     body = Graph()
@@ -121,6 +127,7 @@ LEGAL: dict[str, Case] = {
         t.graph.add(Loss("l", ROW), [x]),
         t.graph.add(Loss("l", ROW, drawn=True), [x, x]),
     ),
+    "a share for each arm": lambda t, x, g, y: shared(t, x, g, 1),
     "a state": lambda t, x, g, y: states(t, x, ROW, ROW),
     "exits": lambda t, x, g, y: exits(t, x, g, (0, 1), 1),
     "a loop": lambda t, x, g, y: loop(t, x),
@@ -134,6 +141,7 @@ BROKEN: dict[str, tuple[str, Case]] = {
     "nine axes": ("types", lambda t, x, g, y: t.call("f", x, type=wide(9))),
     "no result": ("types", lambda t, x, g, y: t.graph.add(Call("f", Attrs(), ()), [x])),
     "an output of another rank": ("types", lambda t, x, g, y: t.graph.add(Output("z", YES.with_dtype(Dtype.F32)), [x])),
+    "more shares than arms": ("fed", lambda t, x, g, y: shared(t, x, g, 2)),
     "a loss of another dtype": ("types", lambda t, x, g, y: t.graph.add(Loss("l", YES), [x])),
     "a class that is a boolean": ("gates", lambda t, x, g, y: decided(t, GateKind.ONE, 3, YES)),
     "a boolean that is a class": ("gates", lambda t, x, g, y: decided(t, GateKind.BOOL, 2, CLASS)),
