@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cogseedc.analysis.growth import Growth, two_arms
 from cogseedc.analysis.kept import Choice, Kept, channel_axis
 from cogseedc.ir import (
     Call,
@@ -15,7 +16,6 @@ from cogseedc.ir import (
     Guard,
     Literals,
     Merge,
-    MergeMode,
     Mixing,
     NodeId,
     Ops,
@@ -93,7 +93,7 @@ def channel_regions(
         merge = graph[id]
         if isinstance(merge, Merge) and not literals.places(guards[id]):
             sides = [
-                _Growth(graph, place, guards, literals, ops, kept, id, axis, result).region(choice, base)
+                _Growth(graph, place, guards, literals, ops, id, result, kept=kept).region(axis, choice, base)
                 for choice, axis, result, base in _sides(graph, literals, id, merge)
             ]
             found = [region for region in sides if region is not None]
@@ -149,78 +149,49 @@ def _common(node: Call, types: Sequence[TensorType | None]) -> bool:
 def _sides(graph: Graph, literals: Literals, id: NodeId, merge: Merge) -> Iterator[tuple[Choice, int, Value, Value]]:
     """For a join of two arms by channels: the decision that takes the arm that may be computed for some, where the
     channels lie, the arm's value, the other's."""
-    operands = graph.wiring().operands(id)
-    count = len(merge.arms)
-    gates = {v.node for v in operands[count : 2 * count] if v is not None}
-    axes = set(merge.axes)
-    if merge.mode is not MergeMode.SELECT or len(gates) != 1 or len(axes) != 1 or merge.type.batch != 0:
+    found, axes = two_arms(graph, merge, graph.wiring().operands(id)), set(merge.axes)
+    if found is None or len(axes) != 1 or merge.type.batch != 0:
         return
-    (gate,), (lay,) = gates, axes
+    (gate, values), (lay,) = found, axes
     at = channel_axis(graph, gate)
     if at is None or len(lay) != at + 1 or lay[:-1] != (0,) * at:
         return
     followed = not at or literals.mask(gate) & literals.placed
     if not followed or graph.type(Value(gate)).shape[at] != merge.type.shape[lay[-1]]:
         return
-    values: dict[int, Value] = {}
     for arm in (1, 0):
-        value = operands[merge.arms.index(arm)] if arm in merge.arms else operands[-1] if merge.otherwise else None
-        if value is not None:
-            values[arm] = value
-    if len(values) == 2:
-        for arm in (1, 0):
-            type = graph.type(values[arm])
-            if type.shape == merge.type.shape and type.dtype is merge.type.dtype:
-                yield (gate, arm), lay[-1], values[arm], values[1 - arm]
+        type = graph.type(values[arm])
+        if type.shape == merge.type.shape and type.dtype is merge.type.dtype:
+            yield (gate, arm), lay[-1], values[arm], values[1 - arm]
 
 
 @dataclass
-class _Growth:
+class _Growth(Growth[Layer]):
     """A region while it grows from the result backwards."""
 
-    graph: Graph
-    place: Mapping[NodeId, int]
-    guards: Mapping[NodeId, Guard]
-    literals: Literals
-    ops: Ops
-    kept: Mapping[Value, Kept]
-    merge: NodeId
-    axis: int
-    result: Value
-    layers: dict[NodeId, Layer] = field(default_factory=dict)
+    kept: Mapping[Value, Kept] = field(kw_only=True)
     at: dict[Value, int] = field(default_factory=dict)
     """Where the channels lie in values that are read for some of them."""
     full: set[Value] = field(default_factory=set)
     """Values that are read for all channels, or along several axes."""
 
-    def region(self, choice: Choice, base: Value) -> Channels | None:
-        self.at[self.result] = self.axis
-        waiting, seen = {self.result.node}, set[NodeId]()
-        while waiting:
-            id = max(waiting, key=lambda n: self.place.get(n, -1))  # all that read it come before
-            waiting.remove(id)
-            seen.add(id)
-            layer = self._layer(id)
-            if layer is None:
-                continue
-            self.layers[id] = layer
-            for value, axis in zip(self.graph.wiring().operands(id), layer.axes, strict=True):
-                if value is None:
-                    continue
-                if axis is None or self.at.setdefault(value, axis) != axis:
-                    self.full.add(value)
-                else:
-                    waiting |= {value.node} - seen
-        layers = tuple(self.layers[id] for id in sorted(self.layers, key=lambda n: self.place[n]))
-        region = Channels(self.merge, self.result, self.axis, choice, base, layers)
+    def region(self, axis: int, choice: Choice, base: Value) -> Channels | None:
+        self.at[self.result] = axis
+        region = Channels(self.merge, self.result, axis, choice, base, self.grow())
         return region if _filters(self.graph, region) else None
 
-    def _layer(self, id: NodeId) -> Layer | None:
-        """A node as a layer, if it can be computed for some channels."""
-        node = self.graph[id]
-        if not isinstance(node, Call) or len(node.types) != 1 or node.type.batch != 0 or not self._alone(id):
-            return None
-        if Value(id) in self.full or self._batchwise(id) != self._batchwise(self.merge):
+    def reads(self, id: NodeId, layer: Layer) -> Iterator[Value]:
+        for value, axis in zip(self.graph.wiring().operands(id), layer.axes, strict=True):
+            if value is None:
+                continue
+            if axis is None or self.at.setdefault(value, axis) != axis:
+                self.full.add(value)
+            else:
+                yield value
+
+    def layer(self, id: NodeId, node: Call) -> Layer | None:
+        """An operation as a layer, if it can be computed for some channels."""
+        if node.type.batch != 0 or Value(id) in self.full:
             return None
         types = [None if v is None else self.graph.type(v) for v in self.graph.wiring().operands(id)]
         way, axes = self._way(node, types), self._axes(id, node, types)
@@ -258,11 +229,3 @@ class _Growth:
         if node.op not in _WHOLE or x is None or x.rank != 2 + len(node.attrs.integers("kernel")):
             return None
         return "whole" if all(type is None or type.batch is None for type in weights) else None
-
-    def _alone(self, id: NodeId) -> bool:
-        """Whether nothing outside of the region reads it."""
-        outside = [e.dst for e in self.graph.wiring().outs[id] if e.dst in self.place and e.dst not in self.layers]
-        return outside == ([self.merge] if id == self.result.node else [])
-
-    def _batchwise(self, id: NodeId) -> Guard:
-        return self.literals.rows(self.guards[id])

@@ -10,17 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
+from cogseedc.analysis.growth import Growth, two_arms
 from cogseedc.ir import (
     BATCH,
     Call,
     Dtype,
-    Gate,
-    GateKind,
     Graph,
     Guard,
     Literals,
     Merge,
-    MergeMode,
     NodeId,
     Ops,
     Size,
@@ -99,7 +97,7 @@ def regions(
         merge = graph[id]
         if isinstance(merge, Merge):
             sides = [
-                _Growth(graph, place, guards, literals, ops, id, result.node).region(gate, arm, result, base)
+                _Growth(graph, place, guards, literals, ops, id, result).region(gate, arm, base)
                 for gate, arm, result, base in _sides(graph, literals, id, merge)
             ]
             found = [region for region in sides if region is not None]
@@ -109,25 +107,13 @@ def regions(
 
 def _sides(graph: Graph, literals: Literals, id: NodeId, merge: Merge) -> Iterator[tuple[NodeId, int, Value, Value]]:
     """For a join of two arms by pixels: its gate, the arm that may be computed on tiles, its value, the other."""
-    operands = graph.wiring().operands(id)
-    count = len(merge.arms)
-    gates = {v.node for v in operands[count : 2 * count] if v is not None}
-    if merge.mode is not MergeMode.SELECT or len(gates) != 1 or not _image(merge.type):
+    found = two_arms(graph, merge, graph.wiring().operands(id))
+    if found is None or not _image(merge.type) or any(axes != PIXELS for axes in merge.axes):
         return
-    (gate,) = gates
-    node = graph[gate]
-    if not literals.mask(gate) & literals.placed or not isinstance(node, Gate) or node.kind is not GateKind.BOOL:
-        return
-    if any(axes != PIXELS for axes in merge.axes):
-        return
-    values: dict[int, Value] = {}
-    for arm in (1, 0):
-        value = operands[merge.arms.index(arm)] if arm in merge.arms else operands[-1] if merge.otherwise else None
-        if value is not None:
-            values[arm] = value
-    if len(values) == 2:
-        yield gate, 1, values[1], values[0]
-        yield gate, 0, values[0], values[1]
+    gate, (no, yes) = found
+    if literals.mask(gate) & literals.placed:
+        yield gate, 1, yes, no
+        yield gate, 0, no, yes
 
 
 def _image(type: TensorType) -> bool:
@@ -135,65 +121,37 @@ def _image(type: TensorType) -> bool:
 
 
 @dataclass
-class _Growth:
+class _Growth(Growth[Layer]):
     """A region while it grows from the result backwards."""
 
-    graph: Graph
-    place: Mapping[NodeId, int]
-    guards: Mapping[NodeId, Guard]
-    literals: Literals
-    ops: Ops
-    merge: NodeId
-    start: NodeId
-    layers: dict[NodeId, Layer] = field(default_factory=dict)
     needs: dict[Value, dict[int, Extent]] = field(default_factory=dict)
+    """What layers need of a value, by the grid of the extent."""
 
-    def region(self, gate: NodeId, arm: int, result: Value, base: Value) -> Region | None:
-        self.needs[result] = {1: Extent(1, 0, 1)}
-        waiting = {result.node}
-        seen: set[NodeId] = set()
-        while waiting:
-            id = max(waiting, key=lambda n: self.place.get(n, -1))  # all that read it come before
-            waiting.remove(id)
-            seen.add(id)
-            layer = self._layer(id)
-            if layer is None:
-                continue
-            self.layers[id] = layer
-            for value, extent in zip(self.graph.wiring().operands(id), layer.reads, strict=True):
-                if value is not None and extent is not None:
-                    self._need(value, extent)
-                    waiting |= {value.node} - seen
-        if not any(self._wide(layer) for layer in self.layers.values()) or self.start not in self.layers:
+    def region(self, gate: NodeId, arm: int, base: Value) -> Region | None:
+        self.needs[self.result] = {1: Extent(1, 0, 1)}
+        layers = self.grow()
+        if not any(self._wide(layer) for layer in layers) or self.result.node not in self.layers:
             return None
-        inside = set(self.layers)
-        images = [(v, e) for v, found in self.needs.items() if v.node not in inside for e in found.values()]
-        order = sorted(inside, key=lambda n: self.place[n])
-        return Region(self.merge, gate, arm, result, base, tuple(self.layers[n] for n in order), tuple(images))
+        images = [(v, e) for v, found in self.needs.items() if v.node not in self.layers for e in found.values()]
+        return Region(self.merge, gate, arm, self.result, base, layers, tuple(images))
+
+    def reads(self, id: NodeId, layer: Layer) -> Iterator[Value]:
+        for value, extent in zip(self.graph.wiring().operands(id), layer.reads, strict=True):
+            if value is not None and extent is not None:
+                self._need(value, extent)
+                yield value
 
     def _need(self, value: Value, extent: Extent) -> None:
         found = self.needs.setdefault(value, {})
         known = found.get(extent.grid)
         found[extent.grid] = extent if known is None else known.union(extent)
 
-    def _layer(self, id: NodeId) -> Layer | None:
-        """The node as a layer, if it can be one."""
-        node = self.graph[id]
+    def layer(self, id: NodeId, node: Call) -> Layer | None:
         found = self.needs.get(Value(id), {})
-        if not isinstance(node, Call) or len(found) != 1 or len(node.types) != 1 or not _image(node.type):
-            return None
-        if not self._alone(id) or self._batchwise(id) != self._batchwise(self.merge):
+        if len(found) != 1 or not _image(node.type):
             return None
         (extent,) = found.values()
         return self._convolution(id, node, extent) if node.op == "conv2d" else self._pointwise(id, node, extent)
-
-    def _alone(self, id: NodeId) -> bool:
-        """Whether nothing outside of the region reads it."""
-        outside = [e.dst for e in self.graph.wiring().outs[id] if e.dst in self.place and e.dst not in self.layers]
-        return outside == ([self.merge] if id == self.start else [])
-
-    def _batchwise(self, id: NodeId) -> Guard:
-        return self.literals.rows(self.guards[id])
 
     def _convolution(self, id: NodeId, node: Call, extent: Extent) -> Layer | None:
         shape = [set(node.attrs.integers(name)) for name in ("kernel", "stride", "padding", "dilation")]
