@@ -7,25 +7,33 @@ CS10 data and learning.
 
 from cogseedc.diagnostics.codes import (
     artifacts,
+    calls,
     cli,
+    estimators,
     gates,
     learning,
     limits,
+    loops,
     names,
     neural,
     passes,
     seeds,
     syntax,
     types,
+    values,
 )
 from cogseedc.diagnostics.codes.model import Code
 
 _TABLES = (
     ("CS01", syntax.TABLE),
     ("CS02", names.TABLE),
+    ("CS02", calls.TABLE),
+    ("CS02", values.TABLE),
     ("CS03", types.TABLE),
     ("CS03", neural.TABLE),
     ("CS04", gates.TABLE),
+    ("CS04", loops.TABLE),
+    ("CS04", estimators.TABLE),
     ("CS05", seeds.TABLE),
     ("CS06", limits.TABLE),
     ("CS07", passes.TABLE),
