@@ -627,6 +627,7 @@ def arms_literals(i: Any, k: Any, w: Weights) -> dict[str, Any]:
         "g": c & (s > 0.1),
         "h": np.where(c, n, 0.5),
         "i": np.where(c, s, n),
+        "j": np.full(len(x), 0.25),
     }
 
 

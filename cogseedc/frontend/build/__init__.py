@@ -18,6 +18,7 @@ from cogseedc.frontend.build import (
     regions,
     seeds,
     statements,
+    unrolled,
 )
 from cogseedc.frontend.build.core import Builder, SizeFound
 from cogseedc.frontend.build.expansion import Expansion
@@ -65,7 +66,7 @@ EVALUATORS: dict[type, Callable[[Builder, Frame, Any], Item]] = {
     ast.Pipe: calls.pipe,
     ast.When: regions.when,
     ast.Route: regions.route,
-    ast.For: regions.for_,
+    ast.For: unrolled.for_,
     ast.Repeat: loops.repeat,
     ast.Scan: loops.scan,
     SeedRef: seeds.instantiate,

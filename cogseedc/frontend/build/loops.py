@@ -30,6 +30,7 @@ from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.costs import spent_in_turns
 from cogseedc.frontend.build.decisions import condition
 from cogseedc.frontend.build.draws import add_up
+from cogseedc.frontend.build.joins import gate_axes
 from cogseedc.frontend.build.model import (
     BROKEN,
     BrokenUse,
@@ -42,9 +43,10 @@ from cogseedc.frontend.build.model import (
     Tensor,
     mistake,
 )
-from cogseedc.frontend.build.regions import Results, carry_name, gate_axes, inner
+from cogseedc.frontend.build.regions import inner
 from cogseedc.frontend.build.statics import integer
 from cogseedc.frontend.build.trial import Trial
+from cogseedc.frontend.build.unrolled import Results, carry_name
 from cogseedc.ir import (
     BATCH,
     BATCH_SIZE,

@@ -1,4 +1,4 @@
-"""Blocks, `when`, `route` and the static `for`."""
+"""Blocks, and the regions that decisions govern: `when` and `route`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from cogseedc.frontend import ast
 from cogseedc.frontend.build import states
 from cogseedc.frontend.build.core import Builder, join
 from cogseedc.frontend.build.decisions import bounded, condition, taken
+from cogseedc.frontend.build.joins import Join, joined
 from cogseedc.frontend.build.model import (
     ArmOf,
     BuildError,
-    Bundle,
     Frame,
     GateRef,
     Item,
@@ -24,15 +24,10 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.statics import integer, is_static
 from cogseedc.ir import (
-    Dtype,
     Gate,
     GateKind,
-    Merge,
     MergeMode,
     Size,
-    TensorType,
-    Value,
-    promote,
 )
 from cogseedc.source import Span
 
@@ -67,7 +62,7 @@ def when(b: Builder, frame: Frame, expr: ast.When) -> Item:
     then = _arm(b, frame, gate, 1, "then", expr.then, expr.condition.span)
     otherwise = _arm(b, frame, gate, 0, "else", expr.otherwise, expr.condition.span)
     spans = (expr.then.span, expr.otherwise.span)
-    return _joined(b, frame, MergeMode.SELECT, (gate,), (1,), (then, otherwise), spans, None, expr.span)
+    return joined(b, frame, Join(MergeMode.SELECT, gate, (1,), spans, expr.span), (then, otherwise))
 
 
 def _arm(
@@ -87,9 +82,8 @@ def _hold(
 ) -> None:
     """A state that a seed called in an arm sets keeps its value where the arm is not taken."""
     try:
-        columns = [(value,) for value in values]
-        gates, spans = (gate,) * len(arms), (span,) * len(values)
-        after = _joined(b, frame, MergeMode.SELECT, gates, arms, columns, spans, None, span)
+        join = Join(MergeMode.SELECT, gate, arms, (span,) * len(values), span)
+        after = joined(b, frame, join, [(value,) for value in values])
     except BuildError as error:
         raise states.lacking(kept, error) if error.diagnostic.code == "CS0414" else error from None
     assert isinstance(after, Tensor)
@@ -127,9 +121,8 @@ def route(b: Builder, frame: Frame, expr: ast.Route) -> Item:
     values = (*arms, rest) if rest is not None else tuple(arms)
     spans = (*(body.span for _, body, _ in cases), *([otherwise.span] if otherwise else []))
     weights = gate.top.weights if mode is MergeMode.WEIGHTED_SUM and gate.top else None
-    return _joined(
-        b, frame, mode, (gate,) * len(cases), tuple(i for i, _, _ in cases), values, spans, weights, expr.span
-    )
+    join = Join(mode, gate, tuple(i for i, _, _ in cases), spans, expr.span, weights)
+    return joined(b, frame, join, values)
 
 
 def _else(
@@ -313,240 +306,3 @@ def _covered(
 def _listed(classes: Sequence[int]) -> str:
     shown = ", ".join(map(str, classes[:4])) + (", ..." if len(classes) > 4 else "")
     return f"class {shown}" if len(classes) == 1 else f"classes {shown}"
-
-
-# Joins
-
-
-def _joined(
-    b: Builder,
-    frame: Frame,
-    mode: MergeMode,
-    gates: tuple[GateRef, ...],
-    arms: tuple[int, ...],
-    values: Sequence[tuple[Item, ...]],
-    spans: Sequence[Span],
-    weights: Tensor | None,
-    span: Span,
-) -> Item:
-    if len({len(v) for v in values}) > 1 or any(isinstance(item, Bundle) for v in values for item in v[:1]):
-        values = [_outputs(v) for v in values]
-    counts = {len(v) for v in values}
-    if len(counts) != 1:
-        raise mistake(
-            "CS0412",
-            f"the arms give {' and '.join(str(len(v)) for v in values)} values",
-            span,
-            help="all arms yield the same number of values",
-        )
-    results = [
-        _merge(b, frame, mode, gates, arms, [v[i] for v in values], spans, weights, span) for i in range(counts.pop())
-    ]
-    return results[0] if len(results) == 1 else tuple(results)
-
-
-def _outputs(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    """What an arm gives: of a block that is one call, the outputs of the call."""
-    if len(items) != 1:
-        return items
-    return items[0].items if isinstance(items[0], Bundle) else items[0] if isinstance(items[0], tuple) else items
-
-
-def _merge(
-    b: Builder,
-    frame: Frame,
-    mode: MergeMode,
-    gates: tuple[GateRef, ...],
-    arms: tuple[int, ...],
-    items: Sequence[Item],
-    spans: Sequence[Span],
-    weights: Tensor | None,
-    span: Span,
-) -> Item:
-    if any(isinstance(i, tuple) for i in items):
-        return _merge_tuples(b, frame, mode, gates, arms, items, spans, weights, span)
-    tensors = _agreed(b, frame, gates[0] if gates else None, items, spans, span)
-    type_ = tensors[0].type
-    if mode in (MergeMode.WEIGHTED_SUM, MergeMode.MEAN) and not type_.dtype.floating:
-        raise mistake("CS0413", f"`{mode.value}` needs floating values, not {type_}", span)
-    axes = tuple(gate_axes(b, g, type_, span) for g in gates)
-    operands: list[Value | None] = [t.value for t in tensors[: len(arms)]]
-    operands += [g.decision.value for g in gates]
-    operands += [t.value for t in tensors[len(arms) :]]
-    if weights is not None:
-        operands.append(b.cast(frame, weights, type_.dtype, span).value)
-    node = Merge(mode, arms, len(tensors) > len(arms), axes, type_, b.origin(frame, span, "merge"))
-    id = b.add(node, operands, frame)
-    if any(v is not None and v.node in b.coupled for v in operands):
-        b.coupled.add(id)
-    return Tensor(Value(id), type_, tensors[0].geometry)
-
-
-def _merge_tuples(
-    b: Builder,
-    frame: Frame,
-    mode: MergeMode,
-    gates: tuple[GateRef, ...],
-    arms: tuple[int, ...],
-    items: Sequence[Item],
-    spans: Sequence[Span],
-    weights: Tensor | None,
-    span: Span,
-) -> Item:
-    lengths = {len(i) if isinstance(i, tuple) else -1 for i in items}
-    if len(lengths) != 1:
-        raise mistake("CS0412", "the arms give tuples of different length", span)
-    parts: list[Item] = []
-    for i in range(lengths.pop()):
-        column = [item[i] for item in items if isinstance(item, tuple)]
-        parts.append(_merge(b, frame, mode, gates, arms, column, spans, weights, span))
-    return tuple(parts)
-
-
-def _agreed(
-    b: Builder, frame: Frame, gate: GateRef | None, items: Sequence[Item], spans: Sequence[Span], span: Span
-) -> list[Tensor]:
-    """The arms' values with one type; a literal takes the others'."""
-    known = {
-        i: b.tensor(frame, item, at)
-        for i, (item, at) in enumerate(zip(items, spans, strict=True))
-        if not _literal(item)
-    }
-    if not known:
-        assert gate is not None
-        return _literal_arms(b, frame, gate, items, spans, span)
-    model = next(iter(known.values()))
-    dtype = model.type.dtype
-    for tensor in known.values():
-        dtype = promote(dtype, tensor.type.dtype)
-    if not dtype.floating and any(isinstance(i, float) for i in items):
-        dtype = Dtype.F32
-    result: list[Tensor] = []
-    for i, (item, at) in enumerate(zip(items, spans, strict=True)):
-        given = known.get(i)
-        tensor = given if given is not None else _filled(b, frame, item, model.type.with_dtype(dtype), at)
-        if given is not None and given is not model:
-            _same_shape(b, tensor.type, model.type, at, spans[next(iter(known))])
-            if tensor.geometry != model.geometry:
-                raise mistake("CS0238", f"the arms give a {model.geometry} and a {tensor.geometry} value", at)
-        tensor = b.cast(frame, tensor, dtype, at)
-        result.append(replace(tensor, type=model.type.with_dtype(dtype)))
-    return result
-
-
-def _literal(item: Item) -> bool:
-    return isinstance(item, (bool, int, float, Size))
-
-
-def _literal_arms(
-    b: Builder, frame: Frame, gate: GateRef, items: Sequence[Item], spans: Sequence[Span], span: Span
-) -> list[Tensor]:
-    axes = gate.decision.type.axes[:-1] if gate.kind is GateKind.MANY else gate.decision.type.axes
-    fractional = any(isinstance(i, float) for i in items)
-    dtype = (
-        Dtype.BOOL
-        if all(isinstance(i, bool) for i in items)
-        else Dtype.F32
-        if fractional or gate.kind is GateKind.MANY
-        else Dtype.I64
-    )
-    return [_filled(b, frame, item, TensorType(dtype, axes), at) for item, at in zip(items, spans, strict=True)]
-
-
-def _filled(b: Builder, frame: Frame, item: Item, type_: TensorType, span: Span) -> Tensor:
-    if isinstance(item, float) and not type_.dtype.floating:
-        raise mistake("CS0234", f"the arm gives the fraction {item!r}, the others {type_}", span)
-    scalar = b.tensor(frame, item, span, type_.dtype)
-    if not type_.rank:
-        return scalar
-    return replace(b.one(frame, "expand", scalar, span=span, sizes=type_.shape), type=type_)
-
-
-def _same_shape(b: Builder, a: TensorType, other: TensorType, span: Span, first: Span) -> None:
-    axes = zip(a.axes, other.axes, strict=True) if a.rank == other.rank else None
-    if axes is not None and all(b.require_equal(x.size, y.size, span) for x, y in axes):
-        return
-    raise mistake(
-        "CS0235",
-        f"the arms differ: `{a}` here, `{other}` there",
-        span,
-        Label(first, f"this arm gives `{other}`"),
-        help="arms of one region give values of one type",
-    )
-
-
-def gate_axes(b: Builder, gate: GateRef, type_: TensorType, span: Span) -> tuple[int, ...]:
-    """Positions of the gate's axes in the merged value. Raises BuildError when it lacks one."""
-    axes = gate.decision.type.axes[:-1] if gate.kind is GateKind.MANY else gate.decision.type.axes
-    positions: list[int] = []
-    for axis in axes:
-        at = type_.position(axis.name) if axis.name is not None else None
-        if at is None or at in positions:
-            same = [
-                i
-                for i, a in enumerate(type_.axes)
-                if a.size == axis.size
-                and a.size != _ONE
-                and i not in positions
-                and (a.name is None or axis.name is None or (a.size == axis.size and a.size.value is None))
-            ]
-            at = same[0] if same else None
-        if at is None or not b.require_equal(type_.axes[at].size, axis.size, span):
-            where = b.graph[gate.node].origin.span
-            raise mistake(
-                "CS0414",
-                f"the gate is over {axis.name or axis.size}, which the value `{type_}` lacks",
-                span,
-                *([Label(where, "the gate is declared here")] if where else []),
-                help=f"give the value the axis: `expand[{axis.name}](...)`" if axis.name else "",
-            )
-        positions.append(at)
-    return tuple(positions)
-
-
-# Static loops
-
-
-def for_(b: Builder, frame: Frame, expr: ast.For) -> Item:
-    """`for i in a .. b with h = x { ... }`: unrolled; its yields as tuples, then the last carries."""
-    start = integer(b.evaluate(frame, expr.start), expr.start.span, "the start")
-    stop = integer(b.evaluate(frame, expr.stop), expr.stop.span, "the end")
-    b.foresee((stop - start) * b.expansion.of_turn(expr, frame.scope.find), expr.span)
-    carries: dict[str, Item] = {}
-    for carry in expr.carries:
-        if carry.name.text in carries:
-            raise mistake("CS0202", f"the carry `{carry.name.text}` stands twice", carry.span)
-        carries[carry.name.text] = b.evaluate(inner(frame, carry_name(frame, carry.name.text)), carry.value)
-    yields: list[tuple[Item, ...]] = []
-    for turn in range(start, stop):
-        b.count_turn(expr.span)
-        scope = Scope(frame.scope, {expr.variable.text: turn, **carries})
-        body = replace(inner(frame, str(turn), scope), turn=(*frame.turn, str(turn)), carries={})
-        for statement in expr.body.statements:
-            b.run(body, statement)
-        assert body.carries is not None
-        scope.names.update(body.carries)
-        yields.append(tuple(_or_broken(b, body, e) for e in expr.body.yields))
-        carries.update({k: v for k, v in body.carries.items() if k in carries})
-    columns = tuple(tuple(row[i] for row in yields) for i in range(len(expr.body.yields)))
-    results = (*columns, *carries.values())
-    if not results:
-        raise mistake(
-            "CS0415",
-            "the loop has neither carries nor yields, so it gives nothing",
-            expr.span,
-            help="add `with x = ...` or `yield`",
-        )
-    return results[0] if len(results) == 1 else Results(results)
-
-
-class Results(tuple[Item, ...]):
-    """What a loop gives: a binding may take the leading ones only."""
-
-
-def _or_broken(b: Builder, frame: Frame, expr: ast.Expr) -> Item:
-    return b.evaluate(frame, expr)
-
-
-def carry_name(frame: Frame, name: str) -> str:
-    return "" if frame.weights.rsplit(".", 1)[-1] == name else name

@@ -29,8 +29,9 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.ports import declared_axes, dtype_of
-from cogseedc.frontend.build.regions import Results, inner
+from cogseedc.frontend.build.regions import inner
 from cogseedc.frontend.build.trial import Trial
+from cogseedc.frontend.build.unrolled import Results
 from cogseedc.ir import Exit, Init, InitKind, Loss, NodeId, TensorType, Value, WeightSpec
 from cogseedc.source import Span
 
