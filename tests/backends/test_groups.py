@@ -65,7 +65,34 @@ export seed Below {{
     }} else {{ x }}
 }}
 """
-PROGRAMS = {"mixed": MIXED, "summed": SUMMED, "one": ONE, "tokens": TOKENS, "below": BELOW}
+SWITCH = f"""{EXPERT}
+export seed Switch {{
+    in  x: f32[N, D=8]
+    out y: f32[N, D]
+    gate pick over N = CHOICE(softmax(linear[E=5](x)))
+    y = route pick {{ e in 0 .. 5 => Expert(x) }}
+}}
+"""
+ONCE = {
+    "one weighted": SWITCH.replace("CHOICE", "top[1]"),
+    "one": SWITCH.replace("CHOICE", "argmax"),
+    "one of those that have room": SWITCH.replace(
+        "CHOICE(softmax(linear[E=5](x)))", "capacity[2, over=N](top[1](softmax(linear[E=5](x))))"
+    ),
+    "an arm that is there for all": SWITCH.replace("CHOICE", "argmax").replace(
+        "e in 0 .. 5 => Expert(x)", "e in 0 .. 4 => Expert(x)  4 => x"
+    ),
+    "images": """
+export seed Images {
+    in  x: f32[N, C=2, H=4, W=4]
+    out y: f32[N, C=3, H, W]
+    gate pick over N = top[1](softmax(linear[E=4](mean[over=(H, W)](x))))
+    y = route pick { e in 0 .. 4 => conv2d[3, kernel=3, padding=1](x) }
+}
+""",
+}
+TWO = SWITCH.replace("CHOICE", "top[2]")
+PROGRAMS = {"mixed": MIXED, "summed": SUMMED, "one": ONE, "tokens": TOKENS, "below": BELOW, "two": TWO, **ONCE}
 
 
 @pytest.mark.parametrize("gates", ["auto", "compact"])
@@ -88,3 +115,9 @@ def test_what_few_arms_read_is_taken_for_them_alone() -> None:
     (source,) = [node.output[0] for node in model.graph.node if node.op_type == "Tanh"]
     assert [node.op_type for node in model.graph.node if source in node.input] == ["Gather", "Identity"]
     assert sum(node.op_type == "Split" for node in model.graph.node) == 1, "places only: no value goes to all five arms"
+
+
+@pytest.mark.parametrize(("name", "wanted"), [*((name, 1) for name in ONCE), ("two", 5)])
+def test_results_of_arms_that_exclude_each_other_go_back_at_once(name: str, wanted: int) -> None:
+    model = onnx.ModelProto.FromString(compiled(PROGRAMS[name], "onnx-cpu", gates="compact").payload)
+    assert sum(node.op_type == "ScatterND" for node in model.graph.node) == wanted

@@ -31,7 +31,7 @@ def crossing(plan: Plan, fusion: Fusion, also: Iterable[Slot]) -> Crossing:
     slots: list[set[Slot]] = [set() for _ in plan.nests]
     home = {slot: inside[i] for i in inside for slot in plan.blocks[i].gives}
     for position, slot in (*reads(plan, fusion.done), *((-1, slot) for slot in also)):
-        if slot in home and home[slot] != inside.get(position):
+        if slot in home and slot in fusion.needed and home[slot] != inside.get(position):
             slots[home[slot]].add(slot)
     by = {step.space: inside[i] for i in inside for step in plan.blocks[i].steps if isinstance(step, Enter)}
     entries, places = _asked(plan, inside, by, fusion)

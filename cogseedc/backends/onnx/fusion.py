@@ -6,7 +6,7 @@ or untouched, so that a layer skip is one If.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from cogseedc.backends.plan.model import (
@@ -58,8 +58,8 @@ class Fusion:
         return next((fused.join.output.space for fused in self.writes.get(position, ())), None)
 
 
-def fuse(plan: Plan, also: Iterable[Slot]) -> Fusion:
-    """Decides for all joins; `also` are slots that are read after the last block."""
+def fuse(plan: Plan, also: Iterable[Slot], unread: Set[Slot] = frozenset()) -> Fusion:
+    """Decides for all joins; `also` are slots that are read after the last block, `unread` those that nobody reads."""
     home = {slot: i for i, block in enumerate(plan.blocks) for step in block.steps for slot in outputs_of(step)}
     nests = {i: nest for nest in plan.nests for i in range(nest.first, nest.stop)}
     writes: dict[int, list[FusedWrite]] = {}
@@ -72,7 +72,7 @@ def fuse(plan: Plan, also: Iterable[Slot]) -> Fusion:
                     writes.setdefault(home[step.writes[i].value], []).append(FusedWrite(step, i))
                 done[step.output] = count
     needed = {*also, *(slot for position, slot in reads(plan, done) if home.get(slot) != position)}
-    return Fusion({b: tuple(w) for b, w in writes.items()}, done, frozenset(needed))
+    return Fusion({b: tuple(w) for b, w in writes.items()}, done, frozenset(needed - unread))
 
 
 def _prefix(

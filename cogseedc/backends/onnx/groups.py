@@ -51,15 +51,36 @@ class Groups:
 
     def whole(self, step: Take) -> bool:
         """Whether all spaces of a group take the value of a step."""
-        return step.target.space in self._of and (step.source, step.target.space) in self._whole
+        return step.target.space in self._of and self.taken(step.source, step.target.space)
+
+    def taken(self, source: Slot, space: SpaceId) -> bool:
+        """Whether a space and all others of its group take a value."""
+        return (source, space) in self._whole
+
+    def whole_of(self, space: SpaceId) -> Group | None:
+        """The group of a space, all of whose spaces are entered together."""
+        group = self._of.get(space)
+        return group if group is not None and all(other in self._of for other in group.spaces) else None
 
     def place(self, region: Region, space: SpaceId) -> str:
         """i64 [rows, 1]: where the rows of a space lie in its parent."""
         group = self._of[space]
+        first = self.all_places(region, group)
+        return self._pieces(region.home(first), group, first, 0)[group.spaces.index(space)]
+
+    def all_places(self, region: Region, group: Group) -> str:
+        """The same for the rows of all its spaces, those of the first space first."""
         home, rows, _ = self._sorted(region, group)
         key = ("grouped places", id(self), group)
-        first = home.local(key) or home.keep(key, home.node("Unsqueeze", [rows, _ints(home, 1)]))
-        return self._pieces(home, group, first, 0)[group.spaces.index(space)]
+        return home.local(key) or home.keep(key, home.node("Unsqueeze", [rows, _ints(home, 1)]))
+
+    def chosen(self, region: Region, group: Group, dense: str, rank: int) -> str:
+        """Of dense weights [rows of the parent, arms] those of the chosen arms, sorted: [rows, 1 ..] of that rank."""
+        home, _, _ = self._sorted(region, group)
+        pairs = home.find(("grouped pairs", id(self), group))
+        assert pairs is not None
+        own = [region.node("Transpose", [name], perm=[1, 0]) for name in (dense, pairs)]
+        return region.node("Unsqueeze", [region.node("GatherND", own), _ints(region, *range(1, rank))])
 
     def take(self, region: Region, value: str, axis: int, space: SpaceId) -> str:
         """The rows of a space from a value at those of its parent, which all spaces of the group take."""
@@ -87,7 +108,8 @@ class Groups:
         rows, counts = (home.find(key) for key in keys)
         if rows is None or counts is None:
             masks = self._masks(home, group, decision)
-            rows = home.node("Gather", [home.node("NonZero", [masks]), home.constant(np.array(1, np.int64))], axis=0)
+            pairs = home.keep(("grouped pairs", id(self), group), home.node("NonZero", [masks]))
+            rows = home.node("Gather", [pairs, home.constant(np.array(1, np.int64))], axis=0)
             flags = home.node("Cast", [masks], to=TensorProto.INT64)
             counts = home.node("ReduceSum", [flags, _ints(home, 1)], keepdims=0)
             for key, name in zip(keys, (rows, counts), strict=True):

@@ -18,6 +18,7 @@ from cogseedc.backends.onnx.records import Turns
 from cogseedc.backends.onnx.rows import Rows
 from cogseedc.backends.onnx.sizes import Sizes
 from cogseedc.backends.onnx.tensors import Dimension
+from cogseedc.backends.onnx.together import emit_together, together, weights_of
 from cogseedc.backends.onnx.weights import Weights
 from cogseedc.backends.plan.model import (
     ROOT,
@@ -91,7 +92,9 @@ class Steps:
         self.rows = Rows(plan, self.value, _batch(plan, inputs), batch_one, waits, count, self.asked)
         self.sizes: Sizes = Sizes(_symbols(plan, inputs), self.rows.count, outer.sizes if outer else None)
         read_last = [slot for _, slot in plan.outputs] + (list(slots(plan)) if traces else [])
-        self.fusion = fuse(plan, read_last)
+        self._unmoved = weights_of(plan, self.rows.groups)
+        """Weights of arms that are joined at once."""
+        self.fusion = fuse(plan, read_last, self._unmoved)
         self.crossing = crossing(plan, self.fusion, read_last)
         self.values: dict[Slot, str] = {}
         self._beyond: dict[Slot, int] = {}
@@ -100,6 +103,8 @@ class Steps:
         self._spread: dict[Slot, Slot] = {}
         """What only lays such a decision out, and what it lays out."""
         self.joins = Joins(self.rows, self.sizes)
+        self._later: dict[Slot, Take] = {}
+        """What takes weights to the rows of an arm, where that is needed after all."""
         self.turns: dict[NodeId, Turns] = {}
         """What loops recorded."""
         self.folded: dict[NodeId, Steps] = {}
@@ -209,11 +214,11 @@ class Steps:
                 self._run(region, step, space)
             case Enter():
                 self.rows.enter(region, self.rows.space(step.space), region.shared.place, region is self.region)
-            case Take(source=source, target=target):
-                if not self._known(source.node):
-                    value = self.value(region, source)
-                    moved = self.joins.take(region, value, self.type(source), step)
-                    self._define(region, target, moved, value)
+            case Take():
+                if step.target in self._unmoved:
+                    self._later[step.target] = step
+                elif not self._known(step.source.node):
+                    self._take(region, step)
             case Spread(source=source, target=target):
                 self._define(region, target, self.spread(region, source, target))
             case Join():
@@ -226,6 +231,11 @@ class Steps:
                 raise InternalError("tiles are for torch")
             case _:
                 assert_never(step)
+
+    def _take(self, region: Region, step: Take) -> None:
+        value = self.value(region, step.source)
+        moved = self.joins.take(region, value, self.type(step.source), step)
+        self._define(region, step.target, moved, value)
 
     def _place(self, step: Step) -> Place:
         match step:
@@ -331,6 +341,9 @@ class Steps:
         type = self.type(step.output)
         done = self.fusion.done[step.output]
         total = self.running.pop(step.output) if done else self.base(region, step)
+        group = None if done else together(self.plan, self.rows.groups, step)
+        if group is not None:
+            return emit_together(self, region, step, group, total or self.joins.full(region, type, target))
         for write in step.writes[done:]:
             value = self.arm(region, step, write)
             source = write.value.space
@@ -361,7 +374,12 @@ class Steps:
         node = self.plan.graph[step.node]
         assert isinstance(node, Merge)
         total = self.joins.full(region, type, target)
-        for arm, write in enumerate(step.writes):
+        group = together(self.plan, self.rows.groups, step)
+        if group is not None:
+            total = emit_together(self, region, step, group, total)
+        for arm, write in enumerate(step.writes if group is None else ()):
+            if write.weight in self._later:
+                self._take(region, self._later.pop(write.weight))
             value = self.arm(region, step, write)
             if write.weight is not None:
                 value = weighted(region, node, arm, value, self.value(region, write.weight))
