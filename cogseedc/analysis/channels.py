@@ -10,19 +10,7 @@ from dataclasses import dataclass, field
 
 from cogseedc.analysis.growth import Growth, two_arms
 from cogseedc.analysis.kept import Choice, Kept, channel_axis
-from cogseedc.ir import (
-    Call,
-    Graph,
-    Guard,
-    Literals,
-    Merge,
-    Mixing,
-    NodeId,
-    Ops,
-    Pointwise,
-    TensorType,
-    Value,
-)
+from cogseedc.ir import Call, Graph, Guard, Literals, Merge, Mixing, NodeId, Ops, Pointwise, TensorType, Value
 from cogseedc.ops.rules import flow_aligned
 
 CONVOLUTIONS = ("conv1d", "conv2d")

@@ -11,21 +11,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from cogseedc.analysis.growth import Growth, two_arms
-from cogseedc.ir import (
-    BATCH,
-    Call,
-    Dtype,
-    Graph,
-    Guard,
-    Literals,
-    Merge,
-    NodeId,
-    Ops,
-    Size,
-    TensorType,
-    Value,
-    laid,
-)
+from cogseedc.ir import BATCH, Call, Dtype, Graph, Guard, Literals, Merge, NodeId, Ops, Size, TensorType, Value, laid
 from cogseedc.ops.rules import flow_aligned
 
 SYMBOL = 64

@@ -11,24 +11,9 @@ from cogseedc.frontend.build import states
 from cogseedc.frontend.build.core import Builder, join
 from cogseedc.frontend.build.decisions import bounded, condition, taken
 from cogseedc.frontend.build.joins import Join, joined
-from cogseedc.frontend.build.model import (
-    ArmOf,
-    BuildError,
-    Frame,
-    GateRef,
-    Item,
-    Kept,
-    Scope,
-    Tensor,
-    mistake,
-)
+from cogseedc.frontend.build.model import ArmOf, BuildError, Frame, GateRef, Item, Kept, Scope, Tensor, mistake
 from cogseedc.frontend.build.statics import integer, is_static
-from cogseedc.ir import (
-    Gate,
-    GateKind,
-    MergeMode,
-    Size,
-)
+from cogseedc.ir import Gate, GateKind, MergeMode, Size
 from cogseedc.source import Span
 
 _ONE = Size.of(1)
