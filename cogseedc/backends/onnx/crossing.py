@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from cogseedc.backends.onnx.fusion import Fusion, reads
+from cogseedc.backends.onnx.fusion import Fusion, nest_of, reads
 from cogseedc.backends.plan.model import Accumulate, Enter, Join, Plan, Slot, SpaceId, Spread, Strategy, Take, Wrap
 
 Pair = tuple[SpaceId, SpaceId]
@@ -39,11 +39,6 @@ def crossing(plan: Plan, fusion: Fusion, also: Iterable[Slot]) -> Crossing:
         if not all(choice.decision in also for term in plan.spaces[space].terms for choice in term):
             entries[nest].add(space)
     return Crossing(tuple(map(frozenset, slots)), tuple(map(frozenset, entries)), tuple(map(tuple, places)))
-
-
-def nest_of(plan: Plan) -> dict[int, int]:
-    """For each block in a nest, by position, which one."""
-    return {i: place for place, nest in enumerate(plan.nests) for i in range(nest.first, nest.stop)}
 
 
 def outer(plan: Plan, fusion: Fusion, number: int) -> SpaceId | None:

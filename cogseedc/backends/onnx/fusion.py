@@ -15,7 +15,6 @@ from cogseedc.backends.plan.model import (
     Choice,
     Enter,
     Join,
-    Nest,
     Picked,
     Plan,
     Run,
@@ -58,10 +57,15 @@ class Fusion:
         return next((fused.join.output.space for fused in self.writes.get(position, ())), None)
 
 
+def nest_of(plan: Plan) -> dict[int, int]:
+    """For each block in a nest, by position, which one."""
+    return {i: place for place, nest in enumerate(plan.nests) for i in range(nest.first, nest.stop)}
+
+
 def fuse(plan: Plan, also: Iterable[Slot], unread: Set[Slot] = frozenset()) -> Fusion:
     """Decides for all joins; `also` are slots that are read after the last block, `unread` those that nobody reads."""
     home = {slot: i for i, block in enumerate(plan.blocks) for step in block.steps for slot in outputs_of(step)}
-    nests = {i: nest for nest in plan.nests for i in range(nest.first, nest.stop)}
+    nests = nest_of(plan)
     writes: dict[int, list[FusedWrite]] = {}
     done: dict[Slot, int] = {}
     for position, block in enumerate(plan.blocks):
@@ -75,9 +79,7 @@ def fuse(plan: Plan, also: Iterable[Slot], unread: Set[Slot] = frozenset()) -> F
     return Fusion({b: tuple(w) for b, w in writes.items()}, done, frozenset(needed - unread))
 
 
-def _prefix(
-    blocks: Sequence[Block], nests: Mapping[int, Nest], home: dict[Slot, int], join: Join, position: int
-) -> int:
+def _prefix(blocks: Sequence[Block], nests: Mapping[int, int], home: dict[Slot, int], join: Join, position: int) -> int:
     """How many of the first writes come from blocks in an `if`, in execution order, after the base and before the
     join, which is in none of their nests."""
     last = home.get(join.base, -1) if join.base else -1
@@ -97,7 +99,7 @@ def _prefix(
     return len(join.writes)
 
 
-def _wrapped(blocks: Sequence[Block], nests: Mapping[int, Nest], at: int, join: int) -> bool:
+def _wrapped(blocks: Sequence[Block], nests: Mapping[int, int], at: int, join: int) -> bool:
     """Whether a block is in an `if` around which a join is not."""
     return blocks[at].wrap is not Wrap.NONE or (at in nests and nests[at] != nests.get(join))
 

@@ -12,7 +12,8 @@ import numpy as np
 from onnx import TensorProto
 
 from cogseedc.backends.onnx.builder import Region
-from cogseedc.backends.plan.model import Choice, Plan, Slot, Space, SpaceId, Strategy, Take
+from cogseedc.backends.onnx.fusion import nest_of
+from cogseedc.backends.plan.model import Choice, Enter, Plan, Slot, Space, SpaceId, Strategy, Take, Wrap
 from cogseedc.ir import Gate, GateKind
 
 LEAST = 4
@@ -30,11 +31,12 @@ class Group:
 
 
 class Groups:
-    """The groups of a plan, and what is made for them. `value` names a slot's value as a region sees it."""
+    """The groups of a plan, and what is made for them. `value` names a slot's value as a region sees it; what `waits`
+    for each count has no groups."""
 
-    def __init__(self, plan: Plan, value: Callable[[Region, Slot], str]) -> None:
+    def __init__(self, plan: Plan, value: Callable[[Region, Slot], str], waits: bool) -> None:
         self._value = value
-        self._of = {id: group for group in _groups(plan) for id in group.spaces}
+        self._of = {} if waits else {id: group for group in _groups(plan) for id in group.spaces}
         takes = {(s.source, s.target.space) for b in plan.blocks for s in b.steps if isinstance(s, Take)}
         self._whole = {
             (source, id)
@@ -45,10 +47,6 @@ class Groups:
     def has(self, space: SpaceId) -> bool:
         return space in self._of
 
-    def leave(self, space: SpaceId) -> None:
-        """Has a space entered by itself: its decision is not seen outside of an If."""
-        self._of.pop(space, None)
-
     def whole(self, step: Take) -> bool:
         """Whether all spaces of a group take the value of a step."""
         return step.target.space in self._of and self.taken(step.source, step.target.space)
@@ -57,10 +55,9 @@ class Groups:
         """Whether a space and all others of its group take a value."""
         return (source, space) in self._whole
 
-    def whole_of(self, space: SpaceId) -> Group | None:
-        """The group of a space, all of whose spaces are entered together."""
-        group = self._of.get(space)
-        return group if group is not None and all(other in self._of for other in group.spaces) else None
+    def of(self, space: SpaceId) -> Group | None:
+        """The group of a space."""
+        return self._of.get(space)
 
     def place(self, region: Region, space: SpaceId) -> str:
         """i64 [rows, 1]: where the rows of a space lie in its parent."""
@@ -133,9 +130,13 @@ def _ints(region: Region, *values: int) -> str:
 
 
 def _groups(plan: Plan) -> Iterator[Group]:
+    """Those that are entered outside of any If: their decision is seen everywhere."""
+    inside = nest_of(plan)
+    blocks = (block for i, block in enumerate(plan.blocks) if block.wrap is Wrap.NONE and i not in inside)
+    outside = {step.space for block in blocks for step in block.steps if isinstance(step, Enter)}
     found: dict[tuple[SpaceId, Slot], dict[int, SpaceId]] = {}
     for space in plan.spaces:
-        choice = _arm(plan, space)
+        choice = _arm(plan, space) if space.id in outside else None
         if choice is not None and space.parent is not None:
             found.setdefault((space.parent, choice.decision), {}).setdefault(choice.arms[0], space.id)
     for (_, decision), spaces in found.items():

@@ -38,7 +38,7 @@ class Rows:
         self._asked = asked or value
         self.within: Callable[[Region, str, str, Space], str] | None = None
         """Composes the places of rows of a batch with those of positions in them."""
-        self.groups = Groups(plan, value)
+        self.groups = Groups(plan, value, waits)
         self.entry: dict[SpaceId, str] = {}
         """COMPACT: bool over the rows of the parent, or over its positions, flattened. BRANCH, entered in
         an If: scalar bool; see `entered`."""
@@ -67,11 +67,8 @@ class Rows:
                 none = region.constant(np.zeros([0], np.int64))
                 self.entry[space.id] = region.node("Reshape", [self._entry(region, space), none])
             return
-        if not late or self._waits:
-            self.groups.leave(space.id)
-        elif self.groups.has(space.id):
-            return
-        self.entry[space.id] = self._held(region, space)
+        if not self.groups.has(space.id):
+            self.entry[space.id] = self._held(region, space)
 
     def _held(self, region: Region, space: Space) -> str:
         """Which rows of its parent a COMPACT space holds."""

@@ -12,6 +12,7 @@ from cogseedc.backends.onnx.builder import Place, Region, tag
 from cogseedc.backends.onnx.calls import CallSite, Folding, literal
 from cogseedc.backends.onnx.crossing import crossing
 from cogseedc.backends.onnx.fusion import fuse
+from cogseedc.backends.onnx.groups import Group
 from cogseedc.backends.onnx.joins import Joins, runs_whole
 from cogseedc.backends.onnx.merges import aligned, any_of, merge, weighted, where
 from cogseedc.backends.onnx.records import Turns
@@ -103,8 +104,6 @@ class Steps:
         self._spread: dict[Slot, Slot] = {}
         """What only lays such a decision out, and what it lays out."""
         self.joins = Joins(self.rows, self.sizes)
-        self._later: dict[Slot, Take] = {}
-        """What takes weights to the rows of an arm, where that is needed after all."""
         self.turns: dict[NodeId, Turns] = {}
         """What loops recorded."""
         self.folded: dict[NodeId, Steps] = {}
@@ -214,11 +213,11 @@ class Steps:
                 self._run(region, step, space)
             case Enter():
                 self.rows.enter(region, self.rows.space(step.space), region.shared.place, region is self.region)
-            case Take():
-                if step.target in self._unmoved:
-                    self._later[step.target] = step
-                elif not self._known(step.source.node):
-                    self._take(region, step)
+            case Take(source=source, target=target):
+                if target not in self._unmoved and not self._known(source.node):
+                    value = self.value(region, source)
+                    moved = self.joins.take(region, value, self.type(source), step)
+                    self._define(region, target, moved, value)
             case Spread(source=source, target=target):
                 self._define(region, target, self.spread(region, source, target))
             case Join():
@@ -231,11 +230,6 @@ class Steps:
                 raise InternalError("tiles are for torch")
             case _:
                 assert_never(step)
-
-    def _take(self, region: Region, step: Take) -> None:
-        value = self.value(region, step.source)
-        moved = self.joins.take(region, value, self.type(step.source), step)
-        self._define(region, step.target, moved, value)
 
     def _place(self, step: Step) -> Place:
         match step:
@@ -343,7 +337,7 @@ class Steps:
         total = self.running.pop(step.output) if done else self.base(region, step)
         group = None if done else together(self.plan, self.rows.groups, step)
         if group is not None:
-            return emit_together(self, region, step, group, total or self.joins.full(region, type, target))
+            return self._together(region, step, group, total or self.joins.full(region, type, target))
         for write in step.writes[done:]:
             value = self.arm(region, step, write)
             source = write.value.space
@@ -353,6 +347,9 @@ class Steps:
             dims = self.dims(type, target, open=True)
             total = self.joins.write(region, previous, value, type, dims, source, target, step.lay)
         return total or self.joins.full(region, type, target)
+
+    def _together(self, region: Region, step: Join | Accumulate, group: Group, total: str) -> str:
+        return emit_together(self.plan, self.rows.groups, self.value, region, step, group, total)
 
     def base(self, region: Region, step: Join) -> str | None:
         """The value that a join's first write goes over."""
@@ -376,10 +373,8 @@ class Steps:
         total = self.joins.full(region, type, target)
         group = together(self.plan, self.rows.groups, step)
         if group is not None:
-            total = emit_together(self, region, step, group, total)
+            total = self._together(region, step, group, total)
         for arm, write in enumerate(step.writes if group is None else ()):
-            if write.weight in self._later:
-                self._take(region, self._later.pop(write.weight))
             value = self.arm(region, step, write)
             if write.weight is not None:
                 value = weighted(region, node, arm, value, self.value(region, write.weight))

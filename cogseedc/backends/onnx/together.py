@@ -3,22 +3,18 @@ and go back to their rows at once, weighted at once. An arm then costs what it c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from cogseedc.backends.onnx.builder import Region
 from cogseedc.backends.onnx.groups import Group, Groups
 from cogseedc.backends.plan.model import Accumulate, Join, Plan, Slot
 from cogseedc.ir import GateKind, Graph, Merge
 
-if TYPE_CHECKING:
-    from cogseedc.backends.onnx.steps import Steps
-
 
 def together(plan: Plan, groups: Groups, step: Join | Accumulate) -> Group | None:
     """The group whose spaces are those of a join's writes, if each of its rows is in one arm at most."""
     spaces = [write.value.space for write in step.writes]
-    group = groups.whole_of(spaces[0]) if spaces else None
+    group = groups.of(spaces[0]) if spaces else None
     node, type = plan.graph[step.node], step.output.type(plan.graph)
     assert isinstance(node, Merge)
     if group is None or sorted(spaces) != sorted(group.spaces) or step.lay or type.batch != 0:
@@ -46,15 +42,23 @@ def weights_of(plan: Plan, groups: Groups) -> frozenset[Slot]:
     return frozenset(write.weight for step in joint for write in step.writes if write.weight is not None)
 
 
-def emit_together(steps: Steps, region: Region, step: Join | Accumulate, group: Group, total: str) -> str:
-    """`total` with the rows of all arms overwritten."""
-    groups, rank = steps.rows.groups, step.output.type(steps.plan.graph).rank
+def emit_together(
+    plan: Plan,
+    groups: Groups,
+    value: Callable[[Region, Slot], str],
+    region: Region,
+    step: Join | Accumulate,
+    group: Group,
+    total: str,
+) -> str:
+    """`total` with the rows of all arms overwritten; `value` names a slot's value as a region sees it."""
     by = {write.value.space: write for write in step.writes}
-    values = [steps.value(region, by[space].value) for space in group.spaces]
+    values = [value(region, by[space].value) for space in group.spaces]
     sorted_ = region.node("Concat", values, axis=0)
     weight = step.writes[0].weight
     if weight is not None:
-        dense = steps.value(region, Slot(weight.node, weight.port, step.output.space))
+        dense = value(region, Slot(weight.node, weight.port, step.output.space))
+        rank = step.output.type(plan.graph).rank
         sorted_ = region.node("Mul", [sorted_, groups.chosen(region, group, dense, rank)])
     return region.node("ScatterND", [total, groups.all_places(region, group), sorted_])
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from cogseedc.backends.onnx.builder import Region
 from cogseedc.backends.onnx.calls import Folding
-from cogseedc.backends.onnx.crossing import nest_of
-from cogseedc.backends.onnx.fusion import inputs_of
+from cogseedc.backends.onnx.fusion import inputs_of, nest_of
 from cogseedc.backends.onnx.tensors import NUMPY
 from cogseedc.backends.plan.model import Plan, Run, Slot, Step, Wrap
 from cogseedc.diagnostics import InternalError
