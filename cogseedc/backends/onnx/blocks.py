@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cogseedc.backends.onnx.builder import Place, Region, branch
-from cogseedc.backends.onnx.crossing import outer
+from cogseedc.backends.onnx.crossing import Pair, above, outer
 from cogseedc.backends.onnx.fusion import FusedWrite, outputs_of
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import NUMPY, Dimension
@@ -80,26 +80,41 @@ def _nested(steps: Steps, region: Region, number: int) -> None:
     _sequence(steps, bodies[0], positions, nest.space)
     region.shared.place = place
     results = _Results()
-    below = {block.space for block in blocks}
+    around = above(steps.plan, nest.space)
     for f, name in before.items():
-        absent = steps.joins.empty if f.join.output.space in below else steps.joins.full
+        absent = steps.joins.full if f.join.output.space in around else steps.joins.empty
         other = name or absent(bodies[1], steps.type(f.join.output), f.join.output.space)
         results.both((steps.running[f.join.output], other), *_described(steps, f.join))
-    crossing = steps.crossing
-    slots = [s for block in blocks for s in block.gives if s in crossing.slots[number]]
-    given = [(s, _give(steps, bodies, results, 0, s)) for s in slots]
-    spaces = [s.space for block in blocks for s in block.steps if isinstance(s, Enter)]
-    asked = (id for id in spaces if id in crossing.entries[number] or rows.space(id).strategy is Strategy.BRANCH)
-    entered = [(id, _enter(steps, bodies, results, 0, id)) for id in asked]
-    moved = [(pair, _moved(steps, bodies, results, *pair)) for pair in crossing.places[number]]
+    leaving = _leaving(steps, bodies, results, number)
     _forget(steps, bodies[0], blocks)
-    for id in spaces:
-        rows.entry.pop(id, None)
     names = branch(region, condition, bodies, results.sides, results.types)
     steps.running.update((f.join.output, names[i]) for i, f in enumerate(before))
-    steps.values.update((slot, names[i]) for slot, i in given)
-    rows.entry.update((id, names[i]) for id, i in entered)
-    rows.seen.update((pair, names[i]) for pair, i in moved if i is not None)
+    steps.values.update((slot, names[i]) for slot, i in leaving.given)
+    rows.entry.update((id, names[i]) for id, i in leaving.entered)
+    rows.seen.update((pair, names[i]) for pair, i in leaving.moved)
+
+
+@dataclass(frozen=True)
+class _Leaving:
+    """What a nest yields beside joins, with the places of the results."""
+
+    given: list[tuple[Slot, int]]
+    entered: list[tuple[SpaceId, int]]
+    moved: list[tuple[Pair, int]]
+
+
+def _leaving(steps: Steps, bodies: tuple[Region, Region], results: _Results, number: int) -> _Leaving:
+    nest, crossing, rows = steps.plan.nests[number], steps.crossing, steps.rows
+    blocks = steps.plan.blocks[nest.first : nest.stop]
+    given = [(s, _give(steps, bodies, results, 0, s)) for b in blocks for s in b.gives if s in crossing.slots[number]]
+    spaces = [step.space for block in blocks for step in block.steps if isinstance(step, Enter)]
+    asked = (id for id in spaces if id in crossing.entries[number] or rows.space(id).strategy is Strategy.BRANCH)
+    entered = [(id, _enter(steps, bodies, results, 0, id)) for id in asked]
+    places = ((pair, _moved(steps, bodies, results, *pair)) for pair in crossing.places[number])
+    moved = [(pair, place) for pair, place in places if place is not None]
+    for id in spaces:
+        rows.entry.pop(id, None)
+    return _Leaving(given, entered, moved)
 
 
 def _moved(

@@ -44,10 +44,19 @@ def crossing(plan: Plan, fusion: Fusion, also: Iterable[Slot]) -> Crossing:
 def outer(plan: Plan, fusion: Fusion, number: int) -> SpaceId | None:
     """A space above that of a nest, among whose rows its blocks write."""
     nest = plan.nests[number]
-    positions = range(nest.first, nest.stop)
-    below = {plan.blocks[position].space for position in positions}
-    found = (f.join.output.space for position in positions for f in fusion.writes.get(position, ()))
-    return next((space for space in found if space not in below), None)
+    around = above(plan, nest.space)
+    writes = (f for position in range(nest.first, nest.stop) for f in fusion.writes.get(position, ()))
+    return next((f.join.output.space for f in writes if f.join.output.space in around), None)
+
+
+def above(plan: Plan, space: SpaceId) -> set[SpaceId]:
+    """The spaces above one."""
+    found: set[SpaceId] = set()
+    at = plan.spaces[space].parent
+    while at is not None:
+        found.add(at)
+        at = plan.spaces[at].parent
+    return found
 
 
 def _asked(
