@@ -19,9 +19,7 @@ from cogseedc.driver.weights import Weights
 from cogseedc.ir import Graph, Input, NodeId, Weight
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+    pass
 
 
 @dataclass(frozen=True)

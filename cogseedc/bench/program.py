@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import thread_time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from cogseedc.runtime.artifact import record, text
 from cogseedc.runtime.checks import NUMPY
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 POOL = 64
 """Samples that a batch of one sample is measured on, where no inputs are given."""

@@ -13,7 +13,7 @@ from cogseedc.runtime.onnx_session import SWITCH, TRACED
 from cogseedc.runtime.torch_session import module_of
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 Feed = Mapping[str, "Array"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from cogseedc.ops import OPS
 from cogseedc.runtime.checks import NUMPY
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 Compiler = Callable[[Graph], Callable[[Mapping[str, "Array"]], Callable[[], object]]]
 """Makes a static graph ready in some runtime, and then one run of it on given arrays."""

@@ -28,7 +28,7 @@ from cogseedc.runtime.interface import read_interface
 from cogseedc.runtime.spending import Work, read_work
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 Method = Literal["search", "msdnet", "per-exit"]
 _STEPS = 9

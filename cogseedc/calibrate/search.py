@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from cogseedc.driver.probe import Threshold
 from cogseedc.runtime import KnobPort
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 PRICES = tuple(float(p) for p in np.geomspace(1e-3, 3.0, 40))
 """How much quality one full cost is worth, from generous to stingy."""

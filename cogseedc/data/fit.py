@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +13,8 @@ from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.runtime.checks import NUMPY
 
 if TYPE_CHECKING:
+    from cogseedc.ir.opspec import Array
     from cogseedc.runtime import Port
-
-    Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def fitted(columns: Columns, inputs: Collection[Port], outputs: Collection[Port]) -> DataSet:

@@ -23,9 +23,8 @@ from cogseedc.data.parts import part_of
 from cogseedc.diagnostics import Diagnostic, UserError
 
 if TYPE_CHECKING:
+    from cogseedc.ir.opspec import Array
     from cogseedc.runtime import Port
-
-    Array = np.ndarray[Any, np.dtype[Any]]
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".tif", ".tiff")
 _TARGETS = ("label", "target", "class", "y")

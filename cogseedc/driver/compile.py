@@ -23,9 +23,7 @@ from cogseedc.publish import publish
 from cogseedc.target import Profile, Target
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 
 @dataclass(frozen=True)

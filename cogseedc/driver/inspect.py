@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
@@ -19,7 +18,7 @@ from cogseedc.runtime.artifact import as_written, damaged, integer, record, reco
 from cogseedc.runtime.interface import read_interface
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 
 def inspect_artifact(path: str) -> tuple[dict[str, Json], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from cogseedc import target as targets
 from cogseedc.analysis.widths import Widths
@@ -22,11 +22,8 @@ from cogseedc.passes import PASSES, PIPELINES, AssignBitwidths, Context, Pass, r
 from cogseedc.target import Target
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from cogseedc.driver.weights import Weights
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 _PIPELINE: Mapping[Literal["torch", "onnx"], str] = {"torch": "inference", "onnx": "stored"}
 

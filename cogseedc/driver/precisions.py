@@ -19,9 +19,7 @@ from cogseedc.runtime.artifact import damaged
 from cogseedc.target import Target
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 PAYLOAD = "precisions.json"
 

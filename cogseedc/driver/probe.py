@@ -25,7 +25,7 @@ from cogseedc.runtime import Session
 from cogseedc.runtime import open as open_artifact
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 FLIPPED = {"ge": "le", "gt": "lt", "le": "ge", "lt": "gt"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from cogseedc.driver.compile import compile
 from cogseedc.driver.manifest import Json
@@ -15,9 +15,7 @@ from cogseedc.runtime import open
 from cogseedc.runtime.interface import GatePort
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 
 def measure_profile(

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogseedc import target as targets
 from cogseedc.analysis.widths import Widths
@@ -23,9 +23,7 @@ from cogseedc.runtime.artifact import damaged, record, text
 from cogseedc.target import Target
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 
 @dataclass(frozen=True)

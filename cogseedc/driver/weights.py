@@ -21,7 +21,7 @@ from cogseedc.interp import initial_weights, load_weights
 from cogseedc.ir import Graph
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from cogseedc.runtime.artifact import Json
 from cogseedc.runtime.spending import Work, read_work
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 CALIBRATION = "calibration.json"
 _BATCH = 256

@@ -19,7 +19,7 @@ from cogseedc.runtime import GatePort
 from cogseedc.runtime.spending import Work
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 Decide = Callable[[str, torch.Tensor], torch.Tensor]
 MOST = 64

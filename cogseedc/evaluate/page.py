@@ -17,8 +17,6 @@ from cogseedc.publish import canonical_json
 if TYPE_CHECKING:
     from cogseedc.evaluate.evaluation import Run
 
-    Array = np.ndarray[Any, np.dtype[Any]]
-
 _SHOWN = 10
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 

@@ -12,7 +12,7 @@ import numpy as np
 from cogseedc.diagnostics import Diagnostic, UserError
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 INK, BLUE, GREEN, GREY, RED = "#1f2430", "#2a6fdb", "#2e9e6b", "#9aa2b1", "#c8553d"
 _STYLE = {

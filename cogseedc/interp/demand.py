@@ -7,7 +7,7 @@ needed alike.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogseedc.interp.merge import choice, exit_axes
 from cogseedc.interp.schedule import Schedule, Step
@@ -35,7 +35,7 @@ from cogseedc.ops import OPS
 if TYPE_CHECKING:
     import numpy as np
 
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 else:
     np = lazy("numpy")
 

@@ -7,7 +7,7 @@ has the margin |a - b|, argmax the best minus the second, top the k-th minus the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogseedc.interp.evaluate import Site, State
 from cogseedc.interp.schedule import Schedule, Step
@@ -18,7 +18,8 @@ from cogseedc.ops import OPS
 if TYPE_CHECKING:
     import numpy as np
 
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
+
     Decide = Callable[[Call, Sequence[Array], Mapping[str, int]], Array]
 else:
     np = lazy("numpy")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import BATCH_SIZE, Exit, Gate, GateKind, Merge, MergeMode, TensorType
@@ -12,7 +12,7 @@ from cogseedc.lazy import lazy
 if TYPE_CHECKING:
     import numpy as np
 
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 else:
     np = lazy("numpy")
 

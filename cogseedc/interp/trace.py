@@ -8,7 +8,7 @@ last axis, best first, -1 in dropped slots; -1 where the gate was not reached.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.interp.merge import choice
@@ -19,7 +19,7 @@ from cogseedc.lazy import lazy
 if TYPE_CHECKING:
     import numpy as np
 
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 else:
     np = lazy("numpy")
 

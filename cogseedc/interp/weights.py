@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogseedc.diagnostics import Diagnostic, InternalError, Label, UserError
 from cogseedc.interp.arrays import NUMPY
@@ -15,7 +15,7 @@ from cogseedc.lazy import lazy
 if TYPE_CHECKING:
     import numpy as np
 
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 else:
     np = lazy("numpy")
 

@@ -22,7 +22,7 @@ from cogseedc.runtime.session import Result
 from cogseedc.runtime.spending import Work, read_work
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 CALIBRATION = "calibration.json"
 _ODDS = 1e-3

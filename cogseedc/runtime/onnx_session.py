@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
@@ -12,7 +12,7 @@ from cogseedc.diagnostics.model import Diagnostic, UserError
 from cogseedc.runtime.session import Raw
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 SWITCH = "cogseed.trace"
 """The model's input that asks for its trace."""

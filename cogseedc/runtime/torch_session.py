@@ -19,7 +19,7 @@ from cogseedc.runtime.interface import StatePort
 from cogseedc.runtime.session import Raw
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 
 
 class _Checked(SourceLoader):

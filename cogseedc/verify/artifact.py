@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogseedc.analysis.widths import Widths
 from cogseedc.driver.compile import Request, lowered
@@ -29,7 +29,6 @@ from cogseedc.verify.verification import NEAR, Settings, verify
 if TYPE_CHECKING:
     import numpy as np
 
-    Array = np.ndarray[Any, np.dtype[Any]]
 else:
     np = lazy("numpy")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from fractions import Fraction
 from hashlib import sha256
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.interp import numpy_dtype
@@ -17,7 +17,7 @@ from cogseedc.verify.indices import index_limit
 if TYPE_CHECKING:
     import numpy as np
 
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 else:
     np = lazy("numpy")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cogseedc.backends.plan.model import ROOT, Choice, LoopPlan, Plan, Run, Space, SpaceId, Strategy
 from cogseedc.ir import BATCH_SIZE, Gate, GateKind, Loop, NodeId, Output, Size
@@ -14,7 +14,7 @@ from cogseedc.lazy import lazy
 if TYPE_CHECKING:
     import numpy as np
 
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 else:
     np = lazy("numpy")
 

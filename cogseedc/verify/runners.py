@@ -19,9 +19,8 @@ from cogseedc.verify.forcing import ROTATE, Force
 if TYPE_CHECKING:
     import numpy as np
 
+    from cogseedc.ir.opspec import Array
     from cogseedc.runtime import Backend, Session
-
-    Array = np.ndarray[Any, np.dtype[Any]]
 else:
     np = lazy("numpy")
 

@@ -25,7 +25,7 @@ from cogseedc.verify.runners import Run, Runner
 if TYPE_CHECKING:
     import numpy as np
 
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from cogseedc.ir.opspec import Array
 else:
     np = lazy("numpy")
 
