@@ -11,6 +11,7 @@ from typing import Any
 
 from cogseedc.diagnostics import Diagnostics, Label
 from cogseedc.frontend import ast
+from cogseedc.frontend.build.declared import Declared, declared
 from cogseedc.frontend.build.expansion import Expansion
 from cogseedc.frontend.build.model import (
     BROKEN,
@@ -121,6 +122,8 @@ class Builder:
         default_factory=dict
     )
     """By operation, attributes and types of a call, whether a result may depend on other samples."""
+    parts: dict[int, Declared] = field(default_factory=dict)
+    """By id of a seed declaration."""
     seed_calls: int = 0
     calls_made: dict[Hashable, int] = field(default_factory=dict)
     """By what decides how a seed expands: the calls that one call of it made, itself included."""
@@ -165,6 +168,13 @@ class Builder:
         if frame.arms:
             self.arms[id] = tuple((a.gate.node, a.arm) for a in frame.arms)
         return id
+
+    def declared(self, declaration: ast.SeedDeclaration) -> Declared:
+        """The parts of a declaration."""
+        found = self.parts.get(id(declaration))
+        if found is None:
+            found = self.parts[id(declaration)] = declared(declaration)
+        return found
 
     def foresee(self, steps: int, span: Span) -> None:
         """Raises BuildError when so many calls and turns, which are certain, exceed the limit of nodes."""

@@ -23,8 +23,8 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
-from cogseedc.frontend.build.ports import Binding, count_of, dtype_of, geometry_of, size_of
-from cogseedc.frontend.build.seeds import level_of, out_axes, run_body, seed_origin
+from cogseedc.frontend.build.ports import Binding, count_of, dtype_of, size_of
+from cogseedc.frontend.build.seeds import out_axes, run_body, seed_origin
 from cogseedc.frontend.build.statics import integer, number
 from cogseedc.ir import (
     BATCH,
@@ -44,12 +44,12 @@ def export(b: Builder, ref: SeedRef, statics: dict[str, Item], top: Origin) -> t
     scope = Scope(module_scope(ref.module))
     scope.names.update(statics)
     origin = replace(seed_origin(b, top, declaration, ""), path="")
-    outs = tuple(m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out")
-    instance = Instance(declaration, "", outs, origin.level, declared=level_of(declaration))
+    parts = b.declared(declaration)
+    instance = Instance(declaration, "", parts.names, origin.level, declared=parts.level)
     frame = Frame(scope, instance, "", "", {}, origin)
     b.stack.append((declaration, tuple(statics.values())))
     out_axes(b, frame, declaration)
-    for port in (m for m in declaration.members if isinstance(m, ast.Port) and m.direction == "in"):
+    for port in parts.inputs:
         try:
             scope.bind(port.name.text, _program_input(b, frame, port), port.name.span)
         except BuildError as error:
@@ -58,7 +58,7 @@ def export(b: Builder, ref: SeedRef, statics: dict[str, Item], top: Origin) -> t
         except BrokenUse:
             scope.names.setdefault(port.name.text, BROKEN)
     results = run_body(b, frame, declaration, Binding())
-    for name, item in zip(outs, results, strict=False):
+    for name, item in zip(parts.names, results, strict=False):
         _program_output(b, frame, name, item)
     states.outputs(b, frame)
     b.stack.pop()
@@ -107,7 +107,7 @@ def _one_input(b: Builder, frame: Frame, port: ast.Port, name: str, scope: Scope
     type_ = TensorType(dtype_of(port.type.dtype), tuple(axes))
     b.check_types((type_,), port.type.span)
     node = Input(name, type_, replace(frame.origin, path=name, span=port.span))
-    return Tensor(Value(b.add(node, (), frame)), type_, geometry_of(frame.instance.declaration) or "euclidean")
+    return Tensor(Value(b.add(node, (), frame)), type_, b.declared(frame.instance.declaration).geometry or "euclidean")
 
 
 def _program_output(b: Builder, frame: Frame, name: str, item: Item) -> None:

@@ -251,10 +251,3 @@ def _return_one(b: Builder, frame: Frame, port: ast.Port, tensor: Tensor, span: 
         label = given.name if inferred else name
         result.append(Axis(binding.callers.get(label, label) if label is not None else None, given.size))
     return tensor.seen_as(tensor.type.with_axes(tuple(result)))
-
-
-def geometry_of(declaration: ast.SeedDeclaration) -> str | None:
-    for member in declaration.members:
-        if isinstance(member, ast.Meta) and member.kind == "geometry" and len(member.values) == 1:
-            return member.values[0].text
-    return None

@@ -11,6 +11,7 @@ from cogseedc.frontend.build import states
 from cogseedc.frontend.build.arguments import module_scope, static_arguments
 from cogseedc.frontend.build.calls import Given
 from cogseedc.frontend.build.core import Builder, join
+from cogseedc.frontend.build.declared import LEVELS
 from cogseedc.frontend.build.model import (
     BROKEN,
     Broken,
@@ -27,7 +28,7 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
-from cogseedc.frontend.build.ports import Binding, bind_input, bind_output, declared_axes, geometry_of, size_of
+from cogseedc.frontend.build.ports import Binding, bind_input, bind_output, declared_axes, size_of
 from cogseedc.frontend.build.statics import integer, number
 from cogseedc.ir import (
     Dtype,
@@ -41,20 +42,8 @@ from cogseedc.ir import (
 from cogseedc.limits import Limits
 from cogseedc.source import Span
 
-LEVELS = ("atomic", "molecular", "cellular", "tissue")
 GEOMETRIES = ("euclidean", "hyperbolic", "spherical")
 PRECISIONS = ("int8", "fp8", "fp16", "bf16", "fp32")
-STATEMENTS = (
-    ast.Bind,
-    ast.Share,
-    ast.ParamDeclaration,
-    ast.StateDeclaration,
-    ast.GateDeclaration,
-    ast.ExitDeclaration,
-    ast.ExitsDeclaration,
-    ast.Next,
-    ast.LossDeclaration,
-)
 
 
 def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Given, Span]) -> Item:
@@ -74,13 +63,11 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     scope = Scope(module_scope(ref.module))
     scope.names.update(statics)
     origin = seed_origin(b, frame.origin, declaration, weights)
-    outs = tuple(m.name.text for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out")
-    declared = level_of(declaration)
-    arms = len(frame.arms)
-    instance = Instance(declaration, calls, outs, origin.level, declared=declared, arms=arms, caller=frame.instance)
+    parts, arms = b.declared(declaration), len(frame.arms)
+    outs = parts.names
+    instance = Instance(declaration, calls, outs, origin.level, declared=parts.level, arms=arms, caller=frame.instance)
     body = Frame(scope, instance, weights, calls, frame.counts, origin, frame.arms)
     b.stack.append((declaration, tuple(statics.values())))
-    b.built.add(id(declaration))
     try:
         binding = _bind_inputs(b, frame, body, declaration, given, span)
         results = run_body(b, body, declaration, binding)
@@ -91,7 +78,7 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     if alike is not None:
         b.calls_made[alike] = b.seed_calls - before
     _check_level(frame, instance, declaration, span)
-    geometry = geometry_of(declaration)
+    geometry = parts.geometry
     if geometry is not None:
         results = tuple(replace(r, geometry=geometry) if isinstance(r, Tensor) else r for r in results)
     if results == (BROKEN,):
@@ -131,27 +118,16 @@ def _guard_recursion(b: Builder, declaration: ast.SeedDeclaration, statics: dict
 
 def seed_origin(b: Builder, outer: Origin, declaration: ast.SeedDeclaration, path: str) -> Origin:
     """What nodes of an instance say of where they are."""
-    level = level_of(declaration)
+    parts = b.declared(declaration)
     return Origin(
         path,
         (*outer.seeds, declaration.name.text),
         (*outer.scope, path),
         declaration.span,
-        precisions(declaration),
+        parts.bits,
         outer.forced_bits,
-        level if level is not None else outer.level,
+        parts.level if parts.level is not None else outer.level,
     )
-
-
-def precisions(declaration: ast.SeedDeclaration) -> tuple[str, ...]:
-    return tuple(v.text for m in declaration.members if isinstance(m, ast.Meta) and m.kind == "bits" for v in m.values)
-
-
-def level_of(declaration: ast.SeedDeclaration) -> int | None:
-    for member in declaration.members:
-        if isinstance(member, ast.Meta) and member.kind == "level" and member.values[0].text in LEVELS:
-            return LEVELS.index(member.values[0].text)
-    return None
 
 
 def _check_level(frame: Frame, callee: Instance, declaration: ast.SeedDeclaration, span: Span) -> None:
@@ -176,7 +152,8 @@ def _check_level(frame: Frame, callee: Instance, declaration: ast.SeedDeclaratio
 def _bind_inputs(
     b: Builder, caller: Frame, body: Frame, declaration: ast.SeedDeclaration, given: Given, span: Span
 ) -> Binding:
-    ports = [m for m in declaration.members if isinstance(m, ast.Port) and m.direction == "in"]
+    parts = b.declared(declaration)
+    ports = parts.inputs
     names = [p.name.text for p in ports]
     items = dict(zip(names, given.positional, strict=False))
     spans = dict(zip(names, given.spans, strict=False))
@@ -204,7 +181,7 @@ def _bind_inputs(
     binding = Binding()
     out_axes(b, body, declaration)
     inside = replace(body, arms=caller.arms)
-    geometry = geometry_of(declaration)
+    geometry = parts.geometry
     for port in ports:
         item = bind_input(b, inside, port, items[port.name.text], spans[port.name.text], binding)
         if geometry is not None and isinstance(item, Tensor) and item.geometry != geometry and item.type.dtype.floating:
@@ -221,35 +198,25 @@ def _bind_inputs(
 
 def out_axes(b: Builder, frame: Frame, declaration: ast.SeedDeclaration) -> None:
     """Sizes that out ports declare are names in scope: `out logits: f32[N, K=10]` gives K."""
-    inputs = {
-        a.name.text
-        for m in declaration.members
-        if isinstance(m, ast.Port) and m.direction == "in"
-        for a in m.type.axes
-        if a.name
-    }
-    for member in declaration.members:
-        if isinstance(member, ast.Port) and member.direction == "out" and member.type.count is None:
-            for axis in member.type.axes:
-                if axis.name is not None and axis.size is not None and axis.name.text not in inputs:
-                    try:
-                        frame.scope.axes.setdefault(axis.name.text, size_of(b, frame, axis.size))
-                    except (BuildError, BrokenUse):
-                        continue  # said again, with its place, where the output is bound
+    for name, size in b.declared(declaration).sized:
+        try:
+            frame.scope.axes.setdefault(name, size_of(b, frame, size))
+        except (BuildError, BrokenUse):
+            continue  # said again, with its place, where the output is bound
 
 
 def run_body(b: Builder, body: Frame, declaration: ast.SeedDeclaration, binding: Binding) -> tuple[Item, ...]:
     """Knobs, statements, then the outputs, joined with those of the exits."""
-    check_meta(b, declaration)
-    states_before = len(b.states)
-    for member in declaration.members:
+    if id(declaration) not in b.built:
+        b.built.add(id(declaration))
+        check_meta(b, declaration)
+    states_before, parts = len(b.states), b.declared(declaration)
+    for member in parts.body:
         if isinstance(member, ast.KnobDeclaration):
             _knob(b, body, member)
-        elif isinstance(member, STATEMENTS):
+        else:
             b.run(body, member)
-    results: list[Item] = []
-    for port in (m for m in declaration.members if isinstance(m, ast.Port) and m.direction == "out"):
-        results.append(_output(b, body, port, binding))
+    results = [_output(b, body, port, binding) for port in parts.outputs]
     if not results:
         b.report(
             mistake(

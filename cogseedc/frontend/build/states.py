@@ -13,7 +13,7 @@ from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.model import BuildError, Frame, Instance, Item, Kept, Tensor, mistake
-from cogseedc.frontend.build.ports import declared_axes, geometry_of
+from cogseedc.frontend.build.ports import declared_axes
 from cogseedc.ir import DataEdge, Dtype, Exit, Input, Output, Size, State, TensorType, Value
 from cogseedc.source import Span
 
@@ -34,7 +34,7 @@ def declare(b: Builder, frame: Frame, statement: ast.StateDeclaration) -> None:
     state = State(path, _initial(b, frame, statement.value, type_))
     node = Input(state.input, type_, replace(frame.origin, path=path, span=statement.span), state)
     id = b.add(node, (), replace(frame, arms=()))
-    value = Tensor(Value(id), type_, geometry_of(frame.instance.declaration) or "euclidean")
+    value = Tensor(Value(id), type_, b.declared(frame.instance.declaration).geometry or "euclidean")
     kept = Kept(state, value, value, statement.span)
     b.states.append(kept)
     frame.scope.bind(name.text, value, name.span)
