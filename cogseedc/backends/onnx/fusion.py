@@ -22,6 +22,7 @@ from cogseedc.backends.plan.model import (
     SpaceId,
     Spread,
     Step,
+    Strategy,
     Take,
     Tiled,
     Wrap,
@@ -71,7 +72,7 @@ def fuse(plan: Plan, also: Iterable[Slot], unread: Set[Slot] = frozenset()) -> F
     for position, block in enumerate(plan.blocks):
         for step in block.steps:
             if isinstance(step, Join):
-                count = _prefix(plan.blocks, nests, home, step, position)
+                count = _prefix(plan, nests, home, step, position)
                 for i in range(count):
                     writes.setdefault(home[step.writes[i].value], []).append(FusedWrite(step, i))
                 done[step.output] = count
@@ -79,9 +80,10 @@ def fuse(plan: Plan, also: Iterable[Slot], unread: Set[Slot] = frozenset()) -> F
     return Fusion({b: tuple(w) for b, w in writes.items()}, done, frozenset(needed - unread))
 
 
-def _prefix(blocks: Sequence[Block], nests: Mapping[int, int], home: dict[Slot, int], join: Join, position: int) -> int:
+def _prefix(plan: Plan, nests: Mapping[int, int], home: dict[Slot, int], join: Join, position: int) -> int:
     """How many of the first writes come from blocks in an `if`, in execution order, after the base and before the
     join, which is in none of their nests."""
+    blocks = plan.blocks
     last = home.get(join.base, -1) if join.base else -1
     for i, write in enumerate(join.writes):
         at = home.get(write.value, -1)
@@ -89,7 +91,7 @@ def _prefix(blocks: Sequence[Block], nests: Mapping[int, int], home: dict[Slot, 
         if (
             at < 0
             or not inside
-            or not _wrapped(blocks, nests, at, position)
+            or not (blocks[at].wrap is not Wrap.NONE or _nested(plan, nests, at, join, position))
             or not (last < at or _sides(blocks, last, at))
         ):
             return i
@@ -99,9 +101,17 @@ def _prefix(blocks: Sequence[Block], nests: Mapping[int, int], home: dict[Slot, 
     return len(join.writes)
 
 
-def _wrapped(blocks: Sequence[Block], nests: Mapping[int, int], at: int, join: int) -> bool:
-    """Whether a block is in an `if` around which a join is not."""
-    return blocks[at].wrap is not Wrap.NONE or (at in nests and nests[at] != nests.get(join))
+def _nested(plan: Plan, nests: Mapping[int, int], at: int, join: Join, position: int) -> bool:
+    """Whether a block is in a nest in which a join is not, and may write there: not where a BRANCH space of the nest
+    is around the join, whose single row is there in that space's own `if` only."""
+    if at not in nests or nests[at] == nests.get(position):
+        return False
+    around = plan.nests[nests[at]].space
+    space, branch = plan.spaces[join.output.space], False
+    while space.parent is not None and space.id != around:
+        branch = branch or space.strategy is Strategy.BRANCH
+        space = plan.spaces[space.parent]
+    return not branch or space.id != around
 
 
 def _sides(blocks: Sequence[Block], one: int, other: int) -> bool:
