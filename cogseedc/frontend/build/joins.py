@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cogseedc.diagnostics import Label
 from cogseedc.frontend.build.core import Builder
-from cogseedc.frontend.build.model import Bundle, Frame, GateRef, Item, Tensor, mistake
+from cogseedc.frontend.build.model import BuildError, Bundle, Frame, GateRef, Item, Tensor, mistake
 from cogseedc.ir import Axis, Dtype, GateKind, Merge, MergeMode, Size, TensorType, Value, promote
 from cogseedc.record import record
 from cogseedc.source import Span
@@ -164,16 +164,21 @@ def gate_axes(b: Builder, gate: GateRef, type_: TensorType, span: Span) -> tuple
             ]
             at = same[0] if same else None
         if at is None or not b.require_equal(type_.axes[at].size, axis.size, span):
-            where = b.graph[gate.node].origin.span
-            raise mistake(
-                "CS0414",
-                f"the gate is over {axis.name or axis.size}, which the value `{type_}` lacks",
-                span,
-                *([Label(where, "the gate is declared here")] if where else []),
-                help=f"give the value the axis: `expand[{axis.name}](...)`" if axis.name else "",
-            )
+            raise _lacking(b, gate, axis, type_, span)
         positions.append(at)
     return tuple(positions)
+
+
+def _lacking(b: Builder, gate: GateRef, axis: Axis, type_: TensorType, span: Span) -> BuildError:
+    """CS0414: the value has no such axis, or one of that name in another size."""
+    where = b.graph[gate.node].origin.span
+    if axis.name is not None and type_.position(axis.name) is not None:
+        message = f"the gate is over {axis}, but the value is `{type_}`"
+        help = "decide about the value itself, or bring the decision to its size"
+    else:
+        message = f"the gate is over {axis.name or axis.size}, which the value `{type_}` lacks"
+        help = f"give the value the axis: `expand[{axis.name}](...)`" if axis.name else ""
+    return mistake("CS0414", message, span, *([Label(where, "the gate is declared here")] if where else []), help=help)
 
 
 def _axes(gate: GateRef) -> tuple[Axis, ...]:

@@ -329,14 +329,7 @@ def make_exit(
         )
     axes = tuple(a.name or "_" for a in condition.type.axes)
     for out, value in zip(instance.outputs, values, strict=True):
-        lacking = [n for n in axes if n not in value.type.names]
-        if lacking:
-            raise mistake(
-                "CS0418",
-                f"the exit decides over {lacking[0]}, which the output `{out}` ({value.type}) lacks",
-                statement.condition.span,
-                help="an exit's axes must be axes of every output",
-            )
+        _decidable(b, condition.type, out, value.type, statement.condition.span)
     path = join(instance.path, name)
     node = Exit(
         path,
@@ -349,6 +342,21 @@ def make_exit(
     id = b.add(node, (condition.value, *(v.value for v in values)), replace(frame, arms=()))
     instance.exits.append(id)
     return id
+
+
+def _decidable(b: Builder, decision: TensorType, out: str, value: TensorType, span: Span) -> None:
+    """Refuses with CS0418 an exit over an axis that an output lacks, or has in another size."""
+    for axis in decision.axes:
+        at = None if axis.name is None else value.position(axis.name)
+        if at is None:
+            message = f"the exit decides over {axis.name or '_'}, which the output `{out}` ({value}) lacks"
+            help = "an exit's axes must be axes of every output"
+        elif not b.require_equal(value.axes[at].size, axis.size, span):
+            message = f"the exit decides over {axis}, but the output `{out}` is {value}"
+            help = "an exit's axes must be axes of every output, in the same size"
+        else:
+            continue
+        raise mistake("CS0418", message, span, help=help)
 
 
 def _aligned(b: Builder, frame: Frame, left: Tensor, right: Tensor, span: Span) -> tuple[Tensor, Tensor]:
