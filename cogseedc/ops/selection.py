@@ -247,7 +247,11 @@ def _like(site: Site, x: TensorType, other: TensorType, over: int, operand: int)
     )
     if not alike:
         message = f"`{site.op}`: {other} must have the axes of {x}, except for axis {x.axes[over]}"
-        site.fail("CS0316", message, "use `take` to look up whole slices", operand)
+        if site.op == "gather":
+            help = "use `take` to look up whole slices"
+        else:
+            help = "`expand` it along the axes that it lacks; `put` writes one slice for each index"
+        site.fail("CS0316", message, help, operand)
 
 
 def _scatter_rule(site: Site) -> Resolution:

@@ -13,6 +13,7 @@ from cogseedc.ir.size import Size
 from cogseedc.ir.types import Dtype, TensorType
 
 _COLLECTING = (Kind.SIZES,)
+_LISTS = (Kind.AXES, Kind.INTS)
 _WANTED = {
     Kind.SIZE: "a size: an integer, an axis, or `Name=size`",
     Kind.INT: "an integer",
@@ -108,6 +109,7 @@ def bind(
 
 def _place(spec: OpSpec, rest: list[Static], values: dict[str, Static]) -> None:
     """Gives positional arguments to parameters, in order of declaration."""
+    given = tuple(rest)
     for parameter in spec.parameters:
         if not rest:
             return
@@ -124,7 +126,10 @@ def _place(spec: OpSpec, rest: list[Static], values: dict[str, Static]) -> None:
         message = (
             f"`{spec.name}` has {len(rest)} static argument{'s' * (len(rest) > 1)} too many, or one is given twice"
         )
-        raise RuleError("CS0308", message, f"it takes at most {count}: {signature(spec)}")
+        help = f"it takes at most {count}: {signature(spec)}"
+        if count == 1 and spec.parameters[0].kind in _LISTS:
+            help = f"a list stands in parentheses: `{spec.name}[{show(given)}]`"
+        raise RuleError("CS0308", message, help)
 
 
 def _convert(spec: OpSpec, parameter: Parameter, value: Static) -> Static:
@@ -134,7 +139,10 @@ def _convert(spec: OpSpec, parameter: Parameter, value: Static) -> Static:
         return _CONVERT[parameter.kind](value)
     except _WrongKindError:
         message = f"`{parameter.name}` of `{spec.name}` takes {_WANTED[parameter.kind]}, not {show(value)}"
-        raise RuleError("CS0309", message, f"write {signature(spec)}", static=parameter.name) from None
+        help = f"write {signature(spec)}"
+        if parameter.kind is Kind.NAMED:
+            help = f"write each in the brackets, without `{parameter.name}`: `{spec.name}[..., A=2]`"
+        raise RuleError("CS0309", message, help, static=parameter.name) from None
 
 
 def show(value: Static) -> str:

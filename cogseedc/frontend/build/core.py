@@ -255,7 +255,10 @@ class Builder:
         id = self.add(node, values, frame)
         if mixing or any(v is not None and v.node in self.coupled for v in values):
             self.coupled.add(id)
-        return tuple(Tensor(Value(id, port), t, geometry) for port, t in enumerate(resolution.types))
+        return tuple(
+            Tensor(Value(id, port), t, geometry if t.dtype.floating else "euclidean")
+            for port, t in enumerate(resolution.types)
+        )
 
     def one(self, frame: Frame, name: str, *operands: Tensor, span: Span, **statics: Static) -> Tensor:
         """A call with one output and the given static arguments; the rest are defaults."""

@@ -223,10 +223,10 @@ def axis_position(type_: TensorType, name: str, span: Span) -> int:
     at = type_.position(name)
     if at is None:
         known = [n for n in type_.names if n is not None]
-        raise mistake(
-            "CS0237",
-            f"`{type_}` has no axis `{name}`",
-            span,
-            help=suggestion(name, known) or (f"its axes are {', '.join(known)}" if known else "its axes have no names"),
-        )
+        help = f"its axes are {', '.join(known)}" if known else "its axes have no names"
+        if len(known) < type_.rank:
+            help += (
+                f"; others get a name where they are made (`linear[{name}=4](x)`), `select` and `slice` take positions"
+            )
+        raise mistake("CS0237", f"`{type_}` has no axis `{name}`", span, help=suggestion(name, known) or help)
     return at

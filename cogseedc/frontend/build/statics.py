@@ -32,7 +32,11 @@ def number(item: Item, span: Span) -> Number:
                 help=f"give it one: `{item.name}=10`",
             )
         return _simple(item.size)
-    if isinstance(item, bool) or not isinstance(item, (int, float, Size)):
+    if isinstance(item, bool):
+        text = str(item).lower()
+        help = f"a decision among values is `full[N]({text})`, which counts as a number"
+        raise mistake("CS0204", f"a static number is expected here, not `{text}`", span, help=help)
+    if not isinstance(item, (int, float, Size)):
         raise mistake("CS0204", "a static number is expected here", span)
     return item
 
