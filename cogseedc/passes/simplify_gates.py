@@ -25,6 +25,9 @@ from cogseedc.ir import (
 from cogseedc.passes.base import Context, Pass
 from cogseedc.passes.rewrite import keep_arms
 
+_DECIDED_BY = {"logical_and": False, "logical_or": True}
+"""The operand that decides alone, whatever the other one is."""
+
 
 @dataclass(frozen=True)
 class SimplifyGates(Pass):
@@ -155,13 +158,25 @@ def _left(graph: Graph, literals: Literals, guard: Guard, id: NodeId, merge: Mer
 
 
 def _constant(graph: Graph, gate: NodeId, arm: int) -> bool | None:
-    """Whether a gate takes an arm, when its decision is one constant."""
+    """Whether a gate takes an arm, when its decision is one constant, or an `and` or `or` that a constant decides."""
     node, decided = graph[gate], _decided(graph, gate)
-    source = None if decided is None else graph[decided.node]
-    if not isinstance(node, Gate) or node.kind is GateKind.MANY or not isinstance(source, Constant):
+    source = None if decided is None else _settled(graph, decided.node)
+    if not isinstance(node, Gate) or node.kind is GateKind.MANY or source is None:
         return None
     decisions = {int(value) for value in source.values}
     return decisions == {arm} if len(decisions) == 1 else None if arm in decisions else False
+
+
+def _settled(graph: Graph, id: NodeId) -> Constant | None:
+    """The constant that a value is: itself, a false operand of an `and`, or a true one of an `or`."""
+    node = graph[id]
+    if isinstance(node, Constant):
+        return node
+    if not isinstance(node, Call) or node.op not in _DECIDED_BY:
+        return None
+    decides = {_DECIDED_BY[node.op]}
+    operands = (graph[value.node] for value in graph.feeds(id) if value is not None)
+    return next((o for o in operands if isinstance(o, Constant) and {bool(v) for v in o.values} == decides), None)
 
 
 def _rebuild(graph: Graph, id: NodeId, merge: Merge, kept: Sequence[int], last: int | None) -> None:

@@ -2,8 +2,13 @@
 
 from hypothesis import given, settings
 
-from cogseedc.ir import Constant, Dtype, Gate, GateKind, Merge, Output, Value, Weight, verify
-from cogseedc.passes import Context, EliminateDeadSeeds, SimplifyGates, run_pipeline
+import cogseedc
+from cogseedc.driver.structure import passed
+from cogseedc.driver.timing import Timing
+from cogseedc.ir import Call, Constant, Dtype, Gate, GateKind, Merge, Output, Value, Weight, verify
+from cogseedc.limits import Limits
+from cogseedc.passes import PIPELINES, Context, EliminateDeadSeeds, SimplifyGates, run_pipeline
+from cogseedc.source import Source
 from tests.passes.programs import programs, worlds
 from tests.passes.toy import OPS, YES, Toy, took
 
@@ -93,6 +98,29 @@ def test_a_constant_decision_is_taken():
     run_pipeline(toy.graph, [EliminateDeadSeeds()], CONTEXT, verify_each=True)
     assert [n.path for _, n in toy.graph.nodes() if isinstance(n, Weight)] == ["p0.weight", "q1.weight"]
     assert not any(isinstance(n, (Gate, Merge)) for _, n in toy.graph.nodes())
+
+
+CHAIN = """\
+export seed Net {
+    in  x: f32[N, D=4]
+    in  last: bool[N]
+    out y: f32[N, D]
+    h = for i in 0 .. 4 with h = x {
+        exit sure { y = h } when confidence(h) > 0.5 and i > 0
+        exit end { y = -h } when last or i == 2
+        next h = linear[D](h)
+    }
+    y = h
+}
+"""
+
+
+def test_a_constant_decides_an_and_and_an_or():
+    """`sure` is never taken in the first turn, and `end` always in the third, so no layer is left behind it."""
+    built = cogseedc.load(Source("net.seed", CHAIN)).elaborated.graph
+    graph = passed(built, Limits(), PIPELINES["inference"], None, True, Timing())
+    assert [gate.name for _, gate in graph.of(Gate)] == ["end.0", "sure.1", "end.1", "sure.2"]
+    assert sum(call.op == "linear" for _, call in graph.of(Call)) == 2
 
 
 def test_not_exchanges_the_arms():
