@@ -24,9 +24,7 @@ from cogseedc.publish import canonical_json, write_file
 @click.option(
     "--inputs", type=click.Path(), metavar="NPZ", help="Samples; without them random ones, which decide at random."
 )
-@click.option(
-    "--knob", "knobs", type=options.Pair(), multiple=True, metavar="NAME=VALUE", help="Set a knob: --knob tau=0.8."
-)
+@options.knobs
 @click.option(
     "--rounds", type=click.IntRange(1), default=15, show_default=True, help="How often each candidate is timed."
 )

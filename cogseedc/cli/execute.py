@@ -14,9 +14,7 @@ from cogseedc.publish import canonical_json
 @click.argument("artifact", metavar="ARTIFACT", type=click.Path())
 @click.argument("inputs", metavar="INPUTS.npz", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="Write the outputs to this .npz file.")
-@click.option(
-    "--knob", "knobs", type=options.Pair(), multiple=True, metavar="NAME=VALUE", help="Set a knob: --knob tau=0.8."
-)
+@options.knobs
 @click.option("--trace", is_flag=True, help="Also the decisions of each gate, as trace.<gate>.")
 @click.option("--state", type=click.Path(), metavar="NPZ", help="States before the call; default: the initial ones.")
 @click.option("--save-state", type=click.Path(), metavar="NPZ", help="Write the states after the call to this file.")

@@ -156,6 +156,13 @@ def weights(function: F) -> F:
     return function
 
 
+def knobs(function: F) -> F:
+    """`--knob`."""
+    return click.option(
+        "--knob", "knobs", type=Pair(), multiple=True, metavar="NAME=VALUE", help="Set a knob: --knob tau=0.8."
+    )(function)
+
+
 def checks(function: F) -> F:
     """`--verify-each --timing`."""
     for option in (

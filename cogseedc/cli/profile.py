@@ -15,9 +15,7 @@ from cogseedc.publish import canonical_json, write_file
 @click.argument("file", metavar="FILE", type=click.Path())
 @click.argument("inputs", metavar="INPUTS.npz", type=click.Path())
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples that will run together.")
-@click.option(
-    "--knob", "knobs", type=options.Pair(), multiple=True, metavar="NAME=VALUE", help="Set a knob: --knob tau=0.8."
-)
+@options.knobs
 @options.program
 @options.weights
 @options.as_json

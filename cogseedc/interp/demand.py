@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cogseedc.interp.merge import choice, exit_axes
+from cogseedc.interp.merge import choice, exit_axes, placed
 from cogseedc.interp.schedule import Schedule, Step
 from cogseedc.ir import (
     BATCH,
@@ -157,7 +157,7 @@ class _Sweep:
             gate = self.plan.graph[chooser.node]
             assert isinstance(gate, Gate)
             asked = left if node.mode is MergeMode.SELECT else need
-            taken = _placed(choice(gate, self.decisions[chooser.node], arm), node.axes[i], node.type.rank)
+            taken = placed(choice(gate, self.decisions[chooser.node], arm), node.axes[i], node.type.rank)
             self._add(chooser, _projected(asked, node.axes[i], gate.type.rank))
             self._arm(step, i, asked & taken)
             left = left & ~taken
@@ -187,7 +187,7 @@ class _Sweep:
                 exit = self.plan.step[id]
                 assert isinstance(exit.node, Exit)
                 axes = exit_axes(exit.node, type)
-                taken = _placed(self.decisions[id], axes, type.rank)
+                taken = placed(self.decisions[id], axes, type.rank)
                 self._add(Value(id), _projected(left, axes, exit.node.condition.rank))
                 self._add(exit.operands[1 + port], left & taken)
                 left = left & ~taken
@@ -228,15 +228,6 @@ def _dilated(need: Array, axis: int, flow: Window, size: int) -> Array:
         inside = (places >= 0) & (places < size)
         np.logical_or.at(result, places[inside], moved[inside])
     return np.moveaxis(result, 0, axis)
-
-
-def _placed(taken: Array, axes: Sequence[int], rank: int) -> Array:
-    """An array over a decision's axes, broadcastable to a value in which they lie at `axes`."""
-    order = sorted(range(len(axes)), key=lambda i: axes[i])
-    shape = [1] * rank
-    for i in order:
-        shape[axes[i]] = taken.shape[i]
-    return taken.transpose(order).reshape(shape)
 
 
 def _projected(need: Array, axes: Sequence[int], rank: int) -> Array:

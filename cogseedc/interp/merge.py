@@ -24,7 +24,7 @@ def merge(
     count = len(node.arms)
     arms = [np.broadcast_to(_given(node, args, i), shape) for i in range(count)]
     chosen = [
-        _place(choice(gates[i], _given(node, args, count + i), node.arms[i]), node.axes[i], len(shape))
+        placed(choice(gates[i], _given(node, args, count + i), node.arms[i]), node.axes[i], len(shape))
         for i in range(count)
     ]
     rest = np.broadcast_to(_given(node, args, 2 * count), shape) if node.otherwise else np.zeros(shape, dtype)
@@ -36,7 +36,7 @@ def merge(
     weights: list[Array] | None = None
     if node.mode is MergeMode.WEIGHTED_SUM:
         dense = _given(node, args, 2 * count + node.otherwise)
-        weights = [_place(dense[..., arm], node.axes[i], len(shape)) for i, arm in enumerate(node.arms)]
+        weights = [placed(dense[..., arm], node.axes[i], len(shape)) for i, arm in enumerate(node.arms)]
     return _combine(node.mode, arms, chosen, weights, rest)
 
 
@@ -56,14 +56,14 @@ def leave(exits: Sequence[tuple[Exit, Array, Array]], own: Array, type: TensorTy
     """
     result = own
     for node, condition, value in exits[::-1]:
-        mask = _place(condition, exit_axes(node, type), type.rank)
+        mask = placed(condition, exit_axes(node, type), type.rank)
         result = np.where(mask, value, result)
     return result
 
 
 def hold(running: Array, new: Array, old: Array, axes: tuple[int, ...]) -> Array:
     """What an index of a loop has after a turn: the new value where it ran, else the one that it had."""
-    return np.where(_place(running, axes, new.ndim), new, old)
+    return np.where(placed(running, axes, new.ndim), new, old)
 
 
 def exit_axes(node: Exit, type: TensorType) -> tuple[int, ...]:
@@ -100,7 +100,7 @@ def _combine(
     return np.where(count > 0, total, rest)
 
 
-def _place(array: Array, axes: tuple[int, ...], rank: int) -> Array:
+def placed(array: Array, axes: Sequence[int], rank: int) -> Array:
     """`array`, whose axis i is axis `axes[i]` of a value of that rank, made broadcastable to the value."""
     order = sorted(range(len(axes)), key=lambda i: axes[i])
     shape = [1] * rank

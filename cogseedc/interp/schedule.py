@@ -194,16 +194,4 @@ def _couples(step: Step) -> bool:
     assert isinstance(step.node, Call)
     if step.node.op not in _READS_SIZES:
         return False
-    return any(isinstance(value, Size) and BATCH in value.symbols() for value in _flat(step.node))
-
-
-def _flat(node: Call) -> list[object]:
-    found: list[object] = []
-    stack: list[object] = [value for _, value in node.attrs.items]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, tuple):
-            stack += value
-        else:
-            found.append(value)
-    return found
+    return any(isinstance(value, Size) and BATCH in value.symbols() for value in step.node.attrs.flat())

@@ -58,7 +58,7 @@ from cogseedc.ir.phase import Phase, phase
 from cogseedc.ir.printer import print_graph
 from cogseedc.ir.size import Floor, Size
 from cogseedc.ir.transfer import WHOLE, Lay, Ops, asks, follows, laid, lay_of
-from cogseedc.ir.types import BATCH, BATCH_SIZE, Axis, Dtype, TensorType, promote
+from cogseedc.ir.types import BATCH, BATCH_SIZE, UNKNOWN, Axis, Dtype, TensorType, promote, reckoned
 from cogseedc.ir.verifier import verify
 
 __all__ = [
@@ -118,6 +118,7 @@ __all__ = [
     "State",
     "Static",
     "TRUE",
+    "UNKNOWN",
     "TensorType",
     "TorchCall",
     "Value",
@@ -138,5 +139,6 @@ __all__ = [
     "placeable",
     "print_graph",
     "promote",
+    "reckoned",
     "verify",
 ]

@@ -72,6 +72,17 @@ class Attrs:
         assert isinstance(value, tuple), (name, value)
         return tuple(Size.of(v) for v in value if isinstance(v, (int, Size)))
 
+    def flat(self) -> list[Attr]:
+        """All values, out of their tuples."""
+        found, left = list[Attr](), [value for _, value in self.items]
+        while left:
+            value = left.pop()
+            if isinstance(value, tuple):
+                left += value
+            else:
+                found.append(value)
+        return found
+
 
 @record
 class Origin:

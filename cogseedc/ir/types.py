@@ -172,3 +172,10 @@ def _made(value: _T, **fields: object) -> _T:
 
 _ONE = Size.of(1)
 BATCH_SIZE = Size.symbol(BATCH)
+UNKNOWN = 64
+"""What costs reckon a size with that is not known."""
+
+
+def reckoned(size: Size, rows: int = 1) -> int:
+    """A size as costs reckon with it, of so many samples."""
+    return size.evaluate({symbol: rows if symbol == BATCH else UNKNOWN for symbol in size.symbols()})

@@ -23,7 +23,7 @@ from cogseedc.ir.opspec import (
 )
 from cogseedc.ir.types import TensorType
 from cogseedc.lazy import lazy
-from cogseedc.ops.neural import NARROW, array, floating, kept, mixing, own_shape, take, unnamed
+from cogseedc.ops.neural import NARROW, array, floating, kept, mixing, own_shape, sigmoid, take, unnamed
 from cogseedc.ops.rules import (
     HALVES,
     Flows,
@@ -48,10 +48,6 @@ else:
 GROUP = "activation"
 _X = (Operand("x"),)
 _MAP = (Example("x: f32[N, C=3, H=4, W=5]", "{op}(x)"), Example("x: f32[N, T, D=6]", "{op}(x)"))
-
-
-def _sigmoid(x: Array) -> Array:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
 
 
 def _softplus(x: Array) -> Array:
@@ -263,12 +259,12 @@ def _entries() -> tuple[OpSpec, ...]:
         _map(
             "silu",
             "x * sigmoid(x)",
-            lambda x, a: x * _sigmoid(x),
+            lambda x, a: x * sigmoid(x),
             "F.silu({x})",
             _onnx_silu,
             source="arXiv:1606.08415",
         ),
-        _map("sigmoid", "1 / (1 + exp(-x))", lambda x, a: _sigmoid(x), "torch.sigmoid({x})", "Sigmoid"),
+        _map("sigmoid", "1 / (1 + exp(-x))", lambda x, a: sigmoid(x), "torch.sigmoid({x})", "Sigmoid"),
         _map(
             "hard_sigmoid",
             "relu6(x + 3) / 6",

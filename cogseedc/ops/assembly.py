@@ -35,18 +35,12 @@ from cogseedc.ops.rules import (
     flow_dropped,
     flow_mapped,
     integer,
+    into_axes,
     new_axis,
     one,
     replace_axis,
 )
-from cogseedc.ops.spelling import (
-    known,
-    onnx_cast,
-    onnx_ints,
-    ref_arg,
-    ref_cast,
-    torch_type,
-)
+from cogseedc.ops.spelling import known, onnx_cast, onnx_ints, ref_arg, ref_cast, torch_type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,11 +51,6 @@ else:
 GROUP = "assembly"
 _X = (Operand("x"),)
 _OVER = Parameter("over", Kind.AXIS, None)
-
-
-def _into(site: Site) -> tuple[AxisArg, ...]:
-    into = site.statics["into"]
-    return tuple(a for a in into if isinstance(a, AxisArg)) if isinstance(into, tuple) else ()
 
 
 # Several operands
@@ -110,7 +99,7 @@ def _stack_rule(site: Site) -> Resolution:
     axis = integer(site, "axis")
     if not -rank <= axis < rank:
         site.fail("CS0303", f"`stack` has no place {axis} among {rank} axes", "count axes of the result", static="axis")
-    into = _into(site)
+    into = into_axes(site)
     axis %= rank
     new = Axis(into[0].name if into else None, Size.of(len(types)))
     axes = (*types[0].axes[:axis], new, *types[0].axes[axis:])

@@ -21,10 +21,10 @@ from cogseedc.ir.opspec import (
     Site,
     TorchCall,
 )
-from cogseedc.ir.types import Dtype, TensorType
+from cogseedc.ir.types import Dtype
 from cogseedc.lazy import lazy
-from cogseedc.ops.rules import NUMBERS, Flows, Types, axis_position, drop_axes, flow_dropped, one, require
-from cogseedc.ops.spelling import F32_LOWEST, known, onnx_arg, onnx_ints, onnx_scalar, ref_arg, torch_arg
+from cogseedc.ops.rules import NUMBERS, axis_position, drop_axes, flow_chosen, one, require
+from cogseedc.ops.spelling import F32_LOWEST, onnx_arg, onnx_ints, onnx_scalar, ref_arg, torch_arg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,10 +42,6 @@ def _rule(site: Site) -> Resolution:
     if site.op == "margin" and type.axes[over].size.value == 1:
         site.fail("CS0323", f"`margin` compares two classes, but {type} has one", operand=0)
     return one(Attrs.of(over=over), drop_axes(type, (over,)).with_dtype(Dtype.F32))
-
-
-def _flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
-    return (flow_dropped(known(inputs), (attrs.integer("over"),)),)
 
 
 def _probabilities(call: ReferenceCall) -> tuple[Array, int]:
@@ -113,8 +109,8 @@ def _entry(
     onnx: Callable[[OnnxCall], str],
 ) -> OpSpec:
     return OpSpec(
-        name, summary, (Operand("logits"),), (Parameter("over", Kind.AXIS, None),), _rule, _flow, reference, torch,
-        onnx,
+        name, summary, (Operand("logits"),), (Parameter("over", Kind.AXIS, None),), _rule, flow_chosen, reference,
+        torch, onnx,
         (Example("x: f32[N, K=5]", f"{name}(x)"), Example("x: f32[N, K=5, H=2]", f"{name}[over=K](x)")), group=GROUP,
     )  # fmt: skip
 

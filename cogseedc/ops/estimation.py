@@ -8,26 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cogseedc.ir.nodes import Attrs
-from cogseedc.ir.opspec import (
-    Example,
-    Kind,
-    OnnxCall,
-    Operand,
-    OpSpec,
-    Parameter,
-    ReferenceCall,
-    Resolution,
-    Site,
-)
-from cogseedc.ir.types import Dtype, TensorType
+from cogseedc.ir.opspec import Example, Kind, OnnxCall, Operand, OpSpec, Parameter, ReferenceCall, Resolution, Site
+from cogseedc.ir.types import Dtype
 from cogseedc.lazy import lazy
 from cogseedc.ops.rules import (
     FLOATS,
-    Flows,
     Types,
     axis_position,
     flow_aligned,
-    flow_dropped,
+    flow_last,
     flow_over,
     integer,
     one,
@@ -112,10 +101,6 @@ def _logp_rule(site: Site) -> Resolution:
     return one(Attrs(), scores.with_dtype(Dtype.F32))
 
 
-def _logp_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
-    return tuple(() if t is None else flow_dropped(t, (t.rank - 1,), True) for t in inputs)
-
-
 def _turns(types: Types) -> int:
     count = known(types, 1).shape[-1].value
     assert count is not None
@@ -174,7 +159,7 @@ OPS: tuple[OpSpec, ...] = (
     OpSpec(
         "top_logp", "For each chosen class of the last axis the log of its probability in its turn, 0 for the others: "
         "classes are drawn one after the other, each by the softmax of the scores of those that are left.",
-        (Operand("scores"), Operand("indices")), (), _logp_rule, _logp_flow, _top_logp,
+        (Operand("scores"), Operand("indices")), (), _logp_rule, flow_last, _top_logp,
         lambda call: f"{call.support('top_logp')}({call.args[0]}, {call.args[1]})", _top_logp_onnx,
         (Example("x: f32[N, T=3, E=5]", "top_logp(x, top_indices[2](x))"),),
         source="Plackett, The Analysis of Permutations, 1975", group=GROUP,

@@ -247,6 +247,11 @@ def take(inputs: Types, operand: int) -> TensorType:
     return found
 
 
+def sigmoid(x: Array) -> Array:
+    """Without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
+
+
 def present(args: Sequence[object | None], operand: int) -> bool:
     """Whether an operand of a call is there (absent: None, "" or past the end)."""
     found = args[operand] if operand < len(args) else None

@@ -34,7 +34,8 @@ from cogseedc.ops.rules import (
     drop_axes,
     flag,
     flow_aligned,
-    flow_dropped,
+    flow_chosen,
+    flow_last,
     flow_over,
     named,
     new_axis,
@@ -99,10 +100,6 @@ def _top_rule(site: Site) -> Resolution:
     return one(attrs, replace_axis(type, over, Axis(type.axes[over].name, k)))
 
 
-def _top_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
-    return (flow_dropped(known(inputs), (attrs.integer("over"),)),)
-
-
 def _places_torch(call: TorchCall) -> str:
     return (
         f"{call.support('top_places')}({call.args[0]}, {call.size(size_of(call, 'k'))}, {call.attrs.integer('over')})"
@@ -157,7 +154,7 @@ _BEST = (
     OpSpec(
         "top_indices",
         "Indices of the k largest elements, best first, as a last axis; equal ones by index, NaN lowest.",
-        (Operand("scores"),), (_K, _OVER), _top_rule, _top_flow,
+        (Operand("scores"),), (_K, _OVER), _top_rule, flow_chosen,
         lambda call: np.moveaxis(_places(call), call.attrs.integer("over"), -1), _top_indices_torch, _top_indices_onnx,
         (
             Example("x: f32[N, T=3, E=5]", "top_indices[2](x)"),
@@ -202,11 +199,6 @@ def _top_mask_rule(site: Site) -> Resolution:
     return one(Attrs.of(classes=axis_attr(axis)), distinct(site, TensorType(Dtype.BOOL, (*type.axes[:-1], axis))))
 
 
-def _flow_last(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
-    """The last axis is mixed, the others stay in their places."""
-    return tuple(() if t is None else flow_dropped(t, (t.rank - 1,), True) for t in inputs)
-
-
 def _one_hot_onnx(call: OnnxCall) -> str:
     """Whether index and class are equal, the classes as a new last axis."""
     index = call.node("Unsqueeze", [onnx_arg(call, 0, Dtype.I64), onnx_ints(call, -1)])
@@ -236,7 +228,7 @@ def _same_shape(site: Site, first: TensorType, second: TensorType, operand: int 
 
 
 def _weights_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
-    return (_flow_last if attrs.flag("renormalize") else flow_aligned)(attrs, inputs, types)
+    return (flow_last if attrs.flag("renormalize") else flow_aligned)(attrs, inputs, types)
 
 
 def _top_weights_onnx(call: OnnxCall) -> str:
@@ -333,7 +325,7 @@ _CLASSES = Parameter("classes", Kind.SIZE)
 _DECISIONS = (
     OpSpec(
         "top_mask", "True for the classes that are among the indices of the last axis, which it replaces; -1 is none.",
-        (Operand("indices"),), (_CLASSES,), _top_mask_rule, _flow_last,
+        (Operand("indices"),), (_CLASSES,), _top_mask_rule, flow_last,
         lambda call: (ref_arg(call, 0)[..., None] == np.arange(call.size(_classes(call)))).any(axis=-2),
         lambda call: f"{call.support('top_mask')}({call.args[0]}, {call.size(_classes(call))})", _top_mask_onnx,
         (Example("x: i64[N, T=3, 2]", "top_mask[E=5](x)"), Example("x: i64[N, 1]", "top_mask[E=5](x)")),
@@ -363,7 +355,7 @@ _DECISIONS = (
     ),
     OpSpec(
         "dropped_indices", "The indices, -1 where the mask of their class is false.",
-        (Operand("indices"), Operand("mask")), (), _dropped_rule, _flow_last, _dropped,
+        (Operand("indices"), Operand("mask")), (), _dropped_rule, flow_last, _dropped,
         lambda call: f"{call.support('dropped_indices')}({call.args[0]}, {call.args[1]})", _dropped_onnx,
         (Example("x: i64[N, T=3, 2], m: bool[N, T=3, E=5]", "dropped_indices(x, m)"),), group=GROUP,
         differentiable=False,

@@ -38,6 +38,7 @@ from cogseedc.ops.neural import (
     present,
     same_dtype,
     show,
+    sigmoid,
     sized_axis,
     take,
     unnamed,
@@ -161,10 +162,6 @@ def _macs(gates: int) -> Callable[[Attrs, Types, tuple[TensorType, ...]], Size]:
 # ---- reference
 
 
-def _sigmoid(x: Array) -> Array:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
-
-
 def _step(op: str, c: ReferenceCall, first: int, x: Array, states: Sequence[Array]) -> tuple[Array, ...]:
     """One step on x [..., D] and states [..., H]."""
     left = np.tensordot(x, array(c, first), axes=([-1], [1]))
@@ -176,11 +173,11 @@ def _step(op: str, c: ReferenceCall, first: int, x: Array, states: Sequence[Arra
         return (np.tanh(total) if c.attrs.text("activation") == "tanh" else np.maximum(total, 0.0),)
     if op.startswith("gru"):
         (r1, z1, n1), (r2, z2, n2) = np.split(left, 3, axis=-1), np.split(right, 3, axis=-1)
-        keep = _sigmoid(z1 + z2)
-        return ((1 - keep) * np.tanh(n1 + _sigmoid(r1 + r2) * n2) + keep * states[0],)
+        keep = sigmoid(z1 + z2)
+        return ((1 - keep) * np.tanh(n1 + sigmoid(r1 + r2) * n2) + keep * states[0],)
     i, f, g, o = np.split(left + right, 4, axis=-1)
-    cell = _sigmoid(f) * states[1] + _sigmoid(i) * np.tanh(g)
-    return _sigmoid(o) * np.tanh(cell), cell
+    cell = sigmoid(f) * states[1] + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(cell), cell
 
 
 def _layer_reference(op: str, states: int) -> Callable[[ReferenceCall], tuple[Array, ...]]:

@@ -314,6 +314,17 @@ def flow_over(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flo
     return tuple(() if t is None else flow_dropped(t, [m for m in mixed if isinstance(m, int)], True) for t in inputs)
 
 
+def flow_chosen(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
+    """The axis `over` of the only operand is mixed, and absent from the result; all others stay."""
+    assert inputs[0] is not None
+    return (flow_dropped(inputs[0], (attrs.integer("over"),)),)
+
+
+def flow_last(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
+    """The last axis of every operand is mixed, all others stay in their places."""
+    return tuple(() if t is None else flow_dropped(t, (t.rank - 1,), True) for t in inputs)
+
+
 def flow_reshaped(operand: TensorType, result: TensorType) -> tuple[Flow, ...]:
     """Axes that are the same from the left, or from the right, are pointwise; the others are merged or split."""
     a, b = operand.shape, result.shape
@@ -325,3 +336,9 @@ def flow_reshaped(operand: TensorType, result: TensorType) -> tuple[Flow, ...]:
         right += 1
     to = [i if i < left else len(b) - len(a) + i if i >= len(a) - right else None for i in range(len(a))]
     return flow_mapped(len(a), to)
+
+
+def into_axes(site: Site) -> tuple[AxisArg, ...]:
+    """The axes that `into=(A, B=2)` names."""
+    into = site.statics["into"]
+    return tuple(a for a in into if isinstance(a, AxisArg)) if isinstance(into, tuple) else ()

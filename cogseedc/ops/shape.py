@@ -39,18 +39,13 @@ from cogseedc.ops.rules import (
     flow_dropped,
     flow_mapped,
     flow_reshaped,
+    into_axes,
     new_axis,
     one,
     quotient,
     replace_axis,
 )
-from cogseedc.ops.spelling import (
-    known,
-    onnx_ints,
-    onnx_reshape,
-    ref_arg,
-    torch_tuple,
-)
+from cogseedc.ops.spelling import known, onnx_ints, onnx_reshape, ref_arg, torch_tuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,15 +90,10 @@ def _reshaping(
 # Splitting and joining axes
 
 
-def _into(site: Site) -> tuple[AxisArg, ...]:
-    into = site.statics["into"]
-    return tuple(a for a in into if isinstance(a, AxisArg)) if isinstance(into, tuple) else ()
-
-
 def _split_rule(site: Site) -> Resolution:
     type = site.type(0)
     over = axis_position(site, type, site.statics["over"])
-    into = _into(site)
+    into = into_axes(site)
     given = site.statics["sizes"]
     sizes: dict[str, Size | None] = {a.name: None for a in into}
     if len(sizes) != len(into) or len(into) < 2:
@@ -158,7 +148,7 @@ def _merged(site: Site, type: TensorType, places: Sequence[int], name: str | Non
 def _join_rule(site: Site) -> Resolution:
     type = site.type(0)
     places = _adjacent(site, type, site.statics["over"])
-    into = _into(site)
+    into = into_axes(site)
     name = into[0].name if into else None
     result = _merged(site, type, places, name)
     if len(into) > 1:

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from cogseedc.analysis.tolerance import HALF, INT8, LAYERS, activations, weights_alone
 from cogseedc.analysis.widths import Ranges, Rounding, Widths, choose
-from cogseedc.ir import Call, Constant, DataEdge, Dtype, Graph, NodeId, Origin, Static, TensorType, Value
+from cogseedc.ir import Call, Constant, Dtype, Graph, NodeId, Origin, Static, TensorType, Value
 from cogseedc.passes.base import Context, Pass
-from cogseedc.passes.rewrite import call
+from cogseedc.passes.rewrite import call, feed_port
 
 MIDDLE = 128
 """The integer of zero, where a range is symmetric: kernels want operands without a sign."""
@@ -103,7 +103,7 @@ class _Writer:
         node = self._call(id)
         for port, value in enumerate(self.graph.feeds(id)):
             if value is not None and self.graph.type(value).dtype is Dtype.F32:
-                self._feed(id, port, self._halved(value, dtype, node.origin))
+                feed_port(self.graph, id, port, self._halved(value, dtype, node.origin))
         self.graph.update(id, replace(node, types=tuple(t.with_dtype(dtype) for t in node.types)))
         for port in range(len(node.types)):
             here = Value(id, port)
@@ -131,7 +131,7 @@ class _Writer:
                 assert there is not None
                 self.whole[value] = self._whole(there, rounding, self.graph[value.node].origin)
             if value.node not in self.ends:
-                self._feed(id, port, self._real(self.whole[value], rounding, node.origin))
+                feed_port(self.graph, id, port, self._real(self.whole[value], rounding, node.origin))
             scale = self._literal(rounding.scale, node.origin)
         if node.op in LAYERS:
             self._round_weights(id, scale)
@@ -147,7 +147,7 @@ class _Writer:
             near = self._real(whole, rounding, self.graph[reader].origin)
             for edge in readers:
                 if edge.dst == reader:
-                    self._feed(reader, edge.dst_port, near)
+                    feed_port(self.graph, reader, edge.dst_port, near)
 
     def _whole(self, value: Value, rounding: Rounding, origin: Origin) -> Value:
         scale = self._literal(rounding.scale, origin)
@@ -163,12 +163,12 @@ class _Writer:
         operands = (*self.graph.feeds(id), None)
         assert operands[1] is not None
         whole, step = self._integers(operands[1], origin)
-        self._feed(id, 1, self._do("dequantize", whole, step, origin=origin, over=0))
+        feed_port(self.graph, id, 1, self._do("dequantize", whole, step, origin=origin, over=0))
         bias = operands[2]
         if bias is not None and scale is not None:
             fine = self._do("mul", step, scale, origin=origin)
             sums = self._do("quantize", bias, fine, origin=origin, over=0, to=Dtype.I32)
-            self._feed(id, 2, self._do("dequantize", sums, fine, origin=origin, over=0))
+            feed_port(self.graph, id, 2, self._do("dequantize", sums, fine, origin=origin, over=0))
 
     def _integers(self, weight: Value, origin: Origin) -> tuple[Value, Value]:
         """A weight as integers, and the scale of each output channel."""
@@ -196,7 +196,7 @@ class _Writer:
             return
         if x not in self.near:
             self.near[x] = self._do("dequantize", whole, step, origin=node.origin, over=batch, zero=MIDDLE)
-        self._feed(id, 0, self.near[x])
+        feed_port(self.graph, id, 0, self.near[x])
         self._round_weights(id, None)
 
     def _integer_layer(self, id: NodeId, node: Call, whole: Value, step: Value) -> None:
@@ -234,9 +234,3 @@ class _Writer:
 
     def _literal(self, value: float, origin: Origin) -> Value:
         return Value(self.graph.add(Constant(TensorType(Dtype.F32), (value,), origin)))
-
-    def _feed(self, id: NodeId, port: int, value: Value) -> None:
-        old = self.graph.feeds(id)[port]
-        assert old is not None
-        self.graph.disconnect(DataEdge(old.node, old.port, id, port))
-        self.graph.connect(DataEdge(value.node, value.port, id, port))

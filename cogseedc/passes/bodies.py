@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from cogseedc.ir import DataEdge, Graph, Input, Loop, NodeId, Output, TensorType, Value
+from cogseedc.ir import Graph, Input, Loop, NodeId, Output, TensorType, Value
+from cogseedc.passes.rewrite import feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,6 @@ def ports(loop: Loop) -> Ports:
         tuple(outputs[first : len(loop.types)]) if loop.active is None else (),
         outputs[-1] if loop.halts else None,
     )
-
-
-def feed(graph: Graph, id: NodeId, operands: Sequence[Value]) -> None:
-    """Feeds a node with these operands instead of those that it has."""
-    for port, value in enumerate(graph.feeds(id)):
-        if value is not None:
-            graph.disconnect(DataEdge(value.node, value.port, id, port))
-    for port, value in enumerate(operands):
-        graph.connect(DataEdge(value.node, value.port, id, port))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from cogseedc.analysis.demand import demand
 from cogseedc.ir import (
-    BATCH,
     Call,
     Constant,
     DataEdge,
@@ -24,15 +23,13 @@ from cogseedc.ir import (
     TensorType,
     Value,
     Weight,
+    reckoned,
 )
 from cogseedc.passes.base import Context, Pass
 from cogseedc.passes.bodies import Ports, add_carry, ports
 
 SMALLER = 4
 """How many times smaller than its carry a feature must be: then carrying it along costs next to nothing."""
-
-SYMBOL = 64
-"""Size of an axis that is not known."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +79,12 @@ def _feature(loop: Loop, place: int, context: Context) -> _Feature | None:
     for id in wiring.order:
         if asked[id].always and _of_rows(body, context, id, source, made, known):
             made[id] = None
-    limit = _elements(body.type(source))
+    limit = reckoned(body.type(source).elements)
     for id in reversed(made):
         outside = any(edge.dst not in made for edge in wiring.outs[id])
         node = body[id]
         assert isinstance(node, Call)
-        if outside and SMALLER * _elements(node.type) <= limit:
+        if outside and SMALLER * reckoned(node.type.elements) <= limit:
             return _Feature(Value(id), tuple(_behind(body, id, made)))
     return None
 
@@ -149,12 +146,6 @@ def _behind(body: Graph, id: NodeId, made: Mapping[NodeId, None]) -> Iterator[No
         if node in needed:
             needed.update(value.node for value in body.feeds(node) if value is not None)
     yield from (node for node in made if node in needed)
-
-
-def _elements(type: TensorType) -> int:
-    """Elements of one row."""
-    size = type.elements
-    return size.evaluate({symbol: 1 if symbol == BATCH else SYMBOL for symbol in size.symbols()})
 
 
 def _carry(graph: Graph, id: NodeId, place: int, feature: _Feature, context: Context) -> None:

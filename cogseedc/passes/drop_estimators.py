@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-from cogseedc.ir import DataEdge, Gate, Graph
+from cogseedc.ir import Gate, Graph
 from cogseedc.passes.base import Context, Pass
+from cogseedc.passes.rewrite import without_estimator
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,7 @@ class DropEstimators(Pass):
     def run(self, graph: Graph, context: Context) -> bool:
         changed = False
         for id, gate in graph.of(Gate):
-            if gate.estimator is None:
-                continue
-            operands = graph.feeds(id)
-            for port in range(len(operands) - len(gate.estimator.inputs), len(operands)):
-                value = operands[port]
-                assert value is not None, "the verifier found every port of a gate fed"
-                graph.disconnect(DataEdge(value.node, value.port, id, port))
-            graph.update(id, replace(gate, estimator=None))
-            changed = True
+            if gate.estimator is not None:
+                without_estimator(graph, id, gate)
+                changed = True
         return changed

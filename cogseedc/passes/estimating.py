@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from cogseedc.ir import DataEdge, Dtype, Estimator, Gate, GateKind, Loss, NodeId, Value
+from cogseedc.ir import Dtype, Estimator, Gate, GateKind, Loss, NodeId, Value
 from cogseedc.ops import scores
 from cogseedc.ops.scores import Basis, Ranking
 from cogseedc.passes.mirroring import Beside, Mirror
+from cogseedc.passes.rewrite import feed_port, without_estimator
 
 DRAWS = frozenset(("gumbel", "reinforce"))
 """Estimators that decide by perturbed scores."""
@@ -33,7 +34,7 @@ def estimate(mirror: Mirror, id: NodeId, gate: Gate, ranked: dict[NodeId, Estima
     decided = operands[0]
     assert decided is not None
     if scores.basis(mirror.graph, decided, gate.kind) is not Basis.SCORES:
-        _without_inputs(mirror, id, gate)
+        without_estimator(mirror.graph, id, gate)
         return False
     if gate.kind is GateKind.MANY:
         top = scores.top_of(mirror.graph, decided)
@@ -45,7 +46,7 @@ def estimate(mirror: Mirror, id: NodeId, gate: Gate, ranked: dict[NodeId, Estima
         _in_top(mirror, id, gate, found)
     else:
         _bool(mirror, id, gate, decided)
-    _without_inputs(mirror, id, gate)
+    without_estimator(mirror.graph, id, gate)
     return True
 
 
@@ -64,7 +65,7 @@ def rank(mirror: Mirror, id: NodeId, ranked: dict[NodeId, Estimated]) -> None:
     given = scores.ranking(make, top)
     perturbed = _perturbed(make, gate.estimator, given.scores, "gumbel")
     if perturbed != given.scores:
-        _feed(mirror, top, 0, perturbed)
+        feed_port(mirror.graph, top, 0, perturbed)
     ranked[top] = _ranked(mirror, make, id, gate.estimator, given, perturbed, Value(top))
     _put(mirror, mask, gate, Value(mask), ranked[top])
 
@@ -102,7 +103,7 @@ def _bool(mirror: Mirror, id: NodeId, gate: Gate, decided: Value) -> None:
     score = scores.yes_or_no(make, decided, logits=via.name != "straight_through")
     perturbed = _perturbed(make, via, score.value, "logistic")
     if perturbed != score.value:
-        _feed(mirror, id, 0, make.call("gt" if score.strict else "ge", perturbed, make.number(0.0)))
+        feed_port(mirror.graph, id, 0, make.call("gt" if score.strict else "ge", perturbed, make.number(0.0)))
     make = mirror.beside(id, "value")
     if via.name == "reinforce":
         logp = scores.likelihood(make, gate.kind, score.value, decision)
@@ -123,7 +124,7 @@ def _one(mirror: Mirror, id: NodeId, gate: Gate, decided: Value) -> None:
     last = mirror.graph.type(logits).rank - 1
     perturbed = _perturbed(make, via, logits, "gumbel")
     if perturbed != logits:
-        _feed(mirror, id, 0, make.call("argmax", perturbed, over=last))
+        feed_port(mirror.graph, id, 0, make.call("argmax", perturbed, over=last))
     make = mirror.beside(id, "value")
     hard = decision if via.name == "soft" else make.call("one_hot", decision, classes=gate.arms)
     if via.name == "reinforce":
@@ -143,7 +144,7 @@ def _in_top(mirror: Mirror, id: NodeId, gate: Gate, found: scores.Source) -> Non
     perturbed = _perturbed(make, via, given.scores, "gumbel")
     if perturbed != given.scores:
         chosen = make.call("in_top", perturbed, k=given.k, over=given.over)
-        _feed(mirror, id, 0, given.placed(make, chosen))
+        feed_port(mirror.graph, id, 0, given.placed(make, chosen))
     if via.name == "reinforce":
         terms = scores.turns(make, given, make.call("top_indices", perturbed, k=given.k, over=given.over))
         terms = given.back(make, terms)
@@ -203,22 +204,3 @@ def _log(mirror: Mirror, make: Beside, id: NodeId, gate: Gate, logp: Value) -> N
     made = mirror.graph.add(node, (logp, baseline))
     for edge in mirror.controls[id]:
         mirror.graph.connect(replace(edge, dst=made))
-
-
-def _without_inputs(mirror: Mirror, id: NodeId, gate: Gate) -> None:
-    """Takes from a gate what only its estimator read."""
-    assert gate.estimator is not None
-    operands = mirror.graph.feeds(id)
-    for port in range(len(operands) - len(gate.estimator.inputs), len(operands)):
-        value = operands[port]
-        assert value is not None
-        mirror.graph.disconnect(DataEdge(value.node, value.port, id, port))
-    mirror.graph.update(id, replace(gate, estimator=None))
-
-
-def _feed(mirror: Mirror, id: NodeId, port: int, value: Value) -> None:
-    """Feeds a port from another value."""
-    old = mirror.graph.feeds(id)[port]
-    assert old is not None
-    mirror.graph.disconnect(DataEdge(old.node, old.port, id, port))
-    mirror.graph.connect(DataEdge(value.node, value.port, id, port))

@@ -128,25 +128,13 @@ def _known(type: TensorType) -> bool:
 
 
 def _foldable(call: Call, spec: OpSpec, decides: bool) -> bool:
-    symbolic = any(isinstance(v, Size) and v.value is None for v in _flat(call))
+    symbolic = any(isinstance(v, Size) and v.value is None for v in call.attrs.flat())
     return (
         not spec.training
         and not symbolic
         and all(_known(type) for type in call.types)
         and (not decides or call.op in EXACT or not any(type.dtype.floating for type in call.types))
     )
-
-
-def _flat(call: Call) -> list[object]:
-    """All attribute values, out of their tuples."""
-    found, left = list[object](), list[object](value for _, value in call.attrs.items)
-    while left:
-        value = left.pop()
-        if isinstance(value, tuple):
-            left += value
-        else:
-            found.append(value)
-    return found
 
 
 def _array(node: Constant) -> Array:

@@ -25,7 +25,8 @@ from cogseedc.ir import (
     Weight,
 )
 from cogseedc.passes.base import Context, Pass
-from cogseedc.passes.bodies import feed, free_name, ports, renew
+from cogseedc.passes.bodies import free_name, ports, renew
+from cogseedc.passes.rewrite import feed
 
 
 @dataclass(frozen=True)

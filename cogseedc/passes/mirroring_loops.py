@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cogseedc.ir import Constant, Input, Loop, NodeId, Value
-from cogseedc.passes.bodies import feed, ports
+from cogseedc.passes.bodies import ports
 from cogseedc.passes.hoist_loops import add_elements
 from cogseedc.passes.mirroring import Mirror
+from cogseedc.passes.rewrite import feed
 
 
 def inside(mirror: Mirror, id: NodeId, loop: Loop) -> Mirror:

@@ -8,7 +8,6 @@ from typing import ClassVar
 from cogseedc.ir import (
     BATCH_SIZE,
     Axis,
-    DataEdge,
     Dtype,
     Gate,
     GateKind,
@@ -25,7 +24,8 @@ from cogseedc.ir import (
     Value,
 )
 from cogseedc.passes.base import Context, Pass
-from cogseedc.passes.bodies import feed, ports
+from cogseedc.passes.bodies import ports
+from cogseedc.passes.rewrite import feed
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,7 @@ def _decided_ahead(graph: Graph, loop: Loop, gate: Gate, mask: Value, axis: int)
         value = inner.feeds(output)[0]
         assert value is not None
         made = inner.add(replace(gate, type=inner.type(value)), (value,))
-        inner.disconnect(DataEdge(value.node, value.port, output, 0))
-        inner.connect(DataEdge(made, 0, output, 0))
+        feed(inner, output, (Value(made),))
         return mask
     inner = Graph()
     element = Value(inner.add(Input("decided", gate.type)))

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cogseedc.ir import BATCH, Attrs, Call, Graph, Merge, MergeMode, Phase, Pointwise, TensorType, Value
+from cogseedc.ir import Attrs, Call, Graph, Merge, MergeMode, Phase, Pointwise, Value, reckoned
 from cogseedc.passes.base import Context, Pass
 
 SMALLER = 4
 """How many times smaller than its operand a feature must be: then choosing between features costs next to nothing."""
-
-SYMBOL = 64
-"""Size of an axis that is not known."""
 
 _Key = tuple[str, Attrs, Value]
 
@@ -60,13 +57,7 @@ def _sums_up(graph: Graph, context: Context, node: Call, value: Value) -> bool:
     if any(axes != (type.batch,) for axes in merge.axes) or node.type.batch is None:
         return False
     flow = context.ops[node.op].flow(node.attrs, (type,), node.types)[0][type.batch]
-    return flow == Pointwise(node.type.batch) and SMALLER * _elements(node.type) <= _elements(type)
-
-
-def _elements(type: TensorType) -> int:
-    """Elements of one row."""
-    size = type.elements
-    return size.evaluate({symbol: 1 if symbol == BATCH else SYMBOL for symbol in size.symbols()})
+    return flow == Pointwise(node.type.batch) and SMALLER * reckoned(node.type.elements) <= reckoned(type.elements)
 
 
 def _joined(graph: Graph, node: Call, value: Value, known: dict[_Key, Value]) -> Value | None:

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from cogseedc.ir import Constant, Graph, Input, Knob, Loop, Loss, NodeId, Output, Phase, Value, Weight
 from cogseedc.passes.base import Context, Pass
-from cogseedc.passes.bodies import Ports, behind, feed, ports
+from cogseedc.passes.bodies import Ports, behind, ports
+from cogseedc.passes.rewrite import feed
 
 
 @dataclass(frozen=True)

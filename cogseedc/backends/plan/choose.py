@@ -17,7 +17,6 @@ from cogseedc.backends.plan.picking import channel_costs
 from cogseedc.backends.plan.spaces import Draft, Spaces
 from cogseedc.backends.plan.tiles import TILE_OPS, Region, pixel_cost
 from cogseedc.ir import (
-    BATCH,
     Call,
     Gate,
     GateKind,
@@ -33,6 +32,7 @@ from cogseedc.ir import (
     Value,
     decider,
     output_types,
+    reckoned,
 )
 from cogseedc.record import record
 from cogseedc.target import Target
@@ -45,8 +45,6 @@ ANYWHERE = 0.9
 """Share of the rows in which an arm is taken at any position, without a profile."""
 ROWS = 32
 """Batch that is reckoned with where a target takes any."""
-SYMBOL = 64
-"""Size of any other axis that is not known."""
 
 TILE = 8
 """Side of a tile, in pixels."""
@@ -261,7 +259,7 @@ def _with_channels(graph: Graph, region: Channels, predicted: Prediction, target
 
 def _number(size: Size, target: Target) -> float:
     rows = 1 if target.batch_one else target.profile.rows if target.profile is not None else ROWS
-    return size.evaluate({s: rows if s == BATCH else SYMBOL for s in size.symbols()})
+    return reckoned(size, rows)
 
 
 def _costs(load: Load, rate: float, target: Target, joined: bool = True) -> dict[str, float]:

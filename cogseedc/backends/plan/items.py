@@ -26,8 +26,9 @@ from cogseedc.backends.plan.model import (
     Tiled,
 )
 from cogseedc.backends.plan.spaces import Draft, Spaces
-from cogseedc.backends.plan.tiles import SYMBOL, TILE_OPS, Region, pixel_cost
+from cogseedc.backends.plan.tiles import TILE_OPS, Region, pixel_cost
 from cogseedc.ir import (
+    UNKNOWN,
     WHOLE,
     Constant,
     Gate,
@@ -42,6 +43,7 @@ from cogseedc.ir import (
     Weight,
     decider,
     laid,
+    reckoned,
 )
 from cogseedc.target import Costs
 
@@ -115,7 +117,7 @@ class Items:
             inputs = [None if v is None else self._within(item, v, inside) for v in operands]
             runs.append(Run(id, tuple(inputs), (Slot(id, 0, space),)))
         read = [self.graph.type(value).shape[1] for value, _ in region.images]
-        channels = sum(size.evaluate(dict.fromkeys(size.symbols(), SYMBOL)) for size in read)
+        channels = sum(reckoned(size, UNKNOWN) for size in read)
         item.step = Tiled(
             region.merge,
             region,

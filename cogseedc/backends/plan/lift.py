@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from cogseedc.ir import BATCH, TRUE, Call, Dtype, Graph, Guard, NodeId, Ops, Size, TensorType
+from cogseedc.ir import TRUE, Call, Dtype, Graph, Guard, NodeId, Ops, TensorType, reckoned
 from cogseedc.target import Target
 
 RATE = 0.5
@@ -48,12 +48,8 @@ def lift(
 
 def _saved(type: TensorType, node: Call, target: Target) -> float:
     """Nanoseconds for each row of an operand that are saved, less those of the rows that were not to be computed."""
-    before, after = _elements(type.elements), _elements(node.type.elements)
+    before, after = reckoned(type.elements), reckoned(node.type.elements)
     costs = target.costs
     image = type.rank == 4 and type.dtype is Dtype.F32
     moved = RATE * costs.take_ns + (1 + RATE) * costs.layout_ns * image
     return (before - after) * moved - (1 - RATE) * before * costs.pass_ns
-
-
-def _elements(size: Size) -> float:
-    return size.evaluate({s: 1 if s == BATCH else 64 for s in size.symbols()})

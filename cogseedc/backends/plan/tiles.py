@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from math import prod
 
 from cogseedc.analysis.growth import Growth, two_arms
-from cogseedc.ir import BATCH, Call, Dtype, Graph, Guard, Literals, Merge, NodeId, Ops, Size, TensorType, Value, laid
+from cogseedc.ir import Call, Dtype, Graph, Guard, Literals, Merge, NodeId, Ops, Size, TensorType, Value, laid, reckoned
 from cogseedc.ops.rules import flow_aligned
 
-SYMBOL = 64
-"""Stands for a size that is not known."""
 TILE_OPS = 40
 """Operations that it takes to find tiles, to read them and to put them back."""
 PIXELS = (0, 2, 3)
@@ -177,7 +175,5 @@ def pixel_cost(graph: Graph, ops: Ops, layer: Layer, mac_ns: float, move_ns: flo
     macs = ops[node.op].macs
     _, channels, *sides = node.type.shape
     total = macs(node.attrs, inputs, node.types) if macs else Size.of(0)
-    symbols = {s for size in (total, channels, *sides) for s in size.symbols()}
-    known = {s: 1 if s == BATCH else SYMBOL for s in symbols}
-    pixels = prod(size.evaluate(known) for size in sides)
-    return total.evaluate(known) / max(pixels, 1) * mac_ns + channels.evaluate(known) * move_ns
+    pixels = prod(reckoned(size) for size in sides)
+    return reckoned(total) / max(pixels, 1) * mac_ns + reckoned(channels) * move_ns

@@ -137,3 +137,8 @@ def spread_out(start: str, parts: Sequence[str], end: str) -> list[str]:
         else:
             lines.append(f"    {part},")
     return [*lines, end]
+
+
+def indented(lines: Sequence[str]) -> list[str]:
+    """Statements of a suite."""
+    return [f"    {line}" for line in lines]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cogseedc.backends.plan.model import ROOT, Slot, SpaceId, Wrap
-from cogseedc.backends.pytorch.body import Body, Device, Key, Nothing, Record, Rows, Symbol, Taken, spread_out
+from cogseedc.backends.pytorch.body import Body, Device, Key, Nothing, Record, Rows, Symbol, Taken, indented, spread_out
 from cogseedc.backends.pytorch.literal import DTYPES, literal, typed
 from cogseedc.backends.pytorch.program import Program
 from cogseedc.diagnostics import InternalError
@@ -134,9 +134,9 @@ def _choose(program: Program, main: Main, space: SpaceId, methods: Sequence[Meth
     ran = [_call(main, *pair) if pair[1] else [] for pair in zip(methods, names, strict=True)]
     absent = [_stand_ins(program, *pair, nothing) for pair in zip(methods, names, strict=True)]
     main.say(f"if {condition}:")
-    main.lines += _indented([*ran[0], *(line for lines in absent[1:] for line in lines)])
+    main.lines += indented([*ran[0], *(line for lines in absent[1:] for line in lines)])
     main.say("else:")
-    main.lines += _indented([*(line for lines in ran[1:] for line in lines), *absent[0]])
+    main.lines += indented([*(line for lines in ran[1:] for line in lines), *absent[0]])
 
 
 def _stand_ins(program: Program, method: Method, names: Sequence[str], nothing: str) -> list[str]:
@@ -162,7 +162,3 @@ def _above(program: Program, space: SpaceId) -> SpaceId:
     """The space whose rows a block's own index counts."""
     inner = program.compact(space)
     return ROOT if inner == ROOT else program.above(inner)
-
-
-def _indented(lines: Sequence[str]) -> list[str]:
-    return [f"    {line}" for line in lines]

@@ -6,23 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from cogseedc.backends.names import field_name
 from cogseedc.backends.plan.model import ROOT, Block, Enter, GateReport, Run, Space, SpaceId, Strategy
-from cogseedc.backends.pytorch.body import Body, Key, Record, Rows, Symbol, Taken, spread_out
+from cogseedc.backends.pytorch.body import Body, Key, Record, Rows, Symbol, Taken, indented, spread_out
 from cogseedc.backends.pytorch.calls import Main, Method, call_blocks
 from cogseedc.backends.pytorch.literal import DTYPES, literal
 from cogseedc.backends.pytorch.program import Program, Target, traced_types
 from cogseedc.backends.pytorch.steps import emit_step
-from cogseedc.ir import (
-    BATCH,
-    Dtype,
-    Gate,
-    GateKind,
-    Input,
-    Loop,
-    Loss,
-    NodeId,
-    Output,
-    TensorType,
-)
+from cogseedc.ir import BATCH, Dtype, Gate, GateKind, Input, Loop, Loss, NodeId, Output, TensorType
 
 
 def block_method(program: Program, block: Block) -> Method:
@@ -40,7 +29,7 @@ def block_method(program: Program, block: Block) -> Method:
     end = spread_out("return ", returned, "")
     if len(end) > 1 or len(returned) > 7:
         end = spread_out("return (", returned, ")")
-    return Method(name, (*start, *_indented([*body.lines, *end])), tuple(body.parameters), tuple(results))
+    return Method(name, (*start, *indented([*body.lines, *end])), tuple(body.parameters), tuple(results))
 
 
 def entries(program: Program, space: SpaceId) -> list[Key]:
@@ -65,12 +54,12 @@ def plan_methods(program: Program, taken: Sequence[str]) -> list[Method]:
     traced = [main.read(k) for k in tracing.parameters]
     main.lines += spread_out("result = Result(", results, ")")
     main.say("if trace:")
-    main.lines += _indented(spread_out("result.trace = self._plan_trace(", traced, ")"))
-    main.lines += _indented(spread_out("result.rows = {", counts, "}"))
+    main.lines += indented(spread_out("result.trace = self._plan_trace(", traced, ")"))
+    main.lines += indented(spread_out("result.rows = {", counts, "}"))
     main.say("return result")
     start = spread_out("def _plan(", ["self", *arguments, "trace"], "):")
     document = '"""Runs what the decisions ask for: rows that have left are computed no further."""'
-    plan = Method("_plan", (*start, *_indented([document, *main.lines])))
+    plan = Method("_plan", (*start, *indented([document, *main.lines])))
     return [plan, *blocks, tracing]
 
 
@@ -103,13 +92,13 @@ def train_methods(program: Program, taken: Sequence[str]) -> list[Method]:
     if drawn:
         main.lines += spread_out("result.baseline = {", baselines, "}")
     main.say("if trace:")
-    main.lines += _indented(spread_out("result.trace = self._train_trace(", traced, ")"))
+    main.lines += indented(spread_out("result.trace = self._train_trace(", traced, ")"))
     main.say("return result")
     start = spread_out("def _train(", ["self", *arguments, "trace"], "):")
     document = (
         '"""Computes every arm and every exit for all rows, and the losses; gates decide as their estimators say."""'
     )
-    return [Method("_train", (*start, *_indented([document, *main.lines]))), tracing]
+    return [Method("_train", (*start, *indented([document, *main.lines]))), tracing]
 
 
 def _batch_first(text: str, batch: int | None) -> str:
@@ -220,10 +209,6 @@ def _output(program: Program, id: NodeId) -> Output:
     return node
 
 
-def _indented(lines: Sequence[str]) -> list[str]:
-    return [f"    {line}" for line in lines]
-
-
 def trace_method(program: Program, name: str) -> Method:
     """The method that lays all decisions out at the rows of the batch, -1 where a gate was not reached."""
     body = program.body()
@@ -234,7 +219,7 @@ def trace_method(program: Program, name: str) -> Method:
     parts += [part for id in program.loops for part in _turns(program, body, id, found)]
     end = spread_out("return {", parts, "}")
     start = spread_out(f"def {name}(", ["self", *(body.read(k) for k in body.parameters)], "):")
-    return Method(name, (*start, *_indented([*body.lines, *end])), tuple(body.parameters))
+    return Method(name, (*start, *indented([*body.lines, *end])), tuple(body.parameters))
 
 
 def _turns(program: Program, body: Body, id: NodeId, found: dict[NodeId, str]) -> Iterator[str]:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from cogseedc.backends.names import variable
 from cogseedc.backends.plan.model import ROOT
-from cogseedc.backends.pytorch.body import Device, Key, Symbol, spread_out
+from cogseedc.backends.pytorch.body import Device, Key, Symbol, indented, spread_out
 from cogseedc.backends.pytorch.calls import Main, Method, call_blocks
 from cogseedc.backends.pytorch.flow import block_method, row_counts, trace_method
 from cogseedc.backends.pytorch.literal import items, literal
 from cogseedc.backends.pytorch.packed import Folded, Packed
 from cogseedc.backends.pytorch.program import LoopMethod, Program, traced_types
-from cogseedc.backends.pytorch.runs import Runs, indented, returned
+from cogseedc.backends.pytorch.runs import Runs, returned
 from cogseedc.ir import BATCH, Loop, LoopKind, TensorType
 
 

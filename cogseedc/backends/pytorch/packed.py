@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cogseedc.backends.pytorch.body import Device, Symbol, spread_out
+from cogseedc.backends.pytorch.body import Device, Symbol, indented, spread_out
 from cogseedc.backends.pytorch.calls import Method
 from cogseedc.backends.pytorch.literal import literal
 from cogseedc.backends.pytorch.program import traced_types
-from cogseedc.backends.pytorch.runs import Runs, indented, returned
+from cogseedc.backends.pytorch.runs import Runs, returned
 from cogseedc.ir import BATCH
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cogseedc.backends.plan.model import ROOT, LoopPlan
-from cogseedc.backends.pytorch.body import Body, Key, spread_out
+from cogseedc.backends.pytorch.body import Body, Key, indented, spread_out
 from cogseedc.backends.pytorch.calls import Method
 from cogseedc.backends.pytorch.program import Program
 from cogseedc.ir import Axis, Input, Loop, TensorType, Value
@@ -87,7 +87,3 @@ class Runs:
 def returned(values: Sequence[str]) -> list[str]:
     """The statement that returns one value, or several."""
     return [f"return {values[0]}"] if len(values) == 1 else spread_out("return (", values, ")")
-
-
-def indented(lines: Sequence[str]) -> list[str]:
-    return [f"    {line}" for line in lines]
