@@ -262,7 +262,7 @@ def _record(steps: Steps, other: Region, results: _Results, side: int, id: NodeI
     """What the turns of a loop recorded; where its block is not run, there was no turn. The place of the first."""
     first = len(results.types)
     for record in steps.turns[id].kept():
-        absent = other.constant(np.zeros([0] * (record.rank + 1), NUMPY[record.dtype]))
+        absent = other.constant(np.zeros(record.of_no_turn, NUMPY[record.dtype]))
         results.add(side, record.value, absent, record.dtype, [None] * (record.rank + 1))
     return first
 

@@ -30,6 +30,11 @@ class Decisions:
     def rank(self) -> int:
         return self.type.rank + self.beyond
 
+    @property
+    def of_no_turn(self) -> list[int]:
+        """The shape where no turn was run."""
+        return [0] * (1 + self.type.rank) + [1] * self.beyond
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -50,6 +55,11 @@ class Count:
     @property
     def rank(self) -> int:
         return 0
+
+    @property
+    def of_no_turn(self) -> list[int]:
+        """The shape where no turn was run."""
+        return [0]
 
 
 Record = Decisions | Count
