@@ -10,10 +10,10 @@ from cogseedc.frontend import ast
 from cogseedc.frontend.build import (
     arguments,
     calls,
-    costs,
     decisions,
     exported,
     expressions,
+    functions,
     loops,
     regions,
     seeds,
@@ -70,9 +70,10 @@ EVALUATORS: dict[type, Callable[[Builder, Frame, Any], Item]] = {
     ast.Repeat: loops.repeat,
     ast.Scan: loops.scan,
     SeedRef: seeds.instantiate,
+    Builtin: functions.call,
     GateRef: decisions.indexed,
 }
-"""By kind of expression; the last two are forms that several kinds of expression lead to."""
+"""By kind of expression; the last three are forms that several kinds of expression lead to."""
 
 RUNNERS: dict[type, Callable[[Builder, Frame, Any], None]] = {
     ast.Bind: statements.bind,
@@ -86,10 +87,9 @@ RUNNERS: dict[type, Callable[[Builder, Frame, Any], None]] = {
     ast.LossDeclaration: statements.loss,
 }
 
-calls.BUILTINS["cost"] = costs.cost
 BUILTIN_NAMES: dict[str, Item] = {
     **{name: OpRef(spec) for name, spec in OPS.items()},
-    **{name: Builtin(name) for name in calls.BUILTINS},
+    **{name: Builtin(name) for name in functions.BUILTINS},
     **{d.value: d for d in Dtype},
 }
 
@@ -341,8 +341,6 @@ class Modules:
 
     def _define(self, module: Module, name: ast.Name, item: Item) -> None:
         if name.text in module.spans:
-            from cogseedc.diagnostics import Label
-
             raise mistake(
                 "CS0202",
                 f"`{name.text}` is defined twice in this file",

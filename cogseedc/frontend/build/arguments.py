@@ -7,7 +7,7 @@ from dataclasses import replace
 from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.calls import CALLABLE
-from cogseedc.frontend.build.core import Builder, described
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.model import (
     Builtin,
     Configured,
@@ -20,7 +20,7 @@ from cogseedc.frontend.build.model import (
     Shared,
     mistake,
 )
-from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.names import described, suggestion
 from cogseedc.ir import (
     AxisArg,
     Dtype,

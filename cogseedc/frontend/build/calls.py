@@ -1,19 +1,18 @@
-"""`f[...]`, `f(...)` and `x |> f`: operations, seeds, shared instances and the language's own functions."""
+"""`f[...]`, `f(...)` and `x |> f`: operations, seeds and shared instances."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeGuard
 
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.align import aligned, promoted, renamed
-from cogseedc.frontend.build.core import Builder, described, join
-from cogseedc.frontend.build.expressions import elementwise, is_axis_name, select
+from cogseedc.frontend.build.core import Builder, join
+from cogseedc.frontend.build.expressions import is_axis_name, select
 from cogseedc.frontend.build.model import (
     BuildError,
     Builtin,
-    Bundle,
     Configured,
     Frame,
     GateRef,
@@ -25,10 +24,10 @@ from cogseedc.frontend.build.model import (
     Top,
     mistake,
 )
-from cogseedc.frontend.build.names import suggestion
-from cogseedc.frontend.build.statics import arithmetic, function, integer, is_static, number
-from cogseedc.ir import AxisArg, GateKind, Kind, OpSpec, RuleError, Size, Static
-from cogseedc.ops import OPS, bind
+from cogseedc.frontend.build.names import described, suggestion
+from cogseedc.frontend.build.statics import function, is_static, number
+from cogseedc.ir import AxisArg, Dtype, GateKind, Kind, OpSpec, RuleError, Size, Static
+from cogseedc.ops import bind
 from cogseedc.record import record
 from cogseedc.source import Span
 
@@ -154,7 +153,7 @@ def invoke(b: Builder, frame: Frame, target: Item, given: Given, expr: ast.Apply
         case Configured(target=OpRef(spec=spec)):
             return operation(b, frame, spec, target, given, span)
         case Builtin() | Configured(target=Builtin()):
-            return _builtin(b, frame, target, given, expr)
+            return b.evaluators[Builtin](b, frame, (target, given, expr))
         case SeedRef() | Configured(target=SeedRef()):
             return b.evaluators[SeedRef](b, frame, (target, given, span))
         case Shared(target=inner, prefix=prefix, name=name, origin=origin):
@@ -162,13 +161,6 @@ def invoke(b: Builder, frame: Frame, target: Item, given: Given, expr: ast.Apply
             shared = replace(frame, weights=prefix, calls=join(frame.calls, name), counts={}, origin=origin)
             return invoke(b, shared, inner, given, expr)
     raise mistake("CS0213", f"{described(target)} cannot be called", span, help="operations and seeds can")
-
-
-def _builtin(b: Builder, frame: Frame, target: Item, given: Given, expr: ast.Apply | ast.Pipe) -> Item:
-    configured = target if isinstance(target, Configured) else None
-    builtin = configured.target if configured else target
-    assert isinstance(builtin, Builtin)
-    return BUILTINS[builtin.name](b, frame, configured, given, expr)
 
 
 # Operations
@@ -238,18 +230,9 @@ def bound(b: Builder, spec: OpSpec, target: Configured) -> dict[str, Static]:
 def _static(item: Item, span: Span) -> Static:
     if isinstance(item, tuple):
         return tuple(_static(i, span) for i in item)
-    if isinstance(item, (AxisArg, *_PLAIN)) or item is None:
-        return item  # type: ignore[return-value]  # narrowed by the tuple of classes, which mypy cannot see
+    if isinstance(item, (AxisArg, bool, int, float, str, Size, Dtype)):
+        return item
     raise mistake("CS0212", f"a static argument of an operation cannot be {described(item)}", span)
-
-
-def _plain() -> tuple[type, ...]:
-    from cogseedc.ir import Dtype
-
-    return (bool, int, float, str, Size, Dtype)
-
-
-_PLAIN = _plain()
 
 
 def _slots(b: Builder, spec: OpSpec, given: Given, span: Span) -> tuple[list[Item | None], list[Span]]:
@@ -299,169 +282,3 @@ def _slots(b: Builder, spec: OpSpec, given: Given, span: Span) -> tuple[list[Ite
 
 def _operands_help(spec: OpSpec) -> str:
     return f"`{spec.name}` takes ({', '.join(o.name + ('=' if o.weight or o.optional else '') for o in spec.operands)})"
-
-
-# Functions of the language itself
-
-
-def _len(b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe) -> Item:
-    if len(given.positional) == 1 and isinstance(given.positional[0], Bundle):
-        return len(given.positional[0].items)
-    if len(given.positional) != 1 or not isinstance(given.positional[0], tuple):
-        raise mistake("CS0214", "`len` takes one tuple", expr.span)
-    return len(given.positional[0])
-
-
-def _extremum(name: str) -> Callable[..., Item]:
-    def run(b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe) -> Item:
-        items = tuple(e for i in given.positional for e in (i if isinstance(i, tuple) else (i,)))
-        spec = OPS[name if len(items) == 1 else f"{name}imum"]
-        target = configured or Configured(Builtin(name), (), (), (), expr.span)
-        if len(items) == 1 and isinstance(given.positional[0], tuple):
-            return items[0]  # a tuple is its elements, so as many as it has
-        if len(items) < 2 or all(is_static(i) for i in items):
-            return operation(b, frame, spec, target, given, expr.span)
-        if configured is not None and (configured.positional or configured.keywords):
-            raise mistake(
-                "CS0210", f"`{name}` of several operands is elementwise and takes no static arguments", expr.span
-            )
-        result = items[0]
-        for item in items[1:]:
-            pair = Given((result, item), (), (expr.span, expr.span))
-            result = operation(b, frame, spec, Configured(OpRef(spec), (), (), (), expr.span), pair, expr.span)
-        return result
-
-    return run
-
-
-def _top(b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe) -> Item:
-    """`top[k, over=E, renormalize=true](scores, weights=w)`: indices, mask and dense weights."""
-    target = configured or Configured(Builtin("top"), (), (), (), expr.span)
-    keywords = dict(target.keywords)
-    renormalize = keywords.pop("renormalize", False)
-    if not isinstance(renormalize, bool):
-        raise mistake("CS0204", "`renormalize` is `true` or `false`", target.span)
-    named = dict(given.keywords)
-    weights_item = named.pop("weights", None)
-    if named or len(given.positional) != 1:
-        raise mistake("CS0214", "`top` takes scores, and `weights=` where they differ from the scores", expr.span)
-    at = given.spans[0]
-    scores = b.tensor(frame, given.positional[0], at)
-    spec = OPS["top_indices"]
-    statics = bound(b, spec, replace(target, keywords=tuple(keywords.items())))
-    indices = b.call(frame, "top_indices", [scores], expr.span, statics, given.spans)[0]
-    position = _class_axis(scores, indices)
-    scores = _class_last(b, frame, scores, position, at)
-    classes = integer(_simple(scores.type.axes[-1].size), at, "the number of classes")
-    mask = b.one(
-        frame, "top_mask", indices, span=expr.span, classes=AxisArg(scores.type.axes[-1].name or "E", Size.of(classes))
-    )
-    mask = mask.seen_as(mask.type.with_axes(scores.type.axes))
-    source = (
-        scores
-        if weights_item is None
-        else _class_last(b, frame, b.tensor(frame, weights_item, given.spans[-1]), position, given.spans[-1])
-    )
-    weights = b.one(frame, "top_weights", mask, source, span=expr.span, renormalize=renormalize)
-    weights = weights.seen_as(weights.type.with_axes(scores.type.axes))
-    return Top(indices, mask, weights, scores, classes, renormalize)
-
-
-def _simple(size: Size) -> Item:
-    return size.value if size.value is not None else size
-
-
-def _class_axis(scores: Tensor, indices: Tensor) -> int:
-    """The axis of the scores that the choice is over: the one that the indices lost."""
-    kept = list(indices.type.axes[:-1])
-    for i, axis in enumerate(scores.type.axes):
-        if not kept or axis != kept[0]:
-            return i
-        kept.pop(0)
-    return scores.type.rank - 1
-
-
-def _class_last(b: Builder, frame: Frame, tensor: Tensor, position: int, span: Span) -> Tensor:
-    rank = tensor.type.rank
-    if position == rank - 1:
-        return tensor
-    order = (*(i for i in range(rank) if i != position), position)
-    moved = b.one(frame, "permute", tensor, span=span, axes=order)
-    return moved.seen_as(tensor.type.with_axes(tuple(tensor.type.axes[i] for i in order)))
-
-
-def _capacity(
-    b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe
-) -> Item:
-    """`capacity[c, over=T](pick)`: decisions past an expert's capacity are dropped, in index order."""
-    if len(given.positional) != 1 or not isinstance(given.positional[0], (Top, GateRef)) or configured is None:
-        raise mistake("CS0403", "`capacity[c, over=T](...)` takes a decision of `top[k]`", expr.span)
-    item = given.positional[0]
-    top = item.top if isinstance(item, GateRef) else item
-    if top is None:
-        raise mistake("CS0403", "`capacity` takes a decision of `top[k]`", expr.span)
-    statics = bound(b, OPS["capacity_mask"], configured)
-    mask = b.call(frame, "capacity_mask", [top.mask], expr.span, statics)[0]
-    mask = mask.seen_as(mask.type.with_axes(top.mask.type.axes))
-    indices = b.one(frame, "dropped_indices", top.indices, mask, span=expr.span)
-    indices = indices.seen_as(indices.type.with_axes(top.indices.type.axes))
-    weights = b.one(
-        frame, "where", mask, top.weights, b.constant(frame, 0.0, top.weights.type.dtype, expr.span), span=expr.span
-    )
-    return replace(top, indices=indices, mask=mask, weights=replace(weights, type=top.weights.type))
-
-
-def _load_balance(
-    b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe
-) -> Item:
-    if len(given.positional) != 1 or not isinstance(given.positional[0], GateRef) or given.positional[0].top is None:
-        raise mistake("CS0403", "`load_balance` takes a gate of `top[k]`", expr.span)
-    top = given.positional[0].top
-    return b.one(frame, "load_balance", top.mask, top.scores, span=expr.span)
-
-
-def _fold(name: str, op: str) -> Callable[..., Item]:
-    """`sum((a, b))` adds the elements of a tuple, whatever their number; of one value it is the reduction."""
-
-    def run(b: Builder, frame: Frame, configured: Configured | None, given: Given, expr: ast.Apply | ast.Pipe) -> Item:
-        target = configured or Configured(Builtin(name), (), (), (), expr.span)
-        if not any(isinstance(i, tuple) for i in given.positional) and len(given.positional) < 2:
-            return operation(b, frame, OPS[name], target, given, expr.span)
-        items = tuple(e for i in given.positional for e in (i if isinstance(i, tuple) else (i,)))
-        if target.positional or target.keywords or target.named:
-            raise mistake(
-                "CS0210",
-                f"`{name}` of a tuple combines its elements and takes no static arguments",
-                expr.span,
-                help="reduce the elements first, or `stack` them",
-            )
-        if not items:
-            raise mistake("CS0214", f"`{name}` of an empty tuple has no value", expr.span)
-        result = items[0]
-        for item in items[1:]:
-            result = elements(b, frame, op, result, item, expr.span)
-        if name == "mean":
-            result = elements(b, frame, "div", result, len(items), expr.span)
-        return result
-
-    return run
-
-
-def elements(b: Builder, frame: Frame, op: str, left: Item, right: Item, span: Span) -> Item:
-    """One elementwise step over two items, static when both are."""
-    if is_static(left) and is_static(right):
-        return arithmetic({"add": "+", "mul": "*", "div": "/"}[op], number(left, span), number(right, span), span)
-    return elementwise(b, frame, op, [left, right], [span, span], span)
-
-
-BUILTINS: dict[str, Callable[..., Item]] = {
-    "len": _len,
-    "sum": _fold("sum", "add"),
-    "prod": _fold("prod", "mul"),
-    "mean": _fold("mean", "add"),
-    "min": _extremum("min"),
-    "max": _extremum("max"),
-    "top": _top,
-    "capacity": _capacity,
-    "load_balance": _load_balance,
-}

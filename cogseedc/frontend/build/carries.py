@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
-from cogseedc.frontend.build.core import Builder, described
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.model import BROKEN, Frame, GateRef, Item, Tensor, mistake
+from cogseedc.frontend.build.names import described
 from cogseedc.ir import Axis, Dtype, Size, TensorType, promote
 from cogseedc.source import Span
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from cogseedc.diagnostics import Diagnostics, Label
 from cogseedc.frontend import ast
+from cogseedc.frontend.build.bounds import Bounds
 from cogseedc.frontend.build.declared import Declared, declared
 from cogseedc.frontend.build.expansion import Expansion
 from cogseedc.frontend.build.model import (
@@ -30,9 +31,9 @@ from cogseedc.frontend.build.model import (
     Top,
     mistake,
 )
+from cogseedc.frontend.build.names import described
 from cogseedc.ir import (
     Attrs,
-    Axis,
     AxisArg,
     Call,
     Constant,
@@ -57,7 +58,7 @@ from cogseedc.ir import (
     WeightSpec,
 )
 from cogseedc.limits import Limits
-from cogseedc.ops import OPS
+from cogseedc.ops import OPS, bind
 from cogseedc.ops.rules import flow_aligned
 from cogseedc.source import Span
 
@@ -116,18 +117,18 @@ class Builder:
     """How many nodes were moved into bodies of loops."""
     built: set[int] = field(default_factory=set)
     """Ids of the seed declarations that were instantiated."""
-    sound: set[TensorType] = field(default_factory=set)
-    """Types that are within the limits."""
     mixing: dict[tuple[str, Attrs, tuple[TensorType | None, ...], tuple[TensorType, ...]], bool] = field(
         default_factory=dict
     )
     """By operation, attributes and types of a call, whether a result may depend on other samples."""
     parts: dict[int, Declared] = field(default_factory=dict)
     """By id of a seed declaration."""
-    seed_calls: int = 0
     calls_made: dict[Hashable, int] = field(default_factory=dict)
     """By what decides how a seed expands: the calls that one call of it made, itself included."""
-    turns: int = 0
+    bounds: Bounds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bounds = Bounds(self.limits)
 
     # Evaluation
 
@@ -157,13 +158,7 @@ class Builder:
 
     def add(self, node: Node, operands: Sequence[Value | None], frame: Frame) -> NodeId:
         """Adds a node made in `frame`. Raises BuildError past the limit of nodes."""
-        if len(self.graph) + self.moved >= self.limits.nodes:
-            raise mistake(
-                Limits.code("nodes"),
-                f"the program expands to more than {self.limits.nodes} nodes",
-                node.origin.span or frame.instance.declaration.span,
-                help="make static loops shorter, or raise the limit with `--limit nodes=...`",
-            )
+        self.bounds.node(len(self.graph) + self.moved, node.origin.span or frame.instance.declaration.span)
         id = self.graph.add(node, operands)
         if frame.arms:
             self.arms[id] = tuple((a.gate.node, a.arm) for a in frame.arms)
@@ -175,39 +170,6 @@ class Builder:
         if found is None:
             found = self.parts[id(declaration)] = declared(declaration)
         return found
-
-    def foresee(self, steps: int, span: Span) -> None:
-        """Raises BuildError when so many calls and turns, which are certain, exceed the limit of nodes."""
-        if steps > self.limits.nodes:
-            raise mistake(
-                Limits.code("nodes"),
-                f"this expands to at least {steps:,} calls and turns; the limit is {self.limits.nodes:,}",
-                span,
-                help="make static loops shorter, or raise the limit with `--limit nodes=...`",
-            )
-
-    def count_call(self, span: Span, least: int) -> None:
-        """Counts a call of a seed: one that adds no node takes time too. Raises BuildError where the `least` that it
-        makes, itself included, pass the limit."""
-        self.seed_calls += 1
-        if self.seed_calls - 1 + least > self.limits.calls:
-            raise mistake(
-                Limits.code("calls"),
-                f"seeds are called more than {self.limits.calls:,} times",
-                span,
-                help="write a loop in one seed, or raise the limit with `--limit calls=...`",
-            )
-
-    def count_turn(self, span: Span) -> None:
-        """The same for a turn of a loop, which counts as a node. Raises BuildError past the limit."""
-        self.turns += 1
-        if self.turns > self.limits.nodes:
-            raise mistake(
-                Limits.code("nodes"),
-                f"loops have more than {self.limits.nodes:,} turns together",
-                span,
-                help="make static loops shorter, or raise the limit with `--limit nodes=...`",
-            )
 
     def origin(self, frame: Frame, span: Span, name: str = "") -> Origin:
         return _placed(frame.origin, join(frame.calls, name), span)
@@ -238,7 +200,7 @@ class Builder:
             resolution = spec.rule(Site(name, types, given, frame.scope.all_axes()))
         except RuleError as error:
             raise self.refused(error, span, spans) from None
-        self.check_types(resolution.types, span)
+        self.bounds.types(resolution.types, span)
         values: list[Value | None] = [t.value if t else None for t in operands]
         if resolution.weights:
             path = self.weight_path(frame, name)
@@ -262,8 +224,6 @@ class Builder:
 
     def one(self, frame: Frame, name: str, *operands: Tensor, span: Span, **statics: Static) -> Tensor:
         """A call with one output and the given static arguments; the rest are defaults."""
-        from cogseedc.ops import bind
-
         bound = bind(OPS[name], (), statics, ())
         return self.call(frame, name, operands, span, bound)[0]
 
@@ -297,31 +257,6 @@ class Builder:
         return mistake(
             error.code, error.message, where, *([Label(span, "in this call")] if where != span else []), help=error.help
         )
-
-    def check_types(self, types: Sequence[TensorType], span: Span) -> None:
-        """Raises BuildError for a type past the limits of axes, sizes and elements."""
-        for type_ in types:
-            if type_ in self.sound:
-                continue
-            if type_.rank > self.limits.rank:
-                raise mistake(Limits.code("rank"), f"`{type_}` has more than {self.limits.rank} axes", span)
-            for axis in type_.axes:
-                value = axis.size.value
-                if value is not None and value < 0:
-                    raise mistake(
-                        "CS0230",
-                        f"the result `{type_}` has an axis of negative size",
-                        span,
-                        help="the input is too small for this kernel, stride or slice",
-                    )
-                if value is not None and value > self.limits.dimension:
-                    raise mistake(
-                        Limits.code("dimension"), f"`{type_}` has an axis above {self.limits.dimension}", span
-                    )
-            total = type_.elements.value
-            if total is not None and total > self.limits.elements:
-                raise mistake(Limits.code("elements"), f"`{type_}` has more elements than 64 bits count", span)
-            self.sound.add(type_)
 
     def _geometry(self, spec: OpSpec, operands: Sequence[Tensor | None], span: Span) -> str:
         if spec.name in _GEOMETRIES:
@@ -374,7 +309,7 @@ class Builder:
                     help="call a shared instance with the same sizes, or give this call weights of its own",
                 )
             return Value(self.weights[path])
-        self.check_types((type_,), span)
+        self.bounds.types((type_,), span)
         known = spec.init.fan_in or spec.init.kind is not InitKind.KAIMING
         init = spec.init if known else Init(spec.init.kind, spec.init.arguments, fan_in(type_))
         node = Weight(path, type_, init, spec.trainable, _placed(frame.origin, path, span))
@@ -521,40 +456,3 @@ def fan_in(type_: TensorType) -> int:
     for size in shape[-3:-1] if len(shape) >= 4 else shape[1:-1] if len(shape) == 3 else ():
         count *= size
     return max(count, 1)
-
-
-def named(type_: TensorType, names: Sequence[str | None]) -> TensorType:
-    """The type with other axis names."""
-    return type_.with_axes(tuple(Axis(n, a.size) for n, a in zip(names, type_.axes, strict=True)))
-
-
-def described(item: Item) -> str:
-    """What an item is, for messages."""
-    from cogseedc.frontend.build.model import Builtin, Bundle, Configured, Module, OpRef, SeedRef, Shared
-
-    match item:
-        case Tensor(type=type_):
-            return f"a value {type_}"
-        case GateRef(name=name):
-            return f"the gate `{name}`"
-        case OpRef(spec=spec):
-            return f"the operation `{spec.name}`"
-        case SeedRef(declaration=declaration):
-            return f"the seed `{declaration.name.text}`"
-        case Builtin(name=name):
-            return f"`{name}`"
-        case Configured(target=target):
-            return described(target)
-        case Shared(name=name):
-            return f"the shared instance `{name}`"
-        case Module(name=name):
-            return f"the file `{name}`"
-        case Bundle(names=names):
-            return f"several outputs ({', '.join(names)})"
-        case tuple():
-            return f"a tuple of {len(item)}"
-        case Dtype():
-            return f"the dtype {item.value}"
-        case AxisArg(name=name):
-            return f"the axis {name}"
-    return f"`{item}`"

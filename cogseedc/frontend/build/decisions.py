@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
-from cogseedc.frontend.build.core import Builder, described
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.estimators import alone, fitting, held
 from cogseedc.frontend.build.model import ArmOf, Frame, GateRef, Item, Tensor, Top, Via, mistake
+from cogseedc.frontend.build.names import described
 from cogseedc.ir import (
     Axis,
     Call,

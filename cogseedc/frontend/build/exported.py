@@ -105,7 +105,7 @@ def _one_input(b: Builder, frame: Frame, port: ast.Port, name: str, scope: Scope
     if port.type.axes and sum(a.name == BATCH for a in axes) > 1:
         raise mistake("CS0242", "the batch axis N stands twice in one type", port.type.span)
     type_ = TensorType(dtype_of(port.type.dtype), tuple(axes))
-    b.check_types((type_,), port.type.span)
+    b.bounds.types((type_,), port.type.span)
     node = Input(name, type_, replace(frame.origin, path=name, span=port.span))
     return Tensor(Value(b.add(node, (), frame)), type_, b.declared(frame.instance.declaration).geometry or "euclidean")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.align import aligned, renamed
-from cogseedc.frontend.build.core import Builder, described
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.estimators import part
 from cogseedc.frontend.build.model import (
     Broken,
@@ -17,7 +17,7 @@ from cogseedc.frontend.build.model import (
     Tensor,
     mistake,
 )
-from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.names import described, suggestion
 from cogseedc.frontend.build.statics import arithmetic, compare, integer, is_static, number
 from cogseedc.ir import Axis, AxisArg, Dtype, TensorType
 from cogseedc.source import Span

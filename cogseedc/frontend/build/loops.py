@@ -338,7 +338,7 @@ def _made(
         stacked = tuple(min(sequences[0].position, t.rank) for t in types)
         types = [t.with_axes((*t.axes[:at], axis, *t.axes[at:])) for t, at in zip(types, stacked, strict=True)]
     types += [t.type for t in turn.carries]
-    b.check_types(types, expr.span)
+    b.bounds.types(types, expr.span)
     node = Loop(
         path,
         kind,

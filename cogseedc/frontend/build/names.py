@@ -1,9 +1,23 @@
-"""Did-you-mean: the closest known name to a misspelled one."""
+"""How messages name things: what an item is, and the closest known name to a misspelled one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+from cogseedc.frontend.build.model import (
+    Builtin,
+    Bundle,
+    Configured,
+    GateRef,
+    Item,
+    Module,
+    OpRef,
+    SeedRef,
+    Shared,
+    Tensor,
+)
+from cogseedc.ir import AxisArg, Dtype
 
 MOST = 1000
 """Names that are compared: those of about the same length."""
@@ -14,3 +28,33 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     alike = sorted(set(known), key=lambda k: (abs(len(k) - len(name)), k))[:MOST]
     near = get_close_matches(name, alike, n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""
+
+
+def described(item: Item) -> str:
+    """What an item is, for messages."""
+    match item:
+        case Tensor(type=type_):
+            return f"a value {type_}"
+        case GateRef(name=name):
+            return f"the gate `{name}`"
+        case OpRef(spec=spec):
+            return f"the operation `{spec.name}`"
+        case SeedRef(declaration=declaration):
+            return f"the seed `{declaration.name.text}`"
+        case Builtin(name=name):
+            return f"`{name}`"
+        case Configured(target=target):
+            return described(target)
+        case Shared(name=name):
+            return f"the shared instance `{name}`"
+        case Module(name=name):
+            return f"the file `{name}`"
+        case Bundle(names=names):
+            return f"several outputs ({', '.join(names)})"
+        case tuple():
+            return f"a tuple of {len(item)}"
+        case Dtype():
+            return f"the dtype {item.value}"
+        case AxisArg(name=name):
+            return f"the axis {name}"
+    return f"`{item}`"

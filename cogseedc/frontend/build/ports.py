@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
-from cogseedc.frontend.build.core import Builder, described
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.expressions import is_axis_name
 from cogseedc.frontend.build.model import Frame, Item, Scope, Tensor, mistake
-from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.names import described, suggestion
 from cogseedc.frontend.build.statics import integer, number
 from cogseedc.ir import BATCH, Axis, Dtype, Size, TensorType
 from cogseedc.source import Span

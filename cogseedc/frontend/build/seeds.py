@@ -33,6 +33,7 @@ from cogseedc.frontend.build.statics import integer, number
 from cogseedc.ir import (
     Dtype,
     Knob,
+    NodeId,
     Origin,
     Return,
     Size,
@@ -56,9 +57,9 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     name = declaration.name.text
     statics = static_arguments(b, frame, ref, configured)
     _guard_recursion(b, declaration, statics, span)
-    b.foresee(b.expansion.of_seed(ref), span)
-    alike, before = _alike(declaration, statics, given), b.seed_calls
-    b.count_call(span, b.calls_made.get(alike, 1))
+    b.bounds.foresee(b.expansion.of_seed(ref), span)
+    alike, before = _alike(declaration, statics, given), b.bounds.calls
+    b.bounds.call(span, b.calls_made.get(alike, 1))
     weights, calls = b.weight_path(frame, name), b.call_path(frame, name)
     scope = Scope(module_scope(ref.module))
     scope.names.update(statics)
@@ -76,7 +77,7 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     finally:
         b.stack.pop()
     if alike is not None:
-        b.calls_made[alike] = b.seed_calls - before
+        b.calls_made[alike] = b.bounds.calls - before
     _check_level(frame, instance, declaration, span)
     geometry = parts.geometry
     if geometry is not None:
@@ -272,11 +273,9 @@ def _returned(b: Builder, body: Frame, results: list[Item], states_before: int) 
     return tuple(replace(t, value=Value(id, port)) for port, t in enumerate(flat))
 
 
-def _exit_types(b: Builder, id: int, outputs: list[Tensor], instance: Instance) -> None:
-    from cogseedc.ir import NodeId
-
-    node = b.graph[NodeId(id)]
-    for value, out, name in zip(b.graph.feeds(NodeId(id))[1:], outputs, instance.outputs, strict=True):
+def _exit_types(b: Builder, id: NodeId, outputs: list[Tensor], instance: Instance) -> None:
+    node = b.graph[id]
+    for value, out, name in zip(b.graph.feeds(id)[1:], outputs, instance.outputs, strict=True):
         assert value is not None
         type_ = b.graph.type(value)
         same = (

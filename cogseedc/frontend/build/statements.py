@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
 from cogseedc.frontend.build import decisions, estimators, states
-from cogseedc.frontend.build.core import Builder, described, fan_in, join
+from cogseedc.frontend.build.align import aligned
+from cogseedc.frontend.build.core import Builder, fan_in, join
 from cogseedc.frontend.build.model import (
     BROKEN,
     BrokenUse,
@@ -27,9 +28,10 @@ from cogseedc.frontend.build.model import (
     Tensor,
     mistake,
 )
-from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.names import described, suggestion
 from cogseedc.frontend.build.ports import declared_axes, dtype_of
 from cogseedc.frontend.build.regions import inner
+from cogseedc.frontend.build.statics import integer
 from cogseedc.frontend.build.trial import Trial
 from cogseedc.frontend.build.unrolled import Results
 from cogseedc.ir import Exit, Init, InitKind, Loss, NodeId, TensorType, Value, WeightSpec
@@ -360,8 +362,6 @@ def _decidable(b: Builder, decision: TensorType, out: str, value: TensorType, sp
 
 
 def _aligned(b: Builder, frame: Frame, left: Tensor, right: Tensor, span: Span) -> tuple[Tensor, Tensor]:
-    from cogseedc.frontend.build.align import aligned
-
     operands, _ = aligned(b, frame, "logical_and", [left, right], [span, span], span)
     first, second = operands
     assert first is not None
@@ -392,8 +392,6 @@ def _exit_value(b: Builder, frame: Frame, out: str, statement: ast.ExitDeclarati
 
 @recovering(lambda s: ())
 def exits(b: Builder, frame: Frame, statement: ast.ExitsDeclaration) -> None:
-    from cogseedc.frontend.build.statics import integer
-
     _outside_loops(b, frame, "exits", statement.span)
     if frame.turn or frame.arms:
         raise mistake("CS0420", "`exits` stands directly in a seed, not in a loop or an arm", statement.span)

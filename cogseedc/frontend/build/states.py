@@ -29,7 +29,7 @@ def declare(b: Builder, frame: Frame, statement: ast.StateDeclaration) -> None:
     if statement.type.count is not None:
         raise mistake("CS0440", "a state is one value, not a tuple", statement.type.span, help="declare several states")
     type_ = declared_axes(b, frame, statement.type)
-    b.check_types((type_,), statement.type.span)
+    b.bounds.types((type_,), statement.type.span)
     path = b.call_path(frame, name.text)
     state = State(path, _initial(b, frame, statement.value, type_))
     node = Input(state.input, type_, replace(frame.origin, path=path, span=statement.span), state)

@@ -31,7 +31,7 @@ def number(item: Item, span: Span) -> Number:
                 span,
                 help=f"give it one: `{item.name}=10`",
             )
-        return _simple(item.size)
+        return simple(item.size)
     if isinstance(item, bool):
         text = str(item).lower()
         help = f"a decision among values is `full[N]({text})`, which counts as a number"
@@ -41,7 +41,8 @@ def number(item: Item, span: Span) -> Number:
     return item
 
 
-def _simple(size: Size) -> Number:
+def simple(size: Size) -> Number:
+    """A size, as an integer where it is known."""
     return size.value if size.value is not None else size
 
 
@@ -110,22 +111,22 @@ def _sizes(operator: str, left: Number, right: Number, span: Span) -> Number:
     a, b = _size(left), _size(right)
     match operator:
         case "+":
-            return _simple(a + b)
+            return simple(a + b)
         case "-":
-            return _simple(a - b)
+            return simple(a - b)
         case "*":
-            return _simple(a * b)
+            return simple(a * b)
         case "/" if b.known is not None:
             exact = a.divided(b.known)
             whole = isinstance(left, (int, Size)) and isinstance(right, (int, Size)) and _integral(a) and _integral(b)
-            return _simple(exact.floor()) if whole else _simple(exact)
+            return simple(exact.floor()) if whole else simple(exact)
         case "%" if b.value is not None:
-            return _simple(a - (a // b.value) * b.value)
+            return simple(a - (a // b.value) * b.value)
         case "^" if isinstance(right, int) and 0 <= right <= 8:
             product = Size.of(1)
             for _ in range(right):
                 product = product * a
-            return _simple(product)
+            return simple(product)
     raise mistake("CS0205", f"`{operator}` needs sizes that are known at compile time here", span)
 
 
@@ -162,7 +163,7 @@ _COMPARE: dict[str, Callable[[int | float, int | float], bool]] = {
 def function(name: str, arguments: list[Number], span: Span) -> Number | None:
     """A static call of an elementwise function; None when the function has no static form."""
     if name in ("ceil", "floor") and len(arguments) == 1 and isinstance(arguments[0], Size):
-        return _simple(arguments[0].ceil() if name == "ceil" else arguments[0].floor())
+        return simple(arguments[0].ceil() if name == "ceil" else arguments[0].floor())
     if name in ("min", "max", "minimum", "maximum") and arguments:
         if any(isinstance(a, Size) for a in arguments):
             raise mistake("CS0205", f"`{name}` needs sizes that are known at compile time here", span)

@@ -15,7 +15,7 @@ def for_(b: Builder, frame: Frame, expr: ast.For) -> Item:
     """`for i in a .. b with h = x { ... }`: unrolled; its yields as tuples, then the last carries."""
     start = integer(b.evaluate(frame, expr.start), expr.start.span, "the start")
     stop = integer(b.evaluate(frame, expr.stop), expr.stop.span, "the end")
-    b.foresee((stop - start) * b.expansion.of_turn(expr, frame.scope.find), expr.span)
+    b.bounds.foresee((stop - start) * b.expansion.of_turn(expr, frame.scope.find), expr.span)
     carries: dict[str, Item] = {}
     for carry in expr.carries:
         if carry.name.text in carries:
@@ -23,7 +23,7 @@ def for_(b: Builder, frame: Frame, expr: ast.For) -> Item:
         carries[carry.name.text] = b.evaluate(inner(frame, carry_name(frame, carry.name.text)), carry.value)
     yields: list[tuple[Item, ...]] = []
     for turn in range(start, stop):
-        b.count_turn(expr.span)
+        b.bounds.turn(expr.span)
         scope = Scope(frame.scope, {expr.variable.text: turn, **carries})
         body = replace(inner(frame, str(turn), scope), turn=(*frame.turn, str(turn)), carries={})
         for statement in expr.body.statements:
