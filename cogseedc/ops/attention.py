@@ -40,7 +40,6 @@ from cogseedc.ops.neural import (
     onnx_reshape,
     own_shape,
     placed,
-    present,
     same_dtype,
     show,
     take,
@@ -57,6 +56,7 @@ from cogseedc.ops.spelling import (
     onnx_scalar,
     onnx_transpose,
     onnx_unsqueeze,
+    present,
 )
 
 if TYPE_CHECKING:

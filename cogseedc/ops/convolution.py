@@ -16,7 +16,6 @@ from cogseedc.ir.opspec import (
     Kind,
     Mixing,
     OnnxCall,
-    Operand,
     OpSpec,
     Parameter,
     Pointwise,
@@ -32,6 +31,7 @@ from cogseedc.ir.types import Axis, TensorType
 from cogseedc.lazy import lazy
 from cogseedc.ops.neural import (
     NARROW,
+    WEIGHTED,
     alignment,
     array,
     at_least,
@@ -45,7 +45,6 @@ from cogseedc.ops.neural import (
     owns_bias,
     padded,
     placed,
-    present,
     same_dtype,
     show,
     sized_axis,
@@ -57,7 +56,7 @@ from cogseedc.ops.neural import (
     windows_of,
 )
 from cogseedc.ops.rules import Flows, Types, integer, quotient, size_attr
-from cogseedc.ops.spelling import onnx_transpose, onnx_unsqueeze
+from cogseedc.ops.spelling import onnx_transpose, onnx_unsqueeze, present
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,11 +66,6 @@ else:
     np = lazy("numpy")
 
 GROUP = "convolution"
-OPERANDS = (
-    Operand("x"),
-    Operand("weight", optional=True, weight=True),
-    Operand("bias", optional=True, weight=True),
-)
 PARAMETERS = (
     Parameter("channels", Kind.SIZE, None),
     Parameter("kernel", Kind.INTS, None),
@@ -407,7 +401,7 @@ def _conv(count: int, summary: str, examples: tuple[Example, ...]) -> OpSpec:
     return OpSpec(
         name=f"conv{count}d",
         summary=summary,
-        operands=OPERANDS,
+        operands=WEIGHTED,
         parameters=PARAMETERS,
         rule=_rule(count),
         flow=_flow,

@@ -28,6 +28,7 @@ from cogseedc.lazy import lazy
 from cogseedc.ops.contraction import onnx_einsum
 from cogseedc.ops.neural import (
     NARROW,
+    WEIGHTED,
     alignment,
     array,
     at_least,
@@ -38,7 +39,6 @@ from cogseedc.ops.neural import (
     onnx_settled,
     owns_bias,
     placed,
-    present,
     same_dtype,
     show,
     sized_axis,
@@ -48,7 +48,7 @@ from cogseedc.ops.neural import (
     unnamed,
 )
 from cogseedc.ops.rules import INTEGERS, Flows, Types, axis_attr, axis_position, require
-from cogseedc.ops.spelling import onnx_transpose, onnx_unsqueeze
+from cogseedc.ops.spelling import onnx_transpose, onnx_unsqueeze, present
 
 if TYPE_CHECKING:
     import numpy as np
@@ -229,11 +229,7 @@ OPS: tuple[OpSpec, ...] = (
     OpSpec(
         name="linear",
         summary="y = x W' + b over one axis (the last); a weight with more axes is per index of x, by name",
-        operands=(
-            Operand("x"),
-            Operand("weight", optional=True, weight=True),
-            Operand("bias", optional=True, weight=True),
-        ),
+        operands=WEIGHTED,
         parameters=(
             Parameter("size", Kind.SIZE, None),
             Parameter("over", Kind.AXIS, None),

@@ -15,6 +15,7 @@ from cogseedc.ir.opspec import (
     Flow,
     Mixing,
     OnnxCall,
+    Operand,
     Pointwise,
     ReferenceCall,
     Site,
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 else:
     np = lazy("numpy")
 
+WEIGHTED = (
+    Operand("x"),
+    Operand("weight", optional=True, weight=True),
+    Operand("bias", optional=True, weight=True),
+)
+"""Operands of a layer that makes its own weight and bias, where none are given."""
 NARROW = HALVES | {"int8"}
 """Widths of floating ops that have an integer kernel too, or a rewrite that loses nothing."""
 
@@ -250,12 +257,6 @@ def take(inputs: Types, operand: int) -> TensorType:
 def sigmoid(x: Array) -> Array:
     """Without overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
-
-
-def present(args: Sequence[object | None], operand: int) -> bool:
-    """Whether an operand of a call is there (absent: None, "" or past the end)."""
-    found = args[operand] if operand < len(args) else None
-    return found is not None and not (isinstance(found, str) and not found)
 
 
 # ---- torch fragments

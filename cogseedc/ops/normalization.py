@@ -26,6 +26,7 @@ from cogseedc.ir.size import Size
 from cogseedc.ir.types import Axis, TensorType
 from cogseedc.lazy import lazy
 from cogseedc.ops.neural import (
+    WEIGHTED,
     array,
     at_least,
     inverse,
@@ -36,7 +37,6 @@ from cogseedc.ops.neural import (
     onnx_full,
     onnx_reshape,
     own_shape,
-    present,
     take,
     torch_flat,
     torch_permute,
@@ -44,7 +44,7 @@ from cogseedc.ops.neural import (
     zeros,
 )
 from cogseedc.ops.rules import HALVES, Flows, Types, axis_position, axis_positions, flag, integer, number, quotient
-from cogseedc.ops.spelling import onnx_ints, onnx_scalar, onnx_transpose
+from cogseedc.ops.spelling import onnx_ints, onnx_scalar, onnx_transpose, present
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,11 +54,6 @@ else:
     np = lazy("numpy")
 
 GROUP = "normalization"
-_AFFINE = (
-    Operand("x"),
-    Operand("weight", optional=True, weight=True),
-    Operand("bias", optional=True, weight=True),
-)
 
 
 def _affine(
@@ -311,7 +306,7 @@ OPS: tuple[OpSpec, ...] = (
         name="batch_norm",
         summary="normalises channels (axis 1, or `over=`) by kept statistics, in training by those of the batch",
         operands=(
-            *_AFFINE,
+            *WEIGHTED,
             Operand("running_mean", optional=True, weight=True),
             Operand("running_var", optional=True, weight=True),
         ),
@@ -340,7 +335,7 @@ OPS: tuple[OpSpec, ...] = (
     OpSpec(
         name="layer_norm",
         summary="normalises each index over one or more axes (the last)",
-        operands=_AFFINE,
+        operands=WEIGHTED,
         parameters=(Parameter("over", Kind.AXES, None), Parameter("affine", Kind.BOOL, True), _EPS),
         rule=_over_rule(2),
         flow=_over_flow,
@@ -361,7 +356,7 @@ OPS: tuple[OpSpec, ...] = (
     OpSpec(
         name="rms_norm",
         summary="divides each index by its root mean square over one or more axes (the last)",
-        operands=_AFFINE[:2],
+        operands=WEIGHTED[:2],
         parameters=(
             Parameter("over", Kind.AXES, None),
             Parameter("affine", Kind.BOOL, True),
@@ -384,7 +379,7 @@ OPS: tuple[OpSpec, ...] = (
     OpSpec(
         name="group_norm",
         summary="normalises groups of channels (axis 1, or `over=`) with all axes right of them",
-        operands=_AFFINE,
+        operands=WEIGHTED,
         parameters=(Parameter("groups", Kind.INT), _CHANNELS, Parameter("affine", Kind.BOOL, True), _EPS),
         rule=_group_rule,
         flow=_group_flow,
@@ -403,7 +398,7 @@ OPS: tuple[OpSpec, ...] = (
     OpSpec(
         name="instance_norm",
         summary="normalises each channel (axis 1, or `over=`) over the axes right of it",
-        operands=_AFFINE,
+        operands=WEIGHTED,
         parameters=(_CHANNELS, Parameter("affine", Kind.BOOL, False), _EPS),
         rule=_group_rule,
         flow=_group_flow,

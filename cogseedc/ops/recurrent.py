@@ -35,7 +35,6 @@ from cogseedc.ops.neural import (
     mixing,
     onnx_reshape,
     own_shape,
-    present,
     same_dtype,
     show,
     sigmoid,
@@ -44,7 +43,7 @@ from cogseedc.ops.neural import (
     unnamed,
 )
 from cogseedc.ops.rules import HALVES, Flows, Types, axis_attr, axis_position, text
-from cogseedc.ops.spelling import onnx_ints, onnx_transpose
+from cogseedc.ops.spelling import onnx_ints, onnx_transpose, present
 
 if TYPE_CHECKING:
     import numpy as np

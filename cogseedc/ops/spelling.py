@@ -42,8 +42,9 @@ def known(types: Sequence[TensorType | None], operand: int = 0) -> TensorType:
 
 
 def present(args: Sequence[object], operand: int) -> bool:
-    """Whether an optional operand was given."""
-    return operand < len(args) and args[operand] not in (None, "")
+    """Whether an operand of a call is there (absent: None, "" or past the end)."""
+    found = args[operand] if operand < len(args) else None
+    return found is not None and not (isinstance(found, str) and not found)
 
 
 def size_of(call: TorchCall | OnnxCall | ReferenceCall, name: str) -> Size:

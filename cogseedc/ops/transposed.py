@@ -25,7 +25,6 @@ from cogseedc.ir.size import Size
 from cogseedc.ir.types import Axis, TensorType
 from cogseedc.lazy import lazy
 from cogseedc.ops.convolution import (
-    OPERANDS,
     PARAMETERS,
     bias_of,
     grouped,
@@ -37,19 +36,20 @@ from cogseedc.ops.convolution import (
 )
 from cogseedc.ops.neural import (
     NARROW,
+    WEIGHTED,
     array,
     at_least,
     flat_rows,
     integers,
     kaiming,
     onnx_flat,
-    present,
     show,
     sized_axis,
     take,
     unnamed,
 )
 from cogseedc.ops.rules import Flows, Types, integer, size_attr
+from cogseedc.ops.spelling import present
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,7 +160,7 @@ OPS: tuple[OpSpec, ...] = (
     OpSpec(
         name="conv_transpose2d",
         summary="the gradient of conv2d with respect to its input: grows the last two axes by the stride",
-        operands=OPERANDS,
+        operands=WEIGHTED,
         parameters=(*PARAMETERS[:4], Parameter("output_padding", Kind.INTS, 0), *PARAMETERS[4:]),
         rule=_transpose_rule,
         flow=_transpose_flow,
