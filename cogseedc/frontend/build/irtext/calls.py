@@ -14,6 +14,7 @@ from cogseedc.ir import (
     Axis,
     Call,
     Constant,
+    Dtype,
     Loop,
     LoopKind,
     MergeMode,
@@ -64,6 +65,8 @@ def _call(
     name = head.name if isinstance(head, ast.Reference) else ""
     attrs = {a.name.text: attribute(a.value) for a in configured if isinstance(a, ast.Keyword)}
     if name == "constant":
+        if not isinstance(attrs.get("dtype"), Dtype):
+            raise mistake("CS0425", "a constant has a `dtype`", callee.span)
         shape = tuple(Size.of(s) for s in attrs.get("shape") or ())
         type_ = TensorType(attrs["dtype"], tuple(Axis(None, s) for s in shape))
         return reader.graph.add(Constant(type_, attrs["values"], origin))
@@ -73,6 +76,11 @@ def _call(
             Return(attrs["scope"], tuple(map(reader.graph.type, operands)), attrs["names"], origin), operands
         )
     if name == "merged":
+        legal = isinstance(attrs.get("arms"), tuple) and isinstance(attrs.get("otherwise"), bool)
+        if not legal or attrs.get("mode") not in {mode.value for mode in MergeMode}:
+            raise mistake(
+                "CS0425", "a join has a `mode`, `arms`, and says whether there is an `otherwise`", callee.span
+            )
         given = [reader.value(a.value) for a in arguments if isinstance(a, ast.Positional)]
         mode, shares = MergeMode(attrs["mode"]), attrs.get("shares") is True
         return joined(reader, mode, attrs["arms"], attrs["otherwise"], given, marks, origin, shares)

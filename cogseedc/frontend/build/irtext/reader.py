@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.model import mistake
-from cogseedc.ir import Gate, Graph, NodeId, TensorType, Value
+from cogseedc.ir import Gate, Graph, NodeId, TensorType, Value, output_types
 from cogseedc.limits import Limits
 
 
@@ -55,5 +55,9 @@ class Reader:
         return value.node, node
 
     def bind(self, names: Sequence[ast.Name], id: NodeId) -> None:
+        count = len(output_types(self.graph[id]))
+        if len(names) > count:
+            span = names[0].span.to(names[-1].span)
+            raise mistake("CS0219", f"{len(names)} names for {count} values", span)
         for port, name in enumerate(names):
             self.values[name.text] = Value(id, port)
