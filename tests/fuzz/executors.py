@@ -54,7 +54,7 @@ EVERY: tuple[Way, ...] = (
     *(Way("torch-cpu", gates) for gates in ("auto", "compact", "dense")),
     *(Way("onnx-cpu", gates, evaluated=gates == "dense") for gates in ("auto", "compact", "dense")),
     Way("onnx-cuda", "compact"),
-    *(Way("onnx-edge", gates) for gates in ("branch", "auto", "dense")),
+    *(Way("onnx-edge", gates) for gates in ("branch", "auto", "compact", "dense")),
 )
 
 

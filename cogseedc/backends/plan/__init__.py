@@ -238,7 +238,7 @@ def _assemble(
     kept = [slot for _, slot in outputs] + [r.decision for r in reports] + [r.indices for r in reports if r.indices]
     kept += [slot for _, values in found for _, slot in values]
     loops = {id: replace(loop, reached=_reached(items, id, reached)) for id, loop in loops.items()}
-    unsafe = unsafe_spaces(items, steps, loops)
+    unsafe = unsafe_spaces(items, steps, loops, target)
     spend(steps, graph, kept)
     found_blocks = blocks(
         steps,

@@ -17,28 +17,31 @@ MARGIN = 2.0
 
 
 def unsafe_spaces(
-    items: Items, steps: Sequence[tuple[SpaceId, Sequence[Step]]], loops: Mapping[NodeId, LoopPlan]
+    items: Items, steps: Sequence[tuple[SpaceId, Sequence[Step]]], loops: Mapping[NodeId, LoopPlan], target: Target
 ) -> set[SpaceId]:
     """COMPACT spaces that may not be run without rows, since an operation in a BRANCH below them may not."""
     found: set[SpaceId] = set()
     for space, body in steps:
-        if _empty_is_wrong(items.graph, body, loops):
+        if _empty_is_wrong(items.graph, body, loops, target):
             above = (s for s in items.spaces.up(space) if items.spaces.drafts[s].strategy is Strategy.COMPACT)
             found.add(next(above))
     return found - {ROOT}
 
 
-def _empty_is_wrong(graph: Graph, body: Sequence[Step], loops: Mapping[NodeId, LoopPlan]) -> bool:
-    """Whether a step may not be run without rows. What a loop runs for some rows only is wrapped in its body."""
+def _empty_is_wrong(graph: Graph, body: Sequence[Step], loops: Mapping[NodeId, LoopPlan], target: Target) -> bool:
+    """Whether a step may not be run without rows. What a loop runs for some rows only is wrapped in its body; one that
+    is planned for one sample counts on it."""
     for step in body:
         node = graph[step.node] if isinstance(step, Run) else None
         if isinstance(node, Call) and not OPS[node.op].zero_rows:
             return True
         if isinstance(node, Loop):
+            if target.batch_one:
+                return True
             assert isinstance(step, Run)
             inner = loops[step.node].body
             blocks = (block for block in inner.blocks if block.wrap is Wrap.NONE)
-            if any(_empty_is_wrong(inner.graph, block.steps, inner.loops) for block in blocks):
+            if any(_empty_is_wrong(inner.graph, block.steps, inner.loops, target) for block in blocks):
                 return True
     return False
 
@@ -56,7 +59,7 @@ def wrap(
         return Wrap.NONE
     if space.strategy is Strategy.BRANCH:
         return Wrap.CONDITION
-    needed = unsafe or target.wrap_regions or _empty_is_wrong(graph, body, loops)
+    needed = unsafe or target.wrap_regions or _empty_is_wrong(graph, body, loops, target)
     return Wrap.ANY if needed or _pays(space, body, target, graph) else Wrap.NONE
 
 
