@@ -92,7 +92,28 @@ export seed Images {
 """,
 }
 TWO = SWITCH.replace("CHOICE", "top[2]")
-PROGRAMS = {"mixed": MIXED, "summed": SUMMED, "one": ONE, "tokens": TOKENS, "below": BELOW, "two": TWO, **ONCE}
+TURNED = f"""{EXPERT}
+export seed Turned {{
+    in  x: f32[N, D=8]
+    out y: f32[N, D]
+    out z: f32[D, N]
+    gate pick over N = top[1](softmax(linear[E=5](x)))
+    y, z = route pick {{ e in 0 .. 5 => {{
+        a = Expert(x)
+        yield a, permute[(D, N)](tanh(a))
+    }} }}
+}}
+"""  # the first goes back at once, the second arm by arm, with the same weights
+PROGRAMS = {
+    "mixed": MIXED,
+    "summed": SUMMED,
+    "one": ONE,
+    "tokens": TOKENS,
+    "below": BELOW,
+    "two": TWO,
+    "turned": TURNED,
+    **ONCE,
+}
 
 
 @pytest.mark.parametrize("gates", ["auto", "compact"])

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cogseedc.backends.onnx.builder import Region
+from cogseedc.backends.onnx.fusion import inputs_of
 from cogseedc.backends.onnx.groups import Group, Groups
 from cogseedc.backends.plan.model import Accumulate, Join, Plan, Slot
 from cogseedc.ir import GateKind, Graph, Merge
@@ -36,10 +37,17 @@ def _dense(step: Join | Accumulate, group: Group, groups: Groups, weights: Seque
 
 
 def weights_of(plan: Plan, groups: Groups) -> frozenset[Slot]:
-    """Weights of arms that need not be taken to the rows of each; looked up, never listed."""
-    sums = [step for block in plan.blocks for step in block.steps if isinstance(step, Accumulate)]
-    joint = (step for step in sums if together(plan, groups, step) is not None)
-    return frozenset(write.weight for step in joint for write in step.writes if write.weight is not None)
+    """Weights of arms that need not be taken to the rows of each, since only joins at once read them; looked up,
+    never listed."""
+    joint: set[Slot] = set()
+    others: set[Slot] = set()
+    for step in (step for block in plan.blocks for step in block.steps):
+        if isinstance(step, Accumulate) and together(plan, groups, step) is not None:
+            joint.update(write.weight for write in step.writes if write.weight is not None)
+            others.update(write.value for write in step.writes)
+        else:
+            others.update(inputs_of(step, plan))
+    return frozenset(joint - others)
 
 
 def emit_together(
