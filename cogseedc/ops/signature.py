@@ -128,7 +128,8 @@ def _place(spec: OpSpec, rest: list[Static], values: dict[str, Static]) -> None:
         )
         help = f"it takes at most {count}: {signature(spec)}"
         if count == 1 and spec.parameters[0].kind in _LISTS:
-            help = f"a list stands in parentheses: `{spec.name}[{show(given)}]`"
+            named = (value.name if isinstance(value, AxisArg) else show(value) for value in given)
+            help = f"a list stands in parentheses: `{spec.name}[({', '.join(named)})]`"
         raise RuleError("CS0308", message, help)
 
 
