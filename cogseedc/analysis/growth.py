@@ -4,6 +4,7 @@ and that run for the same samples as the join. What a layer is, and what it read
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -29,7 +30,7 @@ def two_arms(graph: Graph, merge: Merge, operands: Sequence[Value | None]) -> tu
 
 
 @dataclass
-class Growth(Generic[L]):
+class Growth(ABC, Generic[L]):
     """A region while it grows."""
 
     graph: Graph
@@ -43,13 +44,13 @@ class Growth(Generic[L]):
     """The arm."""
     layers: dict[NodeId, L] = field(default_factory=dict)
 
+    @abstractmethod
     def layer(self, id: NodeId, node: Call) -> L | None:
         """An operation as a layer, if it can be one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reads(self, id: NodeId, layer: L) -> Iterable[Value]:
         """What a layer reads that may be made by layers too; notes what is needed of it."""
-        raise NotImplementedError
 
     def grow(self) -> tuple[L, ...]:
         """The layers, in topological order. A node is looked at after all that read it."""

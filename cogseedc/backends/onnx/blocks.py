@@ -87,6 +87,8 @@ def _nested(steps: Steps, region: Region, number: int) -> None:
         results.both((steps.running[f.join.output], other), *_described(steps, f.join))
     leaving = _leaving(steps, bodies, results, number)
     _forget(steps, bodies[0], blocks)
+    if not results.types:
+        return
     names = branch(region, condition, bodies, results.sides, results.types)
     steps.running.update((f.join.output, names[i]) for i, f in enumerate(before))
     steps.values.update((slot, names[i]) for slot, i in leaving.given)

@@ -19,6 +19,7 @@ class Declared:
     """Of the outputs."""
     body: tuple[ast.KnobDeclaration | ast.Statement, ...]
     """Knobs and statements."""
+    meta: tuple[ast.Meta, ...]
     level: int | None
     """Place of its level in LEVELS."""
     bits: tuple[str, ...]
@@ -42,6 +43,7 @@ def declared(declaration: ast.SeedDeclaration) -> Declared:
         outputs,
         tuple(port.name.text for port in outputs),
         tuple(m for m in declaration.members if isinstance(m, ast.KnobDeclaration | ast.Statement)),
+        tuple(meta),
         next((LEVELS.index(level) for level in levels if level in LEVELS), None),
         tuple(value.text for m in meta if m.kind == "bits" for value in m.values),
         next((m.values[0].text for m in meta if m.kind == "geometry" and len(m.values) == 1), None),

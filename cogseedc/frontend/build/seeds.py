@@ -69,6 +69,7 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     instance = Instance(declaration, calls, outs, origin.level, declared=parts.level, arms=arms, caller=frame.instance)
     body = Frame(scope, instance, weights, calls, frame.counts, origin, frame.arms)
     b.stack.append((declaration, tuple(statics.values())))
+    b.built.add(id(declaration))
     try:
         binding = _bind_inputs(b, frame, body, declaration, given, span)
         results = run_body(b, body, declaration, binding)
@@ -208,9 +209,7 @@ def out_axes(b: Builder, frame: Frame, declaration: ast.SeedDeclaration) -> None
 
 def run_body(b: Builder, body: Frame, declaration: ast.SeedDeclaration, binding: Binding) -> tuple[Item, ...]:
     """Knobs, statements, then the outputs, joined with those of the exits."""
-    if id(declaration) not in b.built:
-        b.built.add(id(declaration))
-        check_meta(b, declaration)
+    check_meta(b, declaration)
     states_before, parts = len(b.states), b.declared(declaration)
     for member in parts.body:
         if isinstance(member, ast.KnobDeclaration):
@@ -301,9 +300,7 @@ def check_meta(b: Builder, declaration: ast.SeedDeclaration) -> None:
     """Words of `level`, `bits`, `geometry` and `scale`."""
     allowed = {"level": LEVELS, "bits": PRECISIONS, "geometry": GEOMETRIES}
     seen: dict[str, Span] = {}
-    for member in declaration.members:
-        if not isinstance(member, ast.Meta):
-            continue
+    for member in b.declared(declaration).meta:
         if member.kind in seen:
             b.report(
                 mistake("CS0229", f"`{member.kind}` stands twice", member.span, Label(seen[member.kind], "first here"))
