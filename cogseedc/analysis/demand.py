@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from cogseedc.ir import (
     FALSE,
@@ -23,6 +24,8 @@ from cogseedc.ir import (
 from cogseedc.ir import laid as laid_in
 from cogseedc.ir.nodes import Constant, Exit, Input, Knob, Merge, Weight
 
+Demanded = tuple[Literals, dict[NodeId, Guard]]
+
 
 def demand(graph: Graph, ops: Ops, literals: Literals, *, training: bool = False) -> dict[NodeId, Guard]:
     """The guard of every node: for which decisions of the gates in `literals` its value can reach an output.
@@ -33,6 +36,24 @@ def demand(graph: Graph, ops: Ops, literals: Literals, *, training: bool = False
     stays acyclic.
     """
     return demand_at(graph, ops, literals, training=training)[0]
+
+
+class Demands:
+    """The demand of each graph that was asked about last, which holds as long as nobody edits the graph."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Graph, tuple[tuple[int, bool], Demanded]] = WeakKeyDictionary()
+
+    def of(self, graph: Graph, ops: Ops, training: bool) -> Demanded:
+        """The literals of a graph's gates over the batch, and `demand` in them."""
+        key = graph.edits, training
+        known = self._known.get(graph)
+        if known is not None and known[0] == key:
+            return known[1]
+        literals = Literals.of(graph)
+        found = literals, demand(graph, ops, literals, training=training)
+        self._known[graph] = key, found
+        return found
 
 
 def demand_at(
@@ -163,7 +184,8 @@ def _open(literals: Literals, found: dict[NodeId, Guard]) -> dict[NodeId, int]:
 def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dict[NodeId, int]:
     """Literals of gates that would wait for the node that they guard."""
     speaks = {id: _spoken(literals, guard) for id, guard in found.items() if not guard.always and not guard.never}
-    if not any(speaks.values()):
+    place = {id: i for i, id in enumerate(graph.wiring().order)}
+    if all(place[gate] < place[id] for id, gates in speaks.items() for gate in gates):
         return {}
     after: dict[NodeId, list[NodeId]] = {id: [] for id in found}
     waiting = dict.fromkeys(found, 0)

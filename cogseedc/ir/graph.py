@@ -83,11 +83,14 @@ class Graph:
         self._wiring = Wiring({}, {}, {}, {}, ())
         self._changed: set[NodeId] = set()
         """Nodes at which edges have changed since `_wiring` was made."""
+        self.edits = 0
+        """How often it was edited: what was found out about it holds as long as this stays."""
 
     def add(self, node: Node, operands: Iterable[Value | None] = ()) -> NodeId:
         """Adds a node fed by `operands` in port order; None leaves a port open."""
         id = NodeId(self._next)
         self._next += 1
+        self.edits += 1
         self._graph.add_node(id, node=node)
         self._payloads[id] = node
         self._kinds[type(node)].add(id)
@@ -102,10 +105,12 @@ class Graph:
         """Adds an edge; adding an equal one again changes nothing."""
         self._graph.add_edge(edge.src, edge.dst, key=edge)
         self._changed.update((edge.src, edge.dst))
+        self.edits += 1
 
     def disconnect(self, edge: Edge) -> None:
         self._graph.remove_edge(edge.src, edge.dst, key=edge)
         self._changed.update((edge.src, edge.dst))
+        self.edits += 1
 
     def update(self, id: NodeId, node: Node) -> None:
         """Swaps a payload; the wiring stays."""
@@ -113,6 +118,7 @@ class Graph:
         self._kinds[type(self._payloads[id])].remove(id)
         self._kinds[type(node)].add(id)
         self._payloads[id] = node
+        self.edits += 1
 
     def remove(self, ids: Iterable[NodeId]) -> None:
         """Removes nodes and all their edges."""
@@ -121,6 +127,7 @@ class Graph:
             self._changed.update((id, *self._in[id], *self._out[id]))
             self._kinds[type(self._payloads.pop(id))].remove(id)
         self._graph.remove_nodes_from(gone)
+        self.edits += 1
 
     def redirect(self, old: Value, new: Value, except_in: frozenset[NodeId] = frozenset()) -> None:
         """Feeds every consumer of `old` from `new`, but for those in `except_in`."""

@@ -6,7 +6,7 @@ stronger one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import and_ as intersect
@@ -344,31 +344,35 @@ class Literals:
             yield group
             bits &= ~group
 
-    def edges(self, guard: Guard, node: NodeId, of: dict[NodeId, Guard]) -> tuple[ControlEdge, ...]:
-        """Control edges into `node` that say `guard`, without what the guards `of` the gates say already."""
-        if guard.always:
-            return ()
-        return tuple(e for i, term in enumerate(guard.terms) for e in self._term_edges(term, i, node, of))
+    def edges(self, guards: Mapping[NodeId, Guard]) -> Iterator[ControlEdge]:
+        """Control edges that say the guard of each node, without what those of the gates say already."""
+        known: dict[int, tuple[tuple[NodeId, int], ...]] = {}  # thousands of nodes share a term
+        for id, guard in guards.items():
+            for place, term in enumerate(guard.terms):
+                if term not in known:
+                    known[term] = tuple(self._said(term, guards))
+                yield from (ControlEdge(gate, id, arm, place) for gate, arm in known[term])
 
-    def _term_edges(self, term: int, place: int, node: NodeId, of: dict[NodeId, Guard]) -> Iterator[ControlEdge]:
+    def _said(self, term: int, guards: Mapping[NodeId, Guard]) -> Iterator[tuple[NodeId, int]]:
+        """Gates and arms, `~arm` where it is not taken, of a conjunction."""
         said = 0
         for gate in self.owners_of(term):
-            if len(of[gate].terms) == 1:
-                said |= of[gate].terms[0]
+            if len(guards[gate].terms) == 1:
+                said |= guards[gate].terms[0]
         for group in self._groups_of(term & ~said):
             gate = self.owners[group.bit_length() - 1]
             first = (group & -group).bit_length() - 1
             if self.gates[gate].kind is GateKind.MANY:
                 arm = (first - self.first[gate]) // 2
-                yield ControlEdge(gate, node, ~arm if term >> first & 1 else arm, place)
+                yield gate, ~arm if term >> first & 1 else arm
                 continue
             allowed = [arm for arm in range(self.gates[gate].arms) if not term >> (first + arm) & 1]
             if len(allowed) == 1:
-                yield ControlEdge(gate, node, allowed[0], place)
+                yield gate, allowed[0]
                 continue
             for arm in range(self.gates[gate].arms):
                 if arm not in allowed:
-                    yield ControlEdge(gate, node, ~arm, place)
+                    yield gate, ~arm
 
     def literal(self, edge: ControlEdge) -> Guard:
         """What one control edge says, by itself."""

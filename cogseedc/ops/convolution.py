@@ -6,6 +6,7 @@ The channel axis stands directly left of the spatial ones; axes left of it are a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -224,6 +225,7 @@ def lead_of(attrs: Attrs, inputs: Types) -> int:
     return take(inputs, 0).rank - len(attrs.integers("kernel")) - 1
 
 
+@lru_cache(4096)  # a network has many layers of few kinds
 def _flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
     x, lead = take(inputs, 0), lead_of(attrs, inputs)
     depthwise = x.axes[lead].size == Size.of(attrs.integer("groups")) == types[0].axes[lead].size

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from cogseedc.analysis.demand import Demanded, Demands
 from cogseedc.diagnostics import Diagnostics
 from cogseedc.ir import ControlEdge, Graph, Loop, Ops, Phase, phase
 from cogseedc.ir.verifier import verify
@@ -30,6 +31,12 @@ class Context:
     """Whether losses are wanted."""
     loop: Loop | None = None
     """The loop whose body a pass is given, and not the program."""
+    demands: Demands = field(default_factory=Demands)
+    """For passes that ask what is demanded of one and the same graph."""
+
+    def demand(self, graph: Graph) -> Demanded:
+        """What is demanded of a graph for which decisions over the batch."""
+        return self.demands.of(graph, self.ops, self.training)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import ClassVar
 from cogseedc.ir import Call, Constant, Graph, Merge, Node, NodeId, Ops, Value, output_types
 from cogseedc.passes.base import Context, Pass
 
-_Key = tuple[Node, tuple[Value | None, ...], str | None]
+_Operands = tuple[Value | None, ...]
+_Key = tuple[Node, _Operands, str | None]
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,21 @@ class CommonSeeds(Pass):
 
     def run(self, graph: Graph, context: Context) -> bool:
         wiring = graph.wiring()
+        readers: dict[_Operands, NodeId] = {}  # most operands have one reader, which then need not be looked into
         first: dict[_Key, NodeId] = {}
         same: dict[NodeId, NodeId] = {}
         for id in wiring.order:
             node = graph[id]
             if not _shareable(node, context.ops):
                 continue
-            operands = tuple(v and Value(same.get(v.node, v.node), v.port) for v in wiring.operands(id))
-            kept = first.setdefault((node, operands, node.origin.forced_bits), id)
+            operands = wiring.operands(id)
+            if same:
+                operands = tuple(v and Value(same.get(v.node, v.node), v.port) for v in operands)
+            reader = readers.setdefault(operands, id)
+            if reader == id:
+                continue
+            first.setdefault(_key(graph[reader], operands), reader)
+            kept = first.setdefault(_key(node, operands), id)
             if kept != id:
                 same[id] = kept
         for id, kept in same.items():
@@ -40,6 +48,10 @@ class CommonSeeds(Pass):
                 graph.redirect(Value(id, port), Value(kept, port))
         graph.remove(same)
         return bool(same)
+
+
+def _key(node: Node, operands: _Operands) -> _Key:
+    return node, operands, node.origin.forced_bits
 
 
 def _shareable(node: Node, ops: Ops) -> bool:

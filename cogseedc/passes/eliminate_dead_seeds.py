@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cogseedc.analysis.demand import demand
-from cogseedc.ir import Constant, ControlEdge, Graph, Guard, Literals, Merge, MergeMode, NodeId, Phase, Value, Weight
+from cogseedc.ir import Constant, ControlEdge, Graph, Guard, Merge, MergeMode, NodeId, Phase, Value, Weight
 from cogseedc.passes.base import Context, Pass
 from cogseedc.passes.rewrite import call, keep_arms
 
@@ -27,9 +26,8 @@ class EliminateDeadSeeds(Pass):
     keeps_guards: ClassVar[bool] = True
 
     def run(self, graph: Graph, context: Context) -> bool:
-        literals = Literals.of(graph)
-        found = demand(graph, context.ops, literals, training=context.training)
-        wanted = {edge for id, guard in found.items() if not guard.never for edge in literals.edges(guard, id, found)}
+        literals, found = context.demand(graph)
+        wanted = set(literals.edges(found))
         had = {edge for edge in graph.edges() if isinstance(edge, ControlEdge)}
         dead = _dead(graph, found, keep_weights=context.training)
         for edge in had - wanted:

@@ -72,11 +72,10 @@ class FoldConstants(Pass):
         known: dict[Value, Array] = {Value(id): array for id, array in values.items()}
         folded = list[NodeId]()
         for id in wiring.order:
-            node = graph[id]
-            if not isinstance(node, Call) or not _foldable(node, context.ops[node.op], id in deciding):
+            node, operands = graph[id], wiring.operands(id)
+            if not isinstance(node, Call) or any(v is not None and v not in known for v in operands):
                 continue
-            operands = wiring.operands(id)
-            if any(v is not None and v not in known for v in operands):
+            if not _foldable(node, context.ops[node.op], id in deciding):
                 continue
             types = tuple(None if v is None else graph.type(v) for v in operands)
             args = tuple(None if v is None else known[v] for v in operands)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from cogseedc.analysis.demand import demand
 from cogseedc.ir import (
     Call,
     Constant,
@@ -120,8 +119,7 @@ def _ask(graph: Graph, id: NodeId, merge: Merge, old: NodeId, new: NodeId) -> bo
 
 
 def _prune(graph: Graph, context: Context) -> bool:
-    literals = Literals.of(graph)
-    found = demand(graph, context.ops, literals, training=context.training)
+    literals, found = context.demand(graph)
     changed = False
     for id, node in list(graph.of(Merge)):
         if node.mode is MergeMode.SELECT:

@@ -94,7 +94,7 @@ def test_dropping_a_gate_weakens(a, gate):
 def test_control_edges_say_the_guard(a):
     always = dict.fromkeys(GATES, TRUE)
     found: dict[int, Guard] = {}
-    for edge in LITERALS.edges(a, NodeId(20), always):
+    for edge in LITERALS.edges({**always, NodeId(20): a}):
         found[edge.term] = LITERALS.and_(found.get(edge.term, TRUE), LITERALS.literal(edge))
     if not a.always and not a.never:
         assert table(LITERALS.union(found.values())) == table(a)

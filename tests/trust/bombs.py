@@ -70,6 +70,14 @@ BOMBS: dict[str, tuple[str, str | None]] = {
     "turns without a result": (net("t = for i in 0 .. 1000000 { yield x }", "y = t[0]"), "CS0606"),
     "laughs": (net("y = S10(x)", head=laughs(10, 10)), "CS0606"),
     "laughs that nobody uses": (net("y = x", head=laughs(10, 10)), "CS0606"),
+    "laughs in arms": (
+        net("y = S40(x)", head=part("S0", "relu(x)") + "".join(
+            part(f"S{i}", f"when mean[over=D](x) > 0 {{ S{i - 1}(S{i - 1}(x)) }} else {{ x }}") for i in range(1, 41))),
+        "CS0612",
+    ),
+    "seeds of seeds": (
+        net("y = " + "T[" * 40 + "R" + "]" * 40 + "(x)", head=part("R", "relu(x)") + part("T", "f(f(x))", "[f: seed]")), "CS0612",
+    ),
     "Fibonacci": (
         net("y = F[60](x)", head=part("F", "when n < 2 { x } else { F[n - 1](F[n - 2](x)) }", "[n: int]")), "CS0612",
     ),

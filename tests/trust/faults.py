@@ -75,7 +75,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("an exit gives its first value for all outputs", "passes/insert_exit_points.py",
           "(v[port + 1] for v in values)", "(v[1] for v in values)"),
     Fault("calls that agree in one operand are shared", "passes/common_seeds.py",
-          "first.setdefault((node, operands, ", "first.setdefault((node, operands[:1], "),
+          "operands = wiring.operands(id)", "operands = wiring.operands(id)[:1]"),
     Fault("a join on `not g` keeps its arms", "passes/simplify_gates.py",
           "tuple(1 - arm if i in asked else arm", "tuple(arm if i in asked else arm", GATES),
     Fault("an arm is thought to come after those that were taken", "passes/simplify_gates.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cogseedc.diagnostics import Diagnostics, Label, UserError
@@ -44,6 +45,7 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.survey import surveyed
 from cogseedc.ir import Dtype, Exit, Graph, Origin, Output, Weight
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
@@ -124,7 +126,11 @@ def _all(
     while True:
         b = _builder(diagnostics, limits, sizes, dict(options.weight_shapes))
         try:
-            result = _elaborate(b, ref, options)
+            b, result = surveyed(b, lambda b: _elaborate(b, ref, options))
+            break
+        except BuildError as error:
+            b.report(error)
+            result = None
             break
         except SizeFound as found:
             sizes[found.symbol] = found.size
@@ -264,8 +270,7 @@ def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits
         found = Diagnostics(diagnostics.limit)
         b = _builder(found, limits, {name: 8 for name in inputs if name != "N"}, {})
         try:
-            ref = SeedRef(item, module)
-            exported.export(b, ref, _set(b, ref, Options()), Origin())
+            surveyed(b, partial(_alone, SeedRef(item, module)))
         except BuildError as error:
             b.report(error)
         except (BrokenUse, SizeFound, Enough):
@@ -273,6 +278,10 @@ def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits
         for diagnostic in found:
             if diagnostic.code not in _OF_SIZES:
                 diagnostics.add(diagnostic)
+
+
+def _alone(ref: SeedRef, b: Builder) -> None:
+    exported.export(b, ref, _set(b, ref, Options()), Origin())
 
 
 _OF_SIZES = frozenset(

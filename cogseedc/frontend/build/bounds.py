@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cogseedc.frontend.build.model import mistake
+from cogseedc.frontend.build.model import Item, Tensor, mistake
 from cogseedc.ir import TensorType
 from cogseedc.limits import Limits
 from cogseedc.source import Span
 
 _SHORTER = "make static loops shorter, or raise the limit with `--limit nodes=...`"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one call of a seed made."""
+
+    calls: int
+    """Calls of seeds, itself included."""
+    results: tuple[tuple[TensorType, str], ...] | None
+    """Types and geometries of the results; None if they are not values one by one."""
+
+    @staticmethod
+    def of(calls: int, results: tuple[Item, ...]) -> Made:
+        tensors = [item for item in results if isinstance(item, Tensor)]
+        known = tuple((t.type, t.geometry) for t in tensors) if len(tensors) == len(results) else None
+        return Made(calls, known)
 
 
 @dataclass(eq=False)

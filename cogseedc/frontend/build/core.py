@@ -11,7 +11,7 @@ from typing import Any
 
 from cogseedc.diagnostics import Diagnostics, Label
 from cogseedc.frontend import ast
-from cogseedc.frontend.build.bounds import Bounds
+from cogseedc.frontend.build.bounds import Bounds, Made
 from cogseedc.frontend.build.declared import Declared, declared
 from cogseedc.frontend.build.expansion import Expansion
 from cogseedc.frontend.build.model import (
@@ -123,8 +123,12 @@ class Builder:
     """By operation, attributes and types of a call, whether a result may depend on other samples."""
     parts: dict[int, Declared] = field(default_factory=dict)
     """By id of a seed declaration."""
-    calls_made: dict[Hashable, int] = field(default_factory=dict)
-    """By what decides how a seed expands: the calls that one call of it made, itself included."""
+    made: dict[Hashable, Made] = field(default_factory=dict)
+    """By what decides how a seed expands: what one call of it made."""
+    counting: bool = False
+    """Whether calls that are known are counted, not made (see `survey`)."""
+    many: int = 1 << 10
+    """A program with so many calls is surveyed before it goes on; 0: it has been."""
     bounds: Bounds = field(init=False)
 
     def __post_init__(self) -> None:
@@ -427,6 +431,10 @@ def _mixes(spec: OpSpec, node: Call, inputs: Sequence[TensorType | None]) -> boo
 def _ports(spec: OpSpec, count: int) -> list[Operand]:
     """The declared operand of each given one; a variadic one is that of all that follow it."""
     return [spec.operands[min(i, len(spec.operands) - 1)] for i in range(count)]
+
+
+class ManyCalls(Exception):  # noqa: N818  # no error: elaboration starts again when they have been counted
+    """A program has many calls of seeds."""
 
 
 class SizeFound(Exception):  # noqa: N818  # no error: elaboration starts again

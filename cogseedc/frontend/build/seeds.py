@@ -9,19 +9,22 @@ from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
 from cogseedc.frontend.build import states
 from cogseedc.frontend.build.arguments import module_scope, static_arguments
+from cogseedc.frontend.build.bounds import Made
 from cogseedc.frontend.build.calls import Given
-from cogseedc.frontend.build.core import Builder, join
-from cogseedc.frontend.build.declared import LEVELS
+from cogseedc.frontend.build.core import Builder, ManyCalls, join
+from cogseedc.frontend.build.declared import LEVELS, Declared
 from cogseedc.frontend.build.model import (
     BROKEN,
     Broken,
     BrokenUse,
     BuildError,
+    Builtin,
     Bundle,
     Configured,
     Frame,
     Instance,
     Item,
+    OpRef,
     Scope,
     SeedRef,
     Tensor,
@@ -31,7 +34,9 @@ from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.ports import Binding, bind_input, bind_output, declared_axes, size_of
 from cogseedc.frontend.build.statics import integer, number
 from cogseedc.ir import (
+    AxisArg,
     Dtype,
+    Input,
     Knob,
     NodeId,
     Origin,
@@ -59,7 +64,12 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     _guard_recursion(b, declaration, statics, span)
     b.bounds.foresee(b.expansion.of_seed(ref), span)
     alike, before = _alike(declaration, statics, given), b.bounds.calls
-    b.bounds.call(span, b.calls_made.get(alike, 1))
+    made = b.made.get(alike)
+    b.bounds.call(span, made.calls if made is not None else 1)
+    if b.counting and made is not None and made.results is not None:
+        return _as_called(b.declared(declaration), _stand_in(b, made))
+    if b.bounds.calls == b.many:
+        raise ManyCalls
     weights, calls = b.weight_path(frame, name), b.call_path(frame, name)
     scope = Scope(module_scope(ref.module))
     scope.names.update(statics)
@@ -71,31 +81,62 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     b.stack.append((declaration, tuple(statics.values())))
     b.built.add(id(declaration))
     try:
-        binding = _bind_inputs(b, frame, body, declaration, given, span)
+        binding = _bind_inputs(b, body, declaration, given, span)
         results = run_body(b, body, declaration, binding)
     except RecursionError:
         raise mistake(Limits.code("recursion"), f"the seed `{name}` nests too deeply", span) from None
     finally:
         b.stack.pop()
-    if alike is not None:
-        b.calls_made[alike] = b.bounds.calls - before
     _check_level(frame, instance, declaration, span)
     geometry = parts.geometry
     if geometry is not None:
         results = tuple(replace(r, geometry=geometry) if isinstance(r, Tensor) else r for r in results)
     if results == (BROKEN,):
         raise BrokenUse
-    return results[0] if len(results) == 1 else Bundle(outs, results)
+    if alike is not None:
+        b.made[alike] = Made.of(b.bounds.calls - before, results)
+    return _as_called(parts, results)
+
+
+def _as_called(parts: Declared, results: tuple[Item, ...]) -> Item:
+    """What a call gives: one value, or several by their names."""
+    return results[0] if len(results) == 1 else Bundle(parts.names, results)
+
+
+def _stand_in(b: Builder, made: Made) -> tuple[Item, ...]:
+    """Results of a call that is counted without being made."""
+    assert made.results is not None
+    b.bounds.calls += made.calls - 1
+    return tuple(Tensor(Value(b.graph.add(Input("", type))), type, geometry) for type, geometry in made.results)
 
 
 def _alike(declaration: ast.SeedDeclaration, statics: dict[str, Item], given: Given) -> Hashable | None:
     """Calls of a seed that agree in this expand alike: static arguments and types of inputs. None: not told apart."""
     items = (*given.positional, *(item for _, item in given.keywords))
-    if not all(isinstance(item, (bool, int, float, str, Size)) for item in statics.values()):
-        return None
     if not all(isinstance(item, Tensor) for item in items):
         return None
-    return id(declaration), tuple(statics.values()), tuple(item.type for item in items if isinstance(item, Tensor))
+    try:
+        told = tuple(_told(item) for item in statics.values())
+    except TypeError:
+        return None
+    return id(declaration), told, tuple(item.type for item in items if isinstance(item, Tensor))
+
+
+def _told(item: Item) -> Hashable:
+    """What tells a static argument apart. Raises TypeError for one that may hold values."""
+    match item:
+        case bool() | int() | float() | str() | Size() | Dtype() | AxisArg():
+            return item
+        case tuple():
+            return tuple(_told(i) for i in item)
+        case SeedRef():
+            return id(item.declaration)
+        case OpRef() | Builtin():
+            return item.spec.name if isinstance(item, OpRef) else item.name
+        case Configured():
+            keywords = tuple((name, _told(i)) for name, i in item.keywords)
+            return _told(item.target), tuple(_told(i) for i in item.positional), keywords, item.named
+    raise TypeError(item)
 
 
 def _guard_recursion(b: Builder, declaration: ast.SeedDeclaration, statics: dict[str, Item], span: Span) -> None:
@@ -151,9 +192,7 @@ def _check_level(frame: Frame, callee: Instance, declaration: ast.SeedDeclaratio
 # Ports and body
 
 
-def _bind_inputs(
-    b: Builder, caller: Frame, body: Frame, declaration: ast.SeedDeclaration, given: Given, span: Span
-) -> Binding:
+def _bind_inputs(b: Builder, body: Frame, declaration: ast.SeedDeclaration, given: Given, span: Span) -> Binding:
     parts = b.declared(declaration)
     ports = parts.inputs
     names = [p.name.text for p in ports]
@@ -182,10 +221,9 @@ def _bind_inputs(
         )
     binding = Binding()
     out_axes(b, body, declaration)
-    inside = replace(body, arms=caller.arms)
     geometry = parts.geometry
     for port in ports:
-        item = bind_input(b, inside, port, items[port.name.text], spans[port.name.text], binding)
+        item = bind_input(b, body, port, items[port.name.text], spans[port.name.text], binding)
         if geometry is not None and isinstance(item, Tensor) and item.geometry != geometry and item.type.dtype.floating:
             raise mistake(
                 "CS0238",
