@@ -10,8 +10,8 @@ SEED   ?= 1000
 COUNT  ?= 40
 ONLY   ?=
 SEEDS  ?= 3
-ONLY   ?=
 ROUNDS ?= 21
+WORKERS ?= $(shell nproc)
 
 # An optional uv looks where pip looks.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
@@ -66,9 +66,9 @@ trust: setup
 study: setup
 	$(BIN)/python -m examples.study --only "$(ONLY)" --seeds $(SEEDS) --output build/study
 
-## mutants mutation testing of the compiler (AREAS="gates plan", COUNT=40, SEED=1000)
+## mutants mutation testing of the compiler (AREAS="gates plan", COUNT=40, SEED=1000, WORKERS=2)
 mutants: setup
-	$(BIN)/python -m tests.trust.mutation $(AREAS) --count $(COUNT) --seed $(SEED)
+	$(BIN)/python -m tests.trust.mutation $(AREAS) --count $(COUNT) --seed $(SEED) --jobs $(WORKERS)
 
 ## lock    resolves all dependencies anew and writes constraints.txt
 lock:

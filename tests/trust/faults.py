@@ -12,7 +12,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from tests.trust.mutation import ROOT, Mutant, killed, preload
+from tests.trust.mutation.areas import ROOT
+from tests.trust.mutation.processes import Broken, forked
+from tests.trust.mutation.running import killer, preload
 
 SMALL = ("tests/regress", "-k", "small or pixel_rows")
 """A few programs that use what is changed, on all executors."""
@@ -21,7 +23,6 @@ NASTY = ("tests/nasty/test_meaning.py",)
 GATES = ("tests/passes/simplify_gates",)
 TILES = ("tests/backends/test_tiles.py",)
 INTEGERS = ("tests/backends/test_onnx_integers.py",)
-SECONDS = 1500
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Fault:
     new: str
     tests: tuple[str, ...] = DIFFERENTIAL
 
-    def mutant(self) -> Mutant:
+    def tree(self) -> ast.Module:
+        """The file with the fault."""
         text = (ROOT / "cogseedc" / self.file).read_text(encoding="utf-8")
         assert text.count(self.old) == 1, f"{self.what}: {self.file} has the text {text.count(self.old)} times"
-        line = text[: text.index(self.old)].count("\n") + 1
-        return Mutant(self.file, line, self.what, ast.parse(text.replace(self.old, self.new)))
+        return ast.parse(text.replace(self.old, self.new))
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -119,15 +120,22 @@ def faults(count: int, seed: int) -> str:
     return f"{len(found)} faults of lowering, each seen: {len(found) - named} by the differential run, {named} by named tests"
 
 
+def _seen(fault: Fault, tests: tuple[str, ...]) -> bool:
+    """Whether one of the tests fails; what kills its process has been seen, too."""
+    [(_, result)] = forked({fault.what: lambda: [killer(fault.file, fault.tree(), tests)]}, 1)
+    if isinstance(result, Broken):
+        raise result
+    seen = result != [None]
+    print(f"  {'seen' if seen else 'not seen'} by {' '.join(tests)}: {fault.what}", file=sys.stderr, flush=True)
+    return seen
+
+
 def main() -> None:
     """Runs the faults; the last line says of each whether it was seen."""
     os.chdir(ROOT)
     preload()
     chosen = FAULTS[: int(sys.argv[1])] if len(sys.argv) > 1 else FAULTS
-    found: dict[str, bool] = {}
-    for fault, mutant in [(fault, fault.mutant()) for fault in chosen]:
-        found[fault.what] = killed(mutant, SMALL, SECONDS) or killed(mutant, fault.tests, SECONDS)
-        print(f"  {'seen' if found[fault.what] else 'NOT SEEN'}: {fault.what}", file=sys.stderr, flush=True)
+    found = {fault.what: any(_seen(fault, tests) for tests in (SMALL, fault.tests)) for fault in chosen}
     print(json.dumps(found))
 
 
