@@ -29,4 +29,6 @@ def test_functions_that_are_there_are_given_the_change() -> None:
 
 def test_asserts_messages_and_annotations_are_no_mutants() -> None:
     lines = (PACKAGE / "ir/verifier.py").read_text().splitlines()
-    assert not [str(m) for m in mutants("ir/verifier.py") if lines[m.line - 1].lstrip().startswith(("assert ", "raise "))]
+    assert not [
+        str(m) for m in mutants("ir/verifier.py") if lines[m.line - 1].lstrip().startswith(("assert ", "raise "))
+    ]
