@@ -183,10 +183,9 @@ def _open(literals: Literals, found: dict[NodeId, Guard]) -> dict[NodeId, int]:
 
 def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dict[NodeId, int]:
     """Literals of gates that would wait for the node that they guard."""
-    speaks = {id: _spoken(literals, guard) for id, guard in found.items() if not guard.always and not guard.never}
-    place = {id: i for i, id in enumerate(graph.wiring().order)}
-    if all(place[gate] < place[id] for id, gates in speaks.items() for gate in gates):
+    if _in_order(graph, literals, found):
         return {}
+    speaks = {id: _spoken(literals, guard) for id, guard in found.items() if not guard.always and not guard.never}
     after: dict[NodeId, list[NodeId]] = {id: [] for id in found}
     waiting = dict.fromkeys(found, 0)
     for id, edges in graph.wiring().ins.items():
@@ -206,6 +205,18 @@ def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dic
     if own:
         return own
     return {id: mask for id in stuck if (mask := sum(literals.own(g) for g in speaks.get(id, ()) if g in stuck))}
+
+
+def _in_order(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> bool:
+    """Whether all that is guarded comes, in the order of the graph, behind the gates that have to decide before."""
+    place = {id: i for i, id in enumerate(graph.wiring().order)}
+    last: dict[Guard, int] = {}
+    for id, guard in found.items():
+        if guard not in last:
+            last[guard] = max((place[gate] for gate in _spoken(literals, guard)), default=-1)
+        if last[guard] >= place[id]:
+            return False
+    return True
 
 
 def _own(
