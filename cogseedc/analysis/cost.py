@@ -13,12 +13,14 @@ from typing import Literal
 
 from cogseedc.analysis.asked import Asked, demands
 from cogseedc.analysis.counting import Rule, catalogue
-from cogseedc.analysis.paths import Extreme, Paths, Picks
+from cogseedc.analysis.extremes import Extremes, Range, Spent, summed
+from cogseedc.analysis.paths import Extreme, Picks
+from cogseedc.analysis.picks import picks
+from cogseedc.analysis.shares import Share, counted, shares
 from cogseedc.ir import (
     BATCH,
     Call,
     Gate,
-    GateKind,
     Graph,
     Guard,
     Input,
@@ -49,14 +51,6 @@ class NodeCost:
     """Trainable numbers that it holds."""
     bytes: Size
     """What it writes; of a weight: what it holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Least and worst over all paths."""
-
-    least: Extreme
-    worst: Extreme
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +112,10 @@ class Costs:
     literals: Literals
     guards: dict[NodeId, Guard]
     """At which samples, and positions in them, each node is needed."""
-    picks: dict[NodeId, Picks]
-    """Of k-of-n gates."""
+    picks: tuple[Picks, ...]
+    """Which arms are selected together, and how many of them."""
+    shares: dict[NodeId, tuple[Share, ...]]
+    """Of the arms of all gates."""
     work: dict[Asked, int]
     """MACs by what asks for them, without those of loops."""
     loops: tuple[LoopCost, ...] = ()
@@ -135,11 +131,13 @@ class Costs:
         return found
 
     @cached_property
-    def selected(self) -> dict[str, Picks]:
-        """How many arms k-of-n gates select, those in loops included, by name."""
-        found = {self.literals.gates[id].name: picks for id, picks in self.picks.items() if id in self.literals.gates}
+    def even(self) -> dict[str, tuple[Share, ...]]:
+        """Of the gates that work hangs on, the shares of the arms, by name."""
+        found = {
+            self.literals.gates[id].name: shares for id, shares in self.shares.items() if id in self.literals.gates
+        }
         for loop in self.loops:
-            found |= loop.body.selected
+            found |= loop.body.even
         return found
 
 
@@ -201,7 +199,7 @@ def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Cos
         bytes=Range(*(Extreme(e.value + weight_bytes, e.exact) for e in (turn.bytes.least, turn.bytes.worst))),
         params=sum(trainable.values()),
         weight_bytes=weight_bytes,
-        exits=_exits(turn.literals, turn.guards, _Bounds.of(turn, _joint(turn), "macs"), read),
+        exits=_exits(turn.literals, turn.guards, _extremes(turn, "macs", turn.work), read),
     )
 
 
@@ -224,23 +222,30 @@ def _turn(graph: Graph, ops: Ops, each: Iterator[dict[NodeId, NodeCost]], number
             macs[asked] = macs.get(asked, 0) + int(number(cost.macs) * share)
         written[guard] = written.get(guard, 0) + number(cost.bytes)
     nothing = Range(Extreme(0), Extreme(0))
-    empty = Costs(nodes, (), nothing, nothing, 0, 0, (), (), literals, found, _picks(graph), macs, tuple(loops))
-    joint = _joint(empty)
+    known = counted(graph, ops, number)
+    gates = picks(graph, literals, known, number), shares(graph, known)
+    turn = Costs(nodes, (), nothing, nothing, 0, 0, (), (), literals, found, *gates, macs, tuple(loops))
+    joint = ((literals.and_(asked.when, asked.read), weight) for asked, weight in macs.items())
+    turns = ((loop.guard, loop.most * loop.body.macs.worst.value) for loop in loops)
     return replace(
-        empty,
-        macs=_Bounds.of(empty, joint, "macs").range(),
-        bytes=_Bounds.of(empty, written, "bytes").range(),
-        arms=(
-            *_arms(literals, _with(joint, [(loop.guard, loop.most * loop.body.macs.worst.value) for loop in loops])),
-            *_inner(loops),
-        ),
+        turn,
+        macs=_extremes(turn, "macs", macs).range(),
+        bytes=_extremes(turn, "bytes", {Asked(guard): count for guard, count in written.items()}).range(),
+        arms=(*_arms(literals, summed((*joint, *turns))), *_inner(loops)),
     )
 
 
-def _joint(costs: Costs) -> dict[Guard, int]:
-    """MACs by when they are done if all channels are decided alike: then they are all, or none."""
-    both = ((costs.literals.and_(asked.when, asked.read), macs) for asked, macs in costs.work.items())
-    return _with({}, both)
+def _extremes(costs: Costs, what: Literal["macs", "bytes"], weights: Mapping[Asked, int]) -> Extremes:
+    """Over all paths, of what is asked for and what loops spend."""
+    spent = [*_spent(weights, costs.loops, what)]
+    return Extremes.of(costs.literals, costs.picks, costs.shares, spent)
+
+
+def _spent(weights: Mapping[Asked, int], loops: Sequence[LoopCost], what: Literal["macs", "bytes"]) -> Iterator[Spent]:
+    yield from (Spent(asked, Extreme(weight), Extreme(weight)) for asked, weight in weights.items())
+    for loop in loops:
+        each = loop.body.macs if what == "macs" else loop.body.bytes
+        yield Spent(Asked(loop.guard), loop.times(each.least, loop.fewest), loop.times(each.worst, loop.most))
 
 
 def _loop(
@@ -256,47 +261,9 @@ def _loop(
     return LoopCost(loop.name, guard, min(most, 1) if loop.halts else most, most, until, loop.halts, turn, bound)
 
 
-def _with(weights: Mapping[Guard, int], further: Iterable[tuple[Guard, int]]) -> dict[Guard, int]:
-    total = dict(weights)
-    for guard, weight in further:
-        total[guard] = total.get(guard, 0) + weight
-    return total
-
-
 def _inner(loops: Iterable[LoopCost]) -> Iterator[ArmCost]:
     for loop in loops:
         yield from (ArmCost(arm.gate, arm.arm, loop.most * arm.macs) for arm in loop.body.arms)
-
-
-@dataclass(frozen=True)
-class _Bounds:
-    """Two sums over all paths: the least, in which loops count their least, and all positions of a sample decide alike,
-    as that is the least; and the worst, in which any position may do anything."""
-
-    low: Paths
-    high: Paths
-    exact: bool
-    """Whether what loops count is reached."""
-
-    @staticmethod
-    def of(costs: Costs, weights: Mapping[Guard, int], what: Literal["macs", "bytes"]) -> _Bounds:
-        ranges = [(loop, loop.body.macs if what == "macs" else loop.body.bytes) for loop in costs.loops]
-        low = [(loop.guard, loop.times(range.least, loop.fewest)) for loop, range in ranges]
-        high = [(loop.guard, loop.times(range.worst, loop.most)) for loop, range in ranges]
-        picks, literals = costs.picks, costs.literals
-        alike = ((literals.alike(guard), e) for guard, e in _with(weights, ((g, e.value) for g, e in low)).items())
-        return _Bounds(
-            Paths(literals, _with({}, alike), picks),
-            Paths(literals, _with(weights, ((guard, e.value) for guard, e in high)), picks),
-            all(e.exact for _, e in (*low, *high)),
-        )
-
-    def range(self, given: Sequence[int] = (0,)) -> Range:
-        """Over the paths where one of the conjunctions holds."""
-        least, worst = [self.low.least(term) for term in given], [self.high.worst(term) for term in given]
-        low, high = min(least, key=lambda e: e.value), max(worst, key=lambda e: e.value)
-        reached = self.exact and not self.high.literals.projected
-        return Range(Extreme(low.value, low.exact and self.exact), Extreme(high.value, high.exact and reached))
 
 
 def numbers(costs: Iterable[NodeCost], sizes: Mapping[str, int]) -> tuple[Callable[[Size], int], tuple[str, ...]]:
@@ -305,23 +272,6 @@ def numbers(costs: Iterable[NodeCost], sizes: Mapping[str, int]) -> tuple[Callab
     unknown = sorted({symbol for size in every for symbol in size.symbols()} - set(sizes))
     known = {**dict.fromkeys(unknown, ASSUMED), **sizes}
     return lru_cache(maxsize=4096)(lambda size: size.evaluate(known)), tuple(unknown)
-
-
-def _picks(graph: Graph) -> dict[NodeId, Picks]:
-    """How many arms each k-of-n gate selects: k when its mask comes straight from `top_mask`, else at most k."""
-    found: dict[NodeId, Picks] = {}
-    for id, node in graph.of(Gate):
-        if node.kind is not GateKind.MANY:
-            continue
-        mask, indices = graph.wiring().operands(id)[:2]
-        assert mask is not None, "the verifier found both ports fed"
-        assert indices is not None, "the verifier found both ports fed"
-        most = graph.type(indices).axes[-1].size.value
-        maker = graph[mask.node]
-        most = node.arms if most is None else most
-        straight = isinstance(maker, Call) and maker.op == "top_mask"
-        found[id] = Picks(most if straight else 0, most)
-    return found
 
 
 def _read(
@@ -336,11 +286,11 @@ def _read(
     for id, loop in graph.loops():
         for path in loop.body.weights().keys() & readers.keys():
             readers[path].append(found[id])
-    return _with({}, ((literals.union(when), trainable[path]) for path, when in readers.items()))
+    return summed((literals.union(when), trainable[path]) for path, when in readers.items())
 
 
 def _exits(
-    literals: Literals, found: Mapping[NodeId, Guard], bounds: _Bounds, params: Mapping[Guard, int]
+    literals: Literals, found: Mapping[NodeId, Guard], bounds: Extremes, params: Mapping[Guard, int]
 ) -> tuple[ExitCost, ...]:
     def cost(path: str | None, leaves: Guard) -> ExitCost:
         read = sum(count for when, count in params.items() if not literals.exclusive(when, leaves))

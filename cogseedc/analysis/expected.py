@@ -39,9 +39,9 @@ def expected_turns(loop: LoopCost, rates: Rates) -> float:
 
 
 def even_rates(costs: Costs) -> dict[str, tuple[float, ...]]:
-    """Rates for when nothing was measured: every arm alike, of a k-of-n gate k of them."""
-    picked = {name: picks.most for name, picks in costs.selected.items()}
-    return {name: (picked.get(name, 1) / max(gate.arms, 1),) * gate.arms for name, gate in costs.gates.items()}
+    """Rates for when nothing was measured: every arm alike, but for what the decision itself says of its share."""
+    known = {name: tuple(float(share.even) for share in shares) for name, shares in costs.even.items()}
+    return {name: known.get(name, (1 / max(gate.arms, 1),) * gate.arms) for name, gate in costs.gates.items()}
 
 
 def _chance(literals: Literals, guard: Guard, rates: Rates) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from cogseedc.ir import GateKind, Guard, Literals, NodeId
+from cogseedc.ir import Guard, Literals, NodeId
 from cogseedc.record import record
 
 STEPS = 4096
@@ -22,10 +23,15 @@ class Extreme:
 
 @record
 class Picks:
-    """How many arms a k-of-n gate selects at one index."""
+    """How many of some arms are selected together at one index: those of a k-of-n gate, or of yes-or-no gates that
+    share out one decision."""
 
     least: int
     most: int
+    selected: tuple[int, ...]
+    """For each arm the bit that a conjunction has in which it is selected."""
+    dropped: tuple[int, ...]
+    """For each arm the bit that a conjunction has in which it is not."""
 
 
 @record
@@ -39,11 +45,26 @@ class _State:
 
 @dataclass(frozen=True)
 class Paths:
-    """Weights (not negative) by guard, and what is known of the k-of-n gates."""
+    """Weights (not negative) by guard, and how many arms are selected together."""
 
     literals: Literals
     weights: Mapping[Guard, int]
-    picks: Mapping[NodeId, Picks]
+    picks: Sequence[Picks]
+
+    @cached_property
+    def _picked(self) -> dict[int, Picks]:
+        """By each bit, selected or dropped, of an arm."""
+        return {bit: picks for picks in self.picks for bit in (*picks.selected, *picks.dropped)}
+
+    @cached_property
+    def _together(self) -> dict[NodeId, NodeId]:
+        """For each gate whose arms are picked together with those of others, the first of them."""
+        owners = self.literals.owners
+        return {
+            owners[bit.bit_length() - 1]: owners[picks.selected[0].bit_length() - 1]
+            for picks in self.picks
+            for bit in picks.selected
+        }
 
     def worst(self, given: int = 0) -> Extreme:
         """The largest sum of the weights whose guards hold, where the conjunction `given` does. Never too small."""
@@ -85,7 +106,7 @@ class Paths:
 
         members: list[NodeId] = []
         for _, terms in open:
-            gates = [gate for term in terms for gate in self.literals.owners_of(term)]
+            gates = [self._together.get(gate, gate) for term in terms for gate in self.literals.owners_of(term)]
             for gate in gates:
                 above.setdefault(gate, gate)
                 above[top(gate)] = top(gates[0])
@@ -127,62 +148,56 @@ class Paths:
             bit = free & -free
             free &= ~bit
             excluded = state.excluded | (group & ~bit)
-            closed = self._closed(self.literals.owners[bit.bit_length() - 1], excluded)
+            closed = self._closed(self._picked.get(bit), excluded)
             if closed is not None:
                 yield _follow(self.literals, state, closed)
 
-    def _closed(self, gate: NodeId, excluded: int) -> int | None:
+    def _closed(self, picks: Picks | None, excluded: int) -> int | None:
         """With the decisions that the number of picks forces; None when there are too many or too few."""
-        picks = self.picks.get(gate)
-        if picks is None or self.literals.gates[gate].kind is not GateKind.MANY:
+        if picks is None:
             return excluded
-        first, arms = self.literals.first[gate], self.literals.gates[gate].arms
-        selected = [2 << (first + 2 * arm) for arm in range(arms)]
-        dropped = [1 << (first + 2 * arm) for arm in range(arms)]
-        taken = sum(bool(excluded & bit) for bit in selected)
-        not_taken = sum(bool(excluded & bit) for bit in dropped)
-        if taken > picks.most or arms - not_taken < picks.least:
+        taken = sum(bool(excluded & bit) for bit in picks.selected)
+        not_taken = sum(bool(excluded & bit) for bit in picks.dropped)
+        if taken > picks.most or len(picks.selected) - not_taken < picks.least:
             return None
-        undecided = [arm for arm in range(arms) if not excluded & (selected[arm] | dropped[arm])]
+        undecided = [
+            (selected, dropped)
+            for selected, dropped in zip(picks.selected, picks.dropped, strict=True)
+            if not excluded & (selected | dropped)
+        ]
         if taken == picks.most:
-            return excluded | sum(dropped[arm] for arm in undecided)
-        if arms - not_taken == picks.least:
-            return excluded | sum(selected[arm] for arm in undecided)
+            return excluded | sum(dropped for _, dropped in undecided)
+        if len(picks.selected) - not_taken == picks.least:
+            return excluded | sum(selected for selected, _ in undecided)
         return excluded
 
     def _most(self, state: _State) -> int:
-        """An upper bound: of the weights that hang on arms of one k-of-n gate only the k heaviest arms count."""
+        """An upper bound: of the weights that hang on arms that are picked together only the k heaviest arms count."""
         total = state.sure
-        by_arm: dict[NodeId, dict[int, int]] = {}
+        by_arm: dict[Picks, dict[int, int]] = {}
         for weight, terms in state.open:
             arm = self._selected_in_all(terms, state.excluded) if self.picks else None
             if arm is None:
                 total += weight
             else:
-                weights = by_arm.setdefault(self.literals.owners[arm], {})
+                weights = by_arm.setdefault(self._picked[arm], {})
                 weights[arm] = weights.get(arm, 0) + weight
-        for gate, weights in by_arm.items():
-            total += sum(sorted(weights.values(), reverse=True)[: self._free(gate, state.excluded)])
+        for picks, weights in by_arm.items():
+            free = picks.most - sum(bool(state.excluded & bit) for bit in picks.selected)
+            total += sum(sorted(weights.values(), reverse=True)[:free])
         return total
-
-    def _free(self, gate: NodeId, excluded: int) -> int:
-        first, arms = self.literals.first[gate], self.literals.gates[gate].arms
-        taken = sum(bool(excluded & 2 << (first + 2 * arm)) for arm in range(arms))
-        return self.picks[gate].most - taken
 
     def _selected_in_all(self, terms: Iterable[int], excluded: int) -> int | None:
         """The first bit of an arm, not yet decided, that every term selects."""
         common = -1
         for term in terms:
             common &= term
-        common &= ~excluded
-        while common > 0:
-            bit = (common & -common).bit_length() - 1
-            gate = self.literals.owners[bit]
-            if gate in self.picks and (bit - self.literals.first[gate]) % 2:
-                return bit
-            common &= common - 1
-        return None
+        common &= ~excluded & self._selecting
+        return common & -common if common > 0 else None
+
+    @cached_property
+    def _selecting(self) -> int:
+        return sum(bit for picks in self.picks for bit in picks.selected)
 
 
 def _follow(literals: Literals, state: _State, excluded: int) -> _State:

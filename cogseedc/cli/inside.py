@@ -149,7 +149,9 @@ def cost(
     else:
         tables.show(("per sample", "least", "expected", "most"), list(rows(record)), right=(1, 2, 3))
     if not rates and rule is None and record["arms"]:
-        click.echo("expected: every arm alike; give measured shares with --rate GATE=SHARE", err=True)
+        click.echo(
+            "expected: arms alike where a decision does not say how often; measured shares: --rate GATE=SHARE", err=True
+        )
     assumed = record["assumed"]
     if isinstance(assumed, list) and assumed:
         click.echo(f"sizes that only the run knows count as 32: {', '.join(map(str, assumed))}", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cogseedc import target as targets
 from cogseedc.analysis.widths import Widths
 from cogseedc.backends.plan import GateReport, LoopPlan, Picked, Plan
-from cogseedc.backends.plan.choose import share
+from cogseedc.backends.plan.rates import Rates
 from cogseedc.diagnostics import Diagnostic, Severity, UserError
 from cogseedc.driver.artifact import Artifact, artifact
 from cogseedc.driver.lower import Lowering, lower
@@ -19,6 +19,7 @@ from cogseedc.driver.program import Program, Settings, StaticValue, load, settin
 from cogseedc.driver.timing import Timing, collector_paused
 from cogseedc.driver.weights import Weights, given_weights, read_arrays
 from cogseedc.ir import Gate, Loop, NodeId
+from cogseedc.ops import OPS
 from cogseedc.publish import publish
 from cogseedc.target import Profile, Target
 
@@ -141,7 +142,8 @@ def explain_plan(source: str, name: str, request: Request) -> list[dict[str, obj
 
 
 def _rows(plan: Plan, target: Target, request: Request) -> Iterator[dict[str, object]]:
-    yield from (_explained(plan, target, report, request) for report in plan.gates)
+    rates = Rates.of(plan.graph, target, OPS)
+    yield from (_explained(plan, rates, report, request) for report in plan.gates)
     for id, found in plan.loops.items():
         loop = plan.graph[id]
         assert isinstance(loop, Loop)
@@ -162,17 +164,16 @@ def _turns(loop: Loop, found: LoopPlan) -> tuple[str, str]:
     return "in turn", "all rows run on until all have stopped" if loop.halts else "each turn reads the one before"
 
 
-def _explained(plan: Plan, target: Target, report: GateReport, request: Request) -> dict[str, object]:
-    graph = plan.graph
-    gate = graph[report.gate]
+def _explained(plan: Plan, rates: Rates, report: GateReport, request: Request) -> dict[str, object]:
+    gate, profile = plan.graph[report.gate], rates.target.profile
     assert isinstance(gate, Gate)
     return {
         "gate": report.name,
         "over": [*gate.over],
         "strategy": report.strategy,
         "predicted": dict(report.predicted),
-        "shares": [round(share(graph, target, report.gate, (arm,)), 4) for arm in range(gate.arms)],
-        "profiled": target.profile is not None and target.profile.share(report.name, 0) is not None,
+        "shares": [round(rates.share(report.gate, (arm,)), 4) for arm in range(gate.arms)],
+        "profiled": profile is not None and profile.share(report.name, 0) is not None,
         "why": "; ".join([_why(report, request), *_narrowed(plan, report.gate)]),
     }
 

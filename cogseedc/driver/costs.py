@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from cogseedc.analysis.budget import Budget, check_budgets, hold_mean
-from cogseedc.analysis.cost import Costs, ExitCost, LoopCost, Range, costs
+from cogseedc.analysis.cost import Costs, ExitCost, LoopCost, costs
 from cogseedc.analysis.counting import RULES
 from cogseedc.analysis.expected import even_rates, expected, expected_turns
+from cogseedc.analysis.extremes import Range
 from cogseedc.analysis.passed import Passed, passed
 from cogseedc.diagnostics import Diagnostic, Diagnostics, UserError
 from cogseedc.driver.manifest import Json
@@ -26,8 +27,8 @@ def measured(found: Costs, rates: Mapping[str, float] | None = None) -> dict[str
     """Costs per sample as an artifact records them.
 
     `rates` give, by gate, the share of the samples (or positions in them) that reach it for which it is taken; other
-    gates take every arm alike.
-    Raises UserError CS0910 for an unknown gate, a share outside 0 .. 1, or a gate of several arms.
+    gates take as many as their decision says, else every arm alike.
+    Raises UserError CS0910 for an unknown gate, a share that the gate cannot have, or a gate of several arms.
     """
     shares = {**even_rates(found), **_given(found, rates or {})}
     return {
@@ -221,6 +222,12 @@ def _given(found: Costs, rates: Mapping[str, float]) -> dict[str, tuple[float, .
             message = (
                 f"a rate is a share from 0 to 1 for a yes-or-no gate; `{name}` is {gate.kind.value}, {share:g} given"
             )
+            raise UserError(Diagnostic("CS0910", message))
+        taken = found.even[name][1] if name in found.even else None
+        if taken is not None and not taken.low <= share <= taken.high:
+            low, high = f"{float(taken.low):g}", f"{float(taken.high):g}"
+            part = low if low == high else f"{low} to {high}"
+            message = f"`{name}` is taken at a share of {part} of its positions, as it decides; {share:g} given"
             raise UserError(Diagnostic("CS0910", message))
         result[name] = (1 - share, share)
     return result

@@ -221,6 +221,12 @@ def _gate(site: Site, children: list[Value], first: int, last: int) -> ast.GateD
     return gate
 
 
+def _make_require(condition: ast.Expr, *rest: Value) -> ast.Require:
+    """A requirement, whose reason may be left out."""
+    reason, given = (rest[0], rest[1:]) if isinstance(rest[0], ast.String) else (None, rest)
+    return ast.Require(condition, reason, *given)
+
+
 def _block(site: Site, children: list[Value], first: int, last: int) -> ast.Block:
     yields = children.pop() if isinstance(children[-1], tuple) else ()
     return ast.Block(tuple(children), yields, site.span(first, last))
@@ -370,6 +376,8 @@ ACTIONS: dict[str, Action] = {
     "exit_block": _items,
     "next": _documented(ast.Next),
     "loss": _documented(ast.LossDeclaration),
+    "require": _documented(_make_require),
+    "reason": _string,
     "names": _items,
     "block": _block,
     "loop_block": _block,

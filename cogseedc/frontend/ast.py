@@ -461,6 +461,15 @@ class LossDeclaration:
     span: Span
 
 
+@record
+class Require:
+    condition: Expr
+    reason: String | None
+    marks: tuple[Mark, ...]
+    doc: str
+    span: Span
+
+
 Statement = (
     Bind
     | Share
@@ -471,6 +480,7 @@ Statement = (
     | ExitsDeclaration
     | Next
     | LossDeclaration
+    | Require
 )
 Member = Meta | Budget | Port | KnobDeclaration | Statement
 

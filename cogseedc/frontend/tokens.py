@@ -29,7 +29,7 @@ RESERVED = words(
     "else"
 )
 """Words that are never names."""
-WORDS_IN_PLACE = words("import from as const export seed over at with until via merge")
+WORDS_IN_PLACE = words("import from as const export seed over at with until via merge require")
 """Words only where the grammar can take them, names elsewhere."""
 HEADS = {
     "level": "LEVEL", "version": "VERSION_WORD", "bits": "BITS", "geometry": "GEOMETRY",

@@ -47,6 +47,6 @@ def _children(kind: Hashable) -> tuple[str, ...]:
 
 MARKED = (
     ast.Bind, ast.Share, ast.ParamDeclaration, ast.StateDeclaration, ast.GateDeclaration, ast.ExitDeclaration,
-    ast.ExitsDeclaration, ast.Next, ast.LossDeclaration,
+    ast.ExitsDeclaration, ast.Next, ast.LossDeclaration, ast.Require,
 )  # fmt: skip
 """The statements: what may carry marks."""

@@ -94,5 +94,5 @@ def test_compiles_for_one_sample_at_a_time(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["growth_factors", "bottleneck_factors"])
 def test_msdnet_wants_two_lists_of_one_length(name: str) -> None:
-    with pytest.raises(UserError, match="another number of growth_factors than of bottleneck_factors"):
+    with pytest.raises(UserError, match="each scale has a factor of growth and one of bottlenecks"):
         cogseedc.load(FOLDER / "41_msdnet.seed", set={**MSDNET, name: (1, 2, 4)})

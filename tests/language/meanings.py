@@ -357,6 +357,12 @@ def static_texts(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def static_require(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    h = w.linear("Layers.0.h.linear", np.maximum(i["x"] + 1, 0)) * 0.5
+    return {"y": w.linear("Layers.1.h.linear", h) * 2.0}
+
+
+@meaning
 def static_set(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     return _static_set(w, i["x"], 1, np.tanh, 0.5, lambda t: t * 2, (lambda t: t * 5, lambda t: t * 2), 1)
 

@@ -38,6 +38,7 @@ from cogseedc.backends.plan.model import (
     Write,
 )
 from cogseedc.backends.plan.nests import nests
+from cogseedc.backends.plan.rates import Rates
 from cogseedc.backends.plan.reach import Reach, reach
 from cogseedc.backends.plan.schedule import blocks, schedule, spend
 from cogseedc.backends.plan.sides import paired
@@ -110,6 +111,7 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     """
     ops = OPS if target.backend == "torch" else _SINGLE
     given: Gates = "dense" if training else gates
+    rates = Rates.of(graph, target, OPS)
     project = given in ("auto", "branch", "compact")
     found = reach(graph, _live(graph, training), ops, target.batch_one, training, project)
     order, literals = found.order, found.literals
@@ -117,10 +119,10 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     tiles = [*regions(graph, order, read, literals, OPS)] if "tiles" in target.gates and not training else []
     kept = kept_channels(graph, order, OPS) if given in ("auto", "compact") else {}
     all_channels = channel_regions(graph, order, read, literals, OPS, kept) if kept else ()
-    channels = _paying(graph, all_channels, target, given)
+    channels = _paying(rates, all_channels, given)
     for region in channels:  # computed where its join is, whatever positions are asked of it
         read.update((layer.node, literals.rows(read[layer.node])) for layer in region.layers)
-    choices = choose(graph, order, read, literals, target, given, OPS, tiles, channels, found.lays)
+    choices = choose(rates, order, read, literals, given, OPS, tiles, channels, found.lays)
     chosen = choices.chosen
     dense = sum(literals.mask(id) for id, c in chosen.items() if c.strategy in ("dense", "tiles"))
     loosened = {id: choices.light.get(guard, guard) for id, guard in read.items()}
@@ -132,7 +134,7 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
     inside = {layer.node for region in whole.values() for layer in region.layers}
     picked = {r.node: r for r in channels if r.choice is not None and chosen[r.choice[0]].strategy == "compact"}
     inside |= {layer.node for region in picked.values() for layer in region.layers}
-    narrow = _paying(graph, narrow_layers(graph, order, homes, literals, kept), target, given)
+    narrow = _paying(rates, narrow_layers(graph, order, homes, literals, kept), given)
     picked |= {r.node: r for r in narrow if r.node not in inside}
     inside |= _unread(graph, picked)
     for id in order:
@@ -144,7 +146,7 @@ def plan(graph: Graph, target: Target, gates: Gates = "auto", training: bool = F
         elif id not in inside:
             _add(items, literals, id, homes[id], found.lays.get(id, ()))
     loops = {id: _loop(node, target, gates, training) for id in order if isinstance(node := graph[id], Loop)}
-    return _assemble(items, replace(found, guards=read), chosen, loops, target, training)
+    return _assemble(items, replace(found, guards=read), chosen, loops, rates, training)
 
 
 def _unread(graph: Graph, picked: Mapping[NodeId, Channels]) -> set[NodeId]:
@@ -160,9 +162,9 @@ def _counted(literals: Literals, spaces: Spaces, region: Channels, guard: Guard)
         spaces.below(spaces.of(guard), literals.taken(*region.choice).terms[0])
 
 
-def _paying(graph: Graph, regions: Iterable[Channels], target: Target, gates: Gates) -> list[Channels]:
+def _paying(rates: Rates, regions: Iterable[Channels], gates: Gates) -> list[Channels]:
     """What is computed for some channels: where that pays, or all that can be."""
-    return [region for region in regions if gates == "compact" or picks(graph, region, target, OPS)]
+    return [region for region in regions if gates == "compact" or picks(rates, region, OPS)]
 
 
 def _loop(loop: Loop, target: Target, gates: Gates, training: bool) -> LoopPlan:
@@ -224,10 +226,10 @@ def _assemble(
     reached: Reach,
     chosen: Mapping[NodeId, Chosen],
     loops: Mapping[NodeId, LoopPlan],
-    target: Target,
+    rates: Rates,
     training: bool,
 ) -> Plan:
-    graph, order = items.graph, reached.order
+    graph, target, order = items.graph, rates.target, reached.order
     outputs = tuple((id, _result(items, id)) for id, node in graph.of(Output))
     spaces = items.finish(labels(graph, items.spaces.drafts))
     steps = schedule(items)
@@ -245,10 +247,10 @@ def _assemble(
         graph,
         lambda space: [choice.decision for term in spaces[space].terms for choice in term],
         kept,
-        lambda space, body: wrap(spaces[space], body, target, graph, loops, space in unsafe),
+        lambda space, body: wrap(spaces[space], body, rates, loops, space in unsafe),
     )
     found_blocks = paired(found_blocks, spaces, graph)
-    found_nests = nests(found_blocks, spaces, target, graph) if target.backend == "onnx" else ()
+    found_nests = nests(found_blocks, spaces, rates) if target.backend == "onnx" else ()
     return Plan(
         graph=graph,
         spaces=spaces,

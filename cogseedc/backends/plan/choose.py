@@ -14,13 +14,13 @@ from cogseedc.analysis.channels import Channels
 from cogseedc.analysis.cost import node_cost
 from cogseedc.backends.plan.model import ROOT, SpaceId, Strategy
 from cogseedc.backends.plan.picking import channel_costs
+from cogseedc.backends.plan.rates import Rates
 from cogseedc.backends.plan.spaces import Draft, Spaces
 from cogseedc.backends.plan.tiles import TILE_OPS, Region, pixel_cost
 from cogseedc.ir import (
     Call,
     Gate,
     GateKind,
-    Graph,
     Guard,
     Lay,
     Literals,
@@ -30,21 +30,12 @@ from cogseedc.ir import (
     Ops,
     Size,
     Value,
-    decider,
     output_types,
-    reckoned,
 )
 from cogseedc.record import record
 from cogseedc.target import Target
 
 Gates = Literal["auto", "branch", "compact", "dense", "tiles"]
-
-RATE = 0.5
-"""Share of the indices that take an arm of a bool gate, without a profile."""
-ANYWHERE = 0.9
-"""Share of the rows in which an arm is taken at any position, without a profile."""
-ROWS = 32
-"""Batch that is reckoned with where a target takes any."""
 
 TILE = 8
 """Side of a tile, in pixels."""
@@ -100,11 +91,10 @@ def entered_by(gate: Gate, target: Target) -> Strategy:
 
 
 def choose(
-    graph: Graph,
+    rates: Rates,
     order: Sequence[NodeId],
     guards: Mapping[NodeId, Guard],
     literals: Literals,
-    target: Target,
     gates: Gates,
     ops: Ops,
     tiles: Sequence[Region],
@@ -114,6 +104,7 @@ def choose(
     """The strategy of every gate in `literals`, and of those of `channels`; `order` has the nodes that are planned,
     `tiles` what can be computed on tiles of an image, `channels` for some channels, `lays` where the axes of positions
     lie in values."""
+    target = rates.target
     natural = {id: entered_by(gate, target) for id, gate in literals.gates.items()}
     if gates == "dense":
         return Choices({id: Chosen("dense") for id in natural})
@@ -126,14 +117,14 @@ def choose(
         uniform = {id for id, gate in literals.gates.items() if not literals.mask(id) & literals.batch}
         own = {region.choice[0]: Chosen("compact") for region in channels if region.choice is not None}
         return Choices(own | {id: Chosen("branch" if id in uniform else "compact") for id in natural})
-    predicted, light = _predict(graph, order, guards, literals, natural, target, ops, lays)
+    predicted, light = _predict(rates, order, guards, literals, natural, ops, lays)
     for id in dict.fromkeys(region.gate for region in tiles):
         near = [region for region in tiles if region.gate == id]
-        predicted[id] = _with_tiles(graph, near, predicted[id], target, ops)
+        predicted[id] = _with_tiles(rates, near, predicted[id], ops)
     for region in channels:
         assert region.choice is not None
         gate = region.choice[0]
-        predicted[gate] = _with_channels(graph, region, predicted.get(gate, ()), target, ops)
+        predicted[gate] = _with_channels(rates, region, predicted.get(gate, ()), ops)
     if gates == "tiles":
         fitting = {region.gate for region in tiles}
         return Choices({id: Chosen("tiles" if id in fitting else "dense", predicted[id]) for id in natural})
@@ -165,45 +156,43 @@ def _rows_pay(natural: Strategy, known: bool, predicted: Prediction, target: Tar
 
 
 def _predict(
-    graph: Graph,
+    rates: Rates,
     order: Sequence[NodeId],
     guards: Mapping[NodeId, Guard],
     literals: Literals,
     natural: Mapping[NodeId, Strategy],
-    target: Target,
     ops: Ops,
     lays: Mapping[NodeId, Lay],
 ) -> tuple[dict[NodeId, Prediction], dict[Guard, tuple[NodeId, Guard]]]:
     """For each gate that governs something the cost of each strategy, if every gate were followed; and guards that may
     be loosened, each with the gate that it asks beyond what is left."""
+    target = rates.target
     spaces = Spaces(literals, natural, (guards[id] for id in order))
     homes = {id: spaces.of(guards[id]) for id in order}
-    loads = _loads(graph, order, homes, target, ops, lays)
+    loads = _loads(rates, order, homes, ops, lays)
     for draft in reversed(spaces.drafts[1:]):
         assert draft.parent is not None
         loads.setdefault(draft.parent, Load()).add(loads.setdefault(draft.id, Load()))
     found: dict[NodeId, dict[str, float]] = {id: {} for id in natural}
     for draft in spaces.drafts[1:]:
         for gate, arms, negated in dict.fromkeys(condition for term in draft.terms for condition in term):
-            part = share(graph, target, gate, arms, negated)
+            part = rates.share(gate, arms, negated)
             for name, cost in _costs(loads[draft.id], part, target, joined=gate >= 0).items():
                 found[gate][name] = found[gate].get(name, 0.0) + cost
     predicted = {id: tuple(sorted(costs.items())) for id, costs in found.items()}
-    return predicted, _light(graph, spaces, loads, target)
+    return predicted, _light(rates, spaces, loads)
 
 
-def _light(
-    graph: Graph, spaces: Spaces, loads: Mapping[SpaceId, Load], target: Target
-) -> dict[Guard, tuple[NodeId, Guard]]:
+def _light(rates: Rates, spaces: Spaces, loads: Mapping[SpaceId, Load]) -> dict[Guard, tuple[NodeId, Guard]]:
     """Guards that may be loosened: of spaces that ask one gate and hold no other, and whose work, done for all rows,
     costs less than taking and putting back. The join then writes another arm over it: so not of the heaviest."""
-    inner = {draft.parent for draft in spaces.drafts}
+    target, inner = rates.target, {draft.parent for draft in spaces.drafts}
     asking: dict[NodeId, list[tuple[float, Draft, float]]] = {}
     for draft in spaces.drafts[1:]:
         for gate, arms, negated in dict.fromkeys(condition for term in draft.terms for condition in term):
             load = loads[draft.id]
             work = load.work_ns / 1e3 + load.ops * target.costs.op_us
-            compact = _costs(load, share(graph, target, gate, arms, negated), target)["compact"]
+            compact = _costs(load, rates.share(gate, arms, negated), target)["compact"]
             asking.setdefault(gate, []).append((work, draft, compact))
     light: dict[Guard, tuple[NodeId, Guard]] = {}
     for gate, found in asking.items():
@@ -215,15 +204,15 @@ def _light(
     return light
 
 
-def _with_tiles(graph: Graph, regions: Sequence[Region], predicted: Prediction, target: Target, ops: Ops) -> Prediction:
+def _with_tiles(rates: Rates, regions: Sequence[Region], predicted: Prediction, ops: Ops) -> Prediction:
     """The predictions for a gate, with what its regions cost beside: everywhere, or on the tiles of an even rate. More
     than everywhere they never cost, as that is decided while running."""
-    costs = target.costs
+    graph, costs = rates.graph, rates.target.costs
     dense = tiled = 0.0
     for region in regions:
-        pixels = _number(graph.type(region.result).shape[0], target)
+        pixels = rates.number(graph.type(region.result).shape[0])
         for size in graph.type(region.result).shape[2:]:
-            pixels *= _number(size, target)
+            pixels *= rates.number(size)
         for layer in region.layers:
             cost = pixel_cost(graph, ops, layer, costs.mac_ns, costs.take_ns) * pixels / 1e3
             dense += cost * layer.extent.grid**2 + costs.op_us
@@ -233,33 +222,28 @@ def _with_tiles(graph: Graph, regions: Sequence[Region], predicted: Prediction, 
     return tuple(sorted({**found, "tiles": min(dict(predicted).values(), default=0.0) + tiled}.items()))
 
 
-def picks(graph: Graph, region: Channels, target: Target, ops: Ops) -> bool:
+def picks(rates: Rates, region: Channels, ops: Ops) -> bool:
     """Whether computing some channels only is predicted to cost less than all."""
-    dense, picked = _channel_costs(graph, region, target, ops)
+    dense, picked = _channel_costs(rates, region, ops)
     return MARGIN * picked < dense
 
 
-def _channel_costs(graph: Graph, region: Channels, target: Target, ops: Ops) -> tuple[float, float]:
+def _channel_costs(rates: Rates, region: Channels, ops: Ops) -> tuple[float, float]:
     return channel_costs(
-        graph,
+        rates.graph,
         region,
         ops,
-        target.costs,
-        lambda choice: share(graph, target, choice[0], (choice[1],)),
-        lambda size: _number(size, target),
+        rates.target.costs,
+        lambda choice: rates.share(choice[0], (choice[1],)),
+        rates.number,
     )
 
 
-def _with_channels(graph: Graph, region: Channels, predicted: Prediction, target: Target, ops: Ops) -> Prediction:
+def _with_channels(rates: Rates, region: Channels, predicted: Prediction, ops: Ops) -> Prediction:
     """The predictions for a gate, with what a region costs beside: for all channels, or for those that are chosen."""
-    dense, picked = _channel_costs(graph, region, target, ops)
+    dense, picked = _channel_costs(rates, region, ops)
     found = {"compact": 0.0, "dense": 0.0, **dict(predicted)}
     return tuple(sorted((name, cost + (picked if name == "compact" else dense)) for name, cost in found.items()))
-
-
-def _number(size: Size, target: Target) -> float:
-    rows = 1 if target.batch_one else target.profile.rows if target.profile is not None else ROWS
-    return reckoned(size, rows)
 
 
 def _costs(load: Load, rate: float, target: Target, joined: bool = True) -> dict[str, float]:
@@ -278,20 +262,20 @@ def _costs(load: Load, rate: float, target: Target, joined: bool = True) -> dict
 
 
 def _loads(
-    graph: Graph,
+    rates: Rates,
     order: Sequence[NodeId],
     homes: Mapping[NodeId, SpaceId],
-    target: Target,
     ops: Ops,
     lays: Mapping[NodeId, Lay],
 ) -> dict[SpaceId, Load]:
     """What each space runs by itself, and the elements that cross its border."""
+    graph, target = rates.graph, rates.target
     loads: dict[SpaceId, Load] = {}
     sizes: dict[Size, float] = {}
 
     def number(size: Size) -> float:
         if size not in sizes:
-            sizes[size] = _number(size, target)
+            sizes[size] = rates.number(size)
         return sizes[size]
 
     entered: set[tuple[Value, SpaceId]] = set()
@@ -328,35 +312,3 @@ def _loads(
 def _inner(lay: Lay) -> bool:
     """Whether the axes of positions do not lie in front."""
     return lay != tuple(range(len(lay)))
-
-
-def share(graph: Graph, target: Target, id: NodeId, arms: Sequence[int], negated: bool = False) -> float:
-    """Share of the indices at which a gate has one of some arms (`negated`, of k-of-n: has not): as a profile says,
-    else all arms alike."""
-    if id < 0:
-        return anywhere(graph, target, decider(id), arms)
-    gate = graph[id]
-    assert isinstance(gate, Gate)
-    found = sum(_share(graph, target, id, gate, arm) for arm in arms)
-    return min(1.0, max(0.0, 1.0 - found if negated else found))
-
-
-def anywhere(graph: Graph, target: Target, id: NodeId, arms: Sequence[int]) -> float:
-    """Share of the rows in which a gate has one of some arms at any position: as a profile says, else most."""
-    gate = graph[id]
-    assert isinstance(gate, Gate)
-    known = [None if target.profile is None else target.profile.share_anywhere(gate.name, arm) for arm in arms]
-    return min(1.0, sum(ANYWHERE if part is None else part for part in known))
-
-
-def _share(graph: Graph, target: Target, id: NodeId, gate: Gate, arm: int) -> float:
-    known = target.profile.share(gate.name, arm) if target.profile is not None else None
-    if known is not None:
-        return known
-    if gate.kind is GateKind.BOOL:
-        return RATE
-    if gate.kind is GateKind.ONE:
-        return 1 / gate.arms
-    indices = graph.wiring().operand(id, 1)
-    chosen = graph.type(indices).axes[-1].size.value if indices is not None else None
-    return (chosen or 1) / gate.arms

@@ -8,6 +8,7 @@ from itertools import accumulate
 from math import sqrt
 
 from cogseedc.backends.plan.model import ROOT, Block, Enter, Nest, Run, Space, SpaceId, Wrap
+from cogseedc.backends.plan.rates import Rates
 from cogseedc.backends.plan.wraps import MARGIN, parts, taken
 from cogseedc.ir import Graph, Loop
 from cogseedc.target import Target
@@ -16,15 +17,16 @@ ENTER = 2
 """About how many operations find the rows of a space."""
 
 
-def nests(blocks: Sequence[Block], spaces: Sequence[Space], target: Target, graph: Graph) -> tuple[Nest, ...]:
+def nests(blocks: Sequence[Block], spaces: Sequence[Space], rates: Rates) -> tuple[Nest, ...]:
     """Stretches of blocks for one more `if` each, in order.
 
     Of a chain whose blocks take p when no row is left, a stretch takes about sqrt(2 p w), w being what an `if` takes:
     then all `if`s and, where a sample leaves, half a stretch for nothing cost least together.
     """
+    graph, target = rates.graph, rates.target
     before = [0.0, *accumulate(_on_no_row(block, target, graph) for block in blocks)]
     ends = _ends(blocks, spaces)
-    empty = _empty(spaces, target, graph)
+    empty = _empty(spaces, rates)
     wrap = target.costs.wrap_us
     found: list[Nest] = []
     at = 0
@@ -46,12 +48,13 @@ def _on_no_row(block: Block, target: Target, graph: Graph) -> float:
     return target.costs.empty_us * sum(ENTER if isinstance(s, Enter) else parts(s, graph) for s in block.steps)
 
 
-def _empty(spaces: Sequence[Space], target: Target, graph: Graph) -> list[float]:
+def _empty(spaces: Sequence[Space], rates: Rates) -> list[float]:
     """How likely each space holds no row."""
     shares = [1.0]
     for space in spaces[1:]:
         assert space.parent is not None
-        shares.append(shares[space.parent] * taken(space, target, graph))
+        shares.append(shares[space.parent] * taken(space, rates))
+    target = rates.target
     rows = target.profile.rows if target.profile is not None else 1
     return [(1 - share) ** rows for share in shares]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from cogseedc.backends.plan.choose import anywhere, share
 from cogseedc.backends.plan.items import Items
 from cogseedc.backends.plan.model import ROOT, Choice, LoopPlan, Run, Space, SpaceId, Step, Strategy, Take, Wrap
+from cogseedc.backends.plan.rates import Rates
 from cogseedc.ir import Call, Graph, Loop, NodeId
 from cogseedc.ops import OPS
 from cogseedc.target import Target
@@ -49,39 +49,40 @@ def _empty_is_wrong(graph: Graph, body: Sequence[Step], loops: Mapping[NodeId, L
 def wrap(
     space: Space,
     body: Sequence[Step],
-    target: Target,
-    graph: Graph,
+    rates: Rates,
     loops: Mapping[NodeId, LoopPlan],
     unsafe: bool,
 ) -> Wrap:
     """What stands around a block of a space; `unsafe`: another block needs the space to have a row."""
     if space.parent is None:
         return Wrap.NONE
+    graph, target = rates.graph, rates.target
     if space.strategy is Strategy.BRANCH:
         return Wrap.CONDITION
     needed = unsafe or target.wrap_regions or _empty_is_wrong(graph, body, loops, target)
-    return Wrap.ANY if needed or _pays(space, body, target, graph) else Wrap.NONE
+    return Wrap.ANY if needed or _pays(space, body, rates) else Wrap.NONE
 
 
-def _pays(space: Space, body: Sequence[Step], target: Target, graph: Graph) -> bool:
+def _pays(space: Space, body: Sequence[Step], rates: Rates) -> bool:
     """Whether one sample by itself is quicker with an `if` around the block, whose operations take a while even on no
     row. For many samples neither matters."""
-    steps = sum(parts(step, graph) for step in body)
+    target = rates.target
+    steps = sum(parts(step, rates.graph) for step in body)
     rows = target.profile.rows if target.profile is not None else 1
-    empty = (1 - taken(space, target, graph)) ** rows
+    empty = (1 - taken(space, rates)) ** rows
     return empty * steps * target.costs.empty_us > MARGIN * target.costs.wrap_us
 
 
-def taken(space: Space, target: Target, graph: Graph) -> float:
+def taken(space: Space, rates: Rates) -> float:
     """The share of the rows of its parent that a space holds."""
-    return min(1.0, sum(prod(_share(graph, target, c) for c in term) for term in space.terms))
+    return min(1.0, sum(prod(_share(rates, c) for c in term) for term in space.terms))
 
 
-def _share(graph: Graph, target: Target, choice: Choice) -> float:
+def _share(rates: Rates, choice: Choice) -> float:
     id = choice.decision.node
     if choice.anywhere:
-        return anywhere(graph, target, id, choice.arms)
-    return share(graph, target, id, choice.arms, choice.negated)
+        return rates.anywhere(id, choice.arms)
+    return rates.share(id, choice.arms, choice.negated)
 
 
 def parts(step: Step, graph: Graph) -> int:

@@ -140,4 +140,24 @@ export seed Net {
 """,
         'import "./blocks.seed" as blocks',
     ),
+    Code(
+        "CS0510",
+        "a requirement of a seed does not hold",
+        "A seed says with `require` what its static arguments have to be: a condition that is known while "
+        "compiling, and why.",
+        """\
+seed Mlp[widths: int[], drops: float[]] {
+    in  x: f32[N, D]
+    out y: f32[N, D2]
+    require len(widths) == len(drops), "each width has a dropout rate of its own"
+    y = for i in 0 .. len(widths) with h = x { next h = h |> linear[widths[i]] |> dropout[drops[i]] }
+}
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, K]
+    y = Mlp[(8, 8, 2), (0.1, 0.1)](x)
+}
+""",
+        "y = Mlp[(8, 8, 2), (0.1, 0.1, 0.0)](x)",
+    ),
 )

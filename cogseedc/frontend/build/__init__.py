@@ -87,6 +87,7 @@ RUNNERS: dict[type, Callable[[Builder, Frame, Any], None]] = {
     ast.ExitsDeclaration: statements.exits,
     ast.Next: statements.next_,
     ast.LossDeclaration: statements.loss,
+    ast.Require: statements.require,
 }
 
 BUILTIN_NAMES: dict[str, Item] = {

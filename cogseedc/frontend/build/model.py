@@ -289,6 +289,8 @@ class Instance:
     arms: int = 0
     """How many arms stand around its call. Its exits do not ask them: they return from this seed alone."""
     caller: Instance | None = None
+    called: Span | None = None
+    """Where it is called; None of the exported seed."""
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ from cogseedc.frontend.build.model import (
     Shared,
     Tensor,
 )
-from cogseedc.ir import AxisArg, Dtype
+from cogseedc.ir import AxisArg, Dtype, Size
 
 MOST = 1000
 """Names that are compared: those of about the same length."""
@@ -28,6 +28,20 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     alike = sorted(set(known), key=lambda k: (abs(len(k) - len(name)), k))[:MOST]
     near = get_close_matches(name, alike, n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""
+
+
+def shown(item: Item) -> str:
+    """A static value as it is written."""
+    match item:
+        case bool():
+            return str(item).lower()
+        case str():
+            return f'"{item}"'
+        case Dtype():
+            return item.value
+        case AxisArg(size=Size() as size):
+            return str(size)
+    return str(item)
 
 
 def described(item: Item) -> str:

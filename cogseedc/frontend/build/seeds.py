@@ -76,7 +76,9 @@ def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Give
     origin = seed_origin(b, frame.origin, declaration, weights)
     parts, arms = b.declared(declaration), len(frame.arms)
     outs = parts.names
-    instance = Instance(declaration, calls, outs, origin.level, declared=parts.level, arms=arms, caller=frame.instance)
+    instance = Instance(
+        declaration, calls, outs, origin.level, declared=parts.level, arms=arms, caller=frame.instance, called=span
+    )
     body = Frame(scope, instance, weights, calls, frame.counts, origin, frame.arms)
     b.stack.append((declaration, tuple(statics.values())))
     b.built.add(id(declaration))
@@ -249,11 +251,14 @@ def run_body(b: Builder, body: Frame, declaration: ast.SeedDeclaration, binding:
     """Knobs, statements, then the outputs, joined with those of the exits."""
     check_meta(b, declaration)
     states_before, parts = len(b.states), b.declared(declaration)
-    for member in parts.body:
-        if isinstance(member, ast.KnobDeclaration):
-            _knob(b, body, member)
-        else:
-            b.run(body, member)
+    try:
+        for member in parts.body:
+            if isinstance(member, ast.KnobDeclaration):
+                _knob(b, body, member)
+            else:
+                b.run(body, member)
+    except BrokenUse:  # a requirement does not hold: what follows counts on it
+        return (BROKEN,)
     results = [_output(b, body, port, binding) for port in parts.outputs]
     if not results:
         b.report(

@@ -1,4 +1,4 @@
-"""What each statement of a body does: bind, share, param, gate, exit, exits, next, loss."""
+"""What each statement of a body does: bind, share, param, gate, exit, exits, next, loss, require."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cogseedc.frontend.build.model import (
     Tensor,
     mistake,
 )
-from cogseedc.frontend.build.names import described, suggestion
+from cogseedc.frontend.build.names import described, shown, suggestion
 from cogseedc.frontend.build.ports import declared_axes, dtype_of
 from cogseedc.frontend.build.regions import inner
 from cogseedc.frontend.build.statics import integer
@@ -268,6 +268,40 @@ def loss(b: Builder, frame: Frame, statement: ast.LossDeclaration) -> None:
         )
     path = b.call_path(frame, name)
     b.add(Loss(path, value.type, b.origin(frame, statement.span, name)), (value.value,), frame)
+
+
+def require(b: Builder, frame: Frame, statement: ast.Require) -> None:
+    """Reports a condition of static values that does not hold. Raises BrokenUse then, as what follows counts on it."""
+    condition = statement.condition
+    try:
+        holds = b.evaluate(marked(b, frame, statement), condition)
+        if not isinstance(holds, bool):
+            raise mistake(
+                "CS0232",
+                f"`require` takes a condition of static values, not {described(holds)}",
+                condition.span,
+                help="what inputs decide is a gate; a size that is not fixed is checked where it has to agree",
+            )
+    except BuildError as error:
+        b.report(error)
+        return
+    if holds:
+        return
+    seed, called = frame.instance.declaration.name.text, frame.instance.called
+    reason = statement.reason.value if statement.reason is not None else f"a requirement of `{seed}` does not hold"
+    labels = [Label(condition.span, _here(b, frame, condition))]
+    if called is not None:
+        labels.insert(0, Label(called, f"`{seed}` is called here"))
+    b.report(BuildError(Diagnostic("CS0510", reason, tuple(labels))))
+    raise BrokenUse
+
+
+def _here(b: Builder, frame: Frame, condition: ast.Expr) -> str:
+    """What a comparison that does not hold compares."""
+    if not isinstance(condition, ast.Compare):
+        return "this does not hold"
+    left, right = (b.evaluate(frame, side) for side in (condition.left, condition.right))
+    return f"{shown(left)} {condition.operator} {shown(right)} does not hold"
 
 
 def _outside_loops(b: Builder, frame: Frame, word: str, span: Span) -> None:
