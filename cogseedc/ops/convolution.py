@@ -225,8 +225,12 @@ def lead_of(attrs: Attrs, inputs: Types) -> int:
     return take(inputs, 0).rank - len(attrs.integers("kernel")) - 1
 
 
-@lru_cache(4096)  # a network has many layers of few kinds
 def _flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
+    return _remembered_flow(attrs, tuple(inputs), types)
+
+
+@lru_cache(4096)  # a network has many layers of few kinds
+def _remembered_flow(attrs: Attrs, inputs: tuple[TensorType | None, ...], types: tuple[TensorType, ...]) -> Flows:
     x, lead = take(inputs, 0), lead_of(attrs, inputs)
     depthwise = x.axes[lead].size == Size.of(attrs.integer("groups")) == types[0].axes[lead].size
     windows = [
