@@ -59,7 +59,11 @@ def findings(gates: Sequence[GatePort], found: Mapping[str, Rate], outcomes: Out
         used = tuple(arm for arm, share in enumerate(rate.arms) if share > 0)
         if gate.exit is not None:
             if 1 not in used:
-                yield Finding("unused exit", gate.name, f"nobody leaves at exit `{gate.exit}`", (0,))
+                done = "leaves at" if used else "comes to"
+                yield Finding("unused exit", gate.name, f"nobody {done} exit `{gate.exit}`", (0,))
+            elif 0 not in used:
+                message = f"whoever comes to exit `{gate.exit}` leaves there: what is behind it never runs"
+                yield Finding("unreached tail", gate.name, message, (1,))
         elif not used:
             continue
         elif gate.kind == "many":

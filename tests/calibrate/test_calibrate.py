@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 import cogseedc
 from cogseedc.calibrate import Asked, Report, calibrate_artifact
+from cogseedc.calibrate.calibration import observed
 from cogseedc.diagnostics import UserError
 from cogseedc.driver.outcomes import outcomes
 from cogseedc.driver.probe import probe
@@ -149,6 +150,22 @@ def test_what_is_idle_is_reported_and_folded(weights: dict[str, str], data: str,
     assert after[0] >= before[0]
     assert after[1] < before[1], "the head of the exit that nobody takes is gone"
     assert verify_artifact(art).ok
+
+
+def test_a_tail_that_nobody_comes_to_is_reported(weights: dict[str, str], tmp_path: Path) -> None:
+    kept = reopen(cogseedc.compile(cogseedc.load(EXITS), "onnx-cpu", tmp_path / "art", weights=weights[EXITS]))
+    opened = probe(kept, "y")
+    table = outcomes(opened.run(DATA.inputs, {}), opened.exits, read_work(kept.artifact), DATA.target)
+    session = cogseedc.open(tmp_path / "art")
+    told = [
+        {(f.kind, f.gate, f.keep) for f in observed(session, DATA, table, {"tau": tau})[1] if f.kind != "idle tail"}
+        for tau in ([0.0, 0.0], [0.9, 0.0], [0.9, 0.9])
+    ]
+    assert told == [
+        {("unreached tail", "one", (1,)), ("unused exit", "two", (0,))},
+        {("unreached tail", "two", (1,))},
+        set(),
+    ]
 
 
 def test_a_margin_asks_for_more(weights: dict[str, str], data: str, tmp_path: Path) -> None:
