@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from functools import cache
 
 from cogseedc.frontend import ast
 
@@ -16,9 +15,9 @@ def walk(node: object) -> Iterator[object]:
         node = stack.pop()
         if isinstance(node, tuple):
             stack.extend(reversed(node))
-        elif is_dataclass(node):
+        elif (names := parts(node.__class__)) is not None:
             yield node
-            stack.extend(getattr(node, name) for name in reversed(_children(node.__class__)))
+            stack.extend([getattr(node, name) for name in reversed(names)])
 
 
 def shape(node: object) -> list[object]:
@@ -30,19 +29,22 @@ def shape(node: object) -> list[object]:
         if isinstance(node, tuple):
             found.append(len(node))
             stack.extend(reversed(node))
-        elif is_dataclass(node):
+        elif (names := parts(node.__class__)) is not None:
             found.append(type(node).__name__)
-            stack.extend(getattr(node, name) for name in reversed(_children(node.__class__)))
+            stack.extend([getattr(node, name) for name in reversed(names)])
         else:
             found.append(node)
     return found
 
 
-@cache
-def _children(kind: Hashable) -> tuple[str, ...]:
-    assert isinstance(kind, type)
-    assert is_dataclass(kind)
-    return tuple(field.name for field in fields(kind) if field.name != "span")
+_PARTS: dict[type, tuple[str, ...] | None] = {}
+
+
+def parts(kind: type) -> tuple[str, ...] | None:
+    """The fields of a kind of node, but for its span; None for what is no node."""
+    if kind not in _PARTS:
+        _PARTS[kind] = tuple(f.name for f in fields(kind) if f.name != "span") if is_dataclass(kind) else None
+    return _PARTS[kind]
 
 
 MARKED = (

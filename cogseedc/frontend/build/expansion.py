@@ -5,13 +5,14 @@ Counts calls of seeds and turns of loops that happen whatever is chosen; what st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.model import Configured, Item, Module, SeedRef
-from cogseedc.frontend.walk import walk
+from cogseedc.frontend.walk import parts, walk
 
 Names = Callable[[str], Item | None]
+_Step = tuple[SeedRef | None, int]
 _CHOICES = (ast.When, ast.Route, ast.Repeat, ast.Scan)
 
 
@@ -21,64 +22,63 @@ class Expansion:
     def __init__(self) -> None:
         self._seeds: dict[int, int] = {}
         self._loops: dict[int, int] = {}
+        self._opened: dict[int, list[_Step]] = {}
 
     def of_seed(self, ref: SeedRef) -> int:
         """Calls and turns that one call of a seed makes, itself included. Recursive calls count nothing."""
-        stack, opened = [ref], set[int]()
+        stack = [ref]
         while stack:
             top = stack[-1]
             key = id(top.declaration)
-            if key not in opened and key not in self._seeds:
-                opened.add(key)
-                calls = [called for called, _ in self._steps(top.declaration.members, _names_of(top)) if called]
-                stack += [called for called in calls if id(called.declaration) not in opened]
+            if key not in self._opened:
+                self._opened[key] = list(_steps(top.declaration.members, _names_of(top)))
+                stack += [
+                    called for called, _ in self._opened[key] if called and id(called.declaration) not in self._opened
+                ]
                 continue
             stack.pop()
             if key not in self._seeds:
-                self._seeds[key] = 1 + self._sum(top.declaration.members, _names_of(top))
+                self._seeds[key] = 1 + self._sum(self._opened[key])
         return self._seeds[id(ref.declaration)]
 
     def of_turn(self, loop: ast.For, names: Names) -> int:
         """Calls and turns in one turn of a loop, itself included."""
         if id(loop) not in self._loops:
             bound = {node.text for node in walk(loop) if isinstance(node, ast.Name)}
-            found = [
-                called for called, _ in self._steps(loop.body, lambda n: None if n in bound else names(n)) if called
-            ]
-            for called in found:
-                self.of_seed(called)
-            self._loops[id(loop)] = 1 + self._sum(loop.body, lambda n: None if n in bound else names(n))
+            found = list(_steps(loop.body, lambda n: None if n in bound else names(n)))
+            for called, _ in found:
+                if called:
+                    self.of_seed(called)
+            self._loops[id(loop)] = 1 + self._sum(found)
         return self._loops[id(loop)]
 
-    def _sum(self, tree: object, names: Names) -> int:
-        return sum(times * (self._seeds.get(id(c.declaration), 0) if c else 1) for c, times in self._steps(tree, names))
-
-    def _steps(self, tree: object, names: Names) -> Iterator[tuple[SeedRef | None, int]]:
-        """(called seed, how often), and (None, turns) for loops."""
-        stack: list[tuple[object, int]] = [(tree, 1)]
-        while stack:
-            node, times = stack.pop()
-            if isinstance(node, _CHOICES):
-                continue
-            if isinstance(node, ast.For):
-                stack += [(carry.value, times) for carry in node.carries]
-                turns = _turns(node)
-                if turns > 0:
-                    yield None, times * turns
-                    stack.append((node.body, times * turns))
-                continue
-            if isinstance(node, (ast.Apply, ast.Pipe)):
-                called = _called(node.callee, names)
-                if called is not None:
-                    yield called, times
-            stack += [(child, times) for child in _children(node)]
+    def _sum(self, steps: Sequence[_Step]) -> int:
+        return sum(times * (self._seeds.get(id(called.declaration), 0) if called else 1) for called, times in steps)
 
 
-def _children(node: object) -> Iterator[object]:
-    if isinstance(node, tuple):
-        yield from node
-    elif hasattr(node, "__dataclass_fields__"):
-        yield from (getattr(node, name) for name in node.__dataclass_fields__ if name != "span")
+def _steps(tree: object, names: Names) -> Iterator[_Step]:
+    """(called seed, how often), and (None, turns) for loops."""
+    stack: list[tuple[object, int]] = [(tree, 1)]
+    while stack:
+        node, times = stack.pop()
+        if isinstance(node, _CHOICES):
+            continue
+        if isinstance(node, ast.For):
+            stack += [(carry.value, times) for carry in node.carries]
+            turns = _turns(node)
+            if turns > 0:
+                yield None, times * turns
+                stack.append((node.body, times * turns))
+            continue
+        if isinstance(node, (ast.Apply, ast.Pipe)):
+            called = _called(node.callee, names)
+            if called is not None:
+                yield called, times
+        stack += [(child, times) for child in _children(node)]
+
+
+def _children(node: object) -> Sequence[object]:
+    return node if isinstance(node, tuple) else [getattr(node, name) for name in parts(node.__class__) or ()]
 
 
 def _names_of(ref: SeedRef) -> Names:
