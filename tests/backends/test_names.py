@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,14 +59,52 @@ def test_spelling() -> None:
     assert {found.key("a"), found.key("a.b")} == {"a_", "a.b"} or {found.key("a"), found.key("a.b")} == {"a", "a_.b"}
 
 
-def test_variables() -> None:
-    scope = Scope(["self"])
-    assert [scope.free(n) for n in ("x", "x", "x_2", "lambda", "self", "3d", "max")] == [
-        "x", "x_2", "x_2_2", "lambda_", "self_2", "_3d", "max_",
+def test_scopes_and_weights_of_one_name() -> None:
+    assert names(["h.3.w", "h.03.w", "3.w", "h.b.3", "_.w", "__x", "_plan.w", "_block_1"]).keys == {
+        "h.3.w": "h.3.w", "h.03.w": "h._03.w", "3.w": "_3.w", "h.b.3": "h.b._3", "_.w": "w_.w", "__x": "w__x",
+        "_plan.w": "_plan_.w", "_block_1": "w_block_1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [
+        ("x", "x"), ("x y", "x_y"), ("é", "v_"), ("", "v_"), ("__a", "v__a"), ("_a", "_a"), ("3d", "_3d"), ("lambda", "lambda_"),
+        ("match", "match_"), ("max", "max_"), ("l", "l_"), ("y" * 60, "y" * 48),
+    ],
+)  # fmt: skip
+def test_a_free_variable(wanted: str, given: str) -> None:
+    assert Scope().free(wanted) == given
+
+
+def test_variables_are_given_once() -> None:
+    scope = Scope(["self", "x_3"])
+    assert [scope.free(n) for n in ("x", "x", "x", "x_2", "self", "max", "max")] == [
+        "x", "x_2", "x_4", "x_2_2", "self_2", "max_", "max__2",
     ]  # fmt: skip
-    assert variable("a.Stage.conv2d", "x") == "a_conv2d"
-    assert variable("h.3.keep.linear", "x") == "h_3_linear"
-    assert variable("", "relu") == "relu"
-    assert field_name("_x") == "x"
-    assert field_name("count") == "count_"
-    assert class_name("Result") == "Result_"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a.Stage.conv2d", "a_conv2d"), ("h.3.keep.linear", "h_3_linear"), ("h.3", "h_3"), ("h.3.x.4", "h_3_4"), ("", "relu"),
+        ("a", "a"), ("a.a", "a"), ("..a..B", "a_b"),
+    ],
+)  # fmt: skip
+def test_a_variable_of_a_path(path: str, name: str) -> None:
+    assert variable(path, "ReLU") == name
+
+
+def test_fields_and_classes() -> None:
+    fields = {
+        "x": "x",
+        "_x": "x",
+        "__": "value",
+        "_3": "value_3",
+        "count": "count_",
+        "class": "class_",
+        "logp": "logp_",
+    }
+    assert {name: field_name(name) for name in fields} == fields
+    classes = {"Net": "Net", "_x": "Net_x", "Result": "Result_", "None": "None_", "max": "max_", "F": "F_"}
+    assert {name: class_name(name) for name in classes} == classes

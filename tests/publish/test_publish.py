@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -123,6 +124,48 @@ def test_a_link_at_a_payload_or_manifest_is_refused(tmp_path: Path) -> None:
     assert victim.read_text() == "mine"
 
 
+def test_a_link_at_a_payloads_folder_is_refused(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "x", OLD, {})
+    entry = json.loads((folder / MANIFEST).read_bytes())["payloads"]["model.py"]
+    place = (folder / entry["path"]).parent
+    place.rename(tmp_path / "there")
+    place.symlink_to(tmp_path / "there")
+    with pytest.raises(PublishError, match="is a link"):
+        publish(folder, OLD, {})
+    publish(folder, {"other": b""}, {})
+    assert place.is_symlink(), "what is no folder of ours stays"
+    assert (tmp_path / "there" / "model.py").read_bytes() == OLD["model.py"]
+
+
+def test_what_killed_writers_left_is_no_stranger_and_goes(tmp_path: Path) -> None:
+    (tmp_path / "x" / ("0" * 16)).mkdir(parents=True)
+    (tmp_path / "x" / ".cogseed-1.tmp").write_bytes(b"")
+    publish(tmp_path / "x", OLD, {})
+    assert len(list((tmp_path / "x").iterdir())) == 1 + len(OLD)
+
+
+def test_what_somebody_else_left_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".cogseed-1.tmp").write_bytes(b"")
+    unlink = os.unlink
+
+    def refused(path: str | Path) -> None:
+        if Path(path).name == ".cogseed-1.tmp":
+            raise PermissionError(path)
+        unlink(path)
+
+    monkeypatch.setattr(module.os, "unlink", refused)
+    write_file(tmp_path / "x", b"one")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".cogseed-1.tmp", "x"]
+
+
+def test_a_payload_that_is_there_is_not_written_again(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "x", OLD, {})
+    before = {path: path.stat().st_ino for path in folder.rglob("*") if path.is_file()}
+    publish(folder, OLD, {})
+    kept = {path.name for path, inode in before.items() if path.stat().st_ino == inode}
+    assert kept == set(OLD), "the manifest is what a publication replaces"
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "a\nb", "x" * 200])
 def test_payload_names_are_plain(tmp_path: Path, name: str) -> None:
     with pytest.raises(PublishError):
@@ -163,8 +206,15 @@ def test_killed_writers_leave_a_whole_artifact(tmp_path: Path) -> None:
         assert found["a"] == found["b"]
 
 
+def umask() -> int:
+    os.umask(found := os.umask(0))
+    return found
+
+
 def test_write_file(tmp_path: Path) -> None:
-    path = write_file(tmp_path / "new" / "x.html", b"one")
+    path = write_file(tmp_path / "new" / "more" / "x.html", b"one")
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
+    write_file(path, b"one")  # its folder is there by now
     path.chmod(0o600)
     write_file(path, b"two")
     assert path.read_bytes() == b"two"
@@ -177,6 +227,7 @@ def test_write_file(tmp_path: Path) -> None:
 
 
 def test_make_folder_takes_only_new_ones(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "x" / "b")
     make_folder(tmp_path / "a" / "b")
     with pytest.raises(FileExistsError):
         make_folder(tmp_path / "a" / "b")

@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import os
 import pickle
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +21,14 @@ import coverage
 import pytest
 import torch
 
-from tests.trust.mutation.areas import PACKAGE, ROOT
+from tests.trust.mutation.areas import AREAS, PACKAGE, ROOT
 from tests.trust.mutation.changes import Mutant
 from tests.trust.mutation.processes import Broken, attempted, forked
 from tests.trust.mutation.swapping import apply
 
 STORE = ROOT / "build" / "mutants" / "lines.pickle"
 """What was seen of tests, by what the compiler and their folder were then."""
+_MEASURED = sorted({str(PACKAGE / file) for area in AREAS.values() for file in area.files})
 SLOW = 20.0
 """Seconds that a test of which nothing is known may take."""
 Lines = dict[str, int]
@@ -37,7 +37,7 @@ Lines = dict[str, int]
 
 @dataclass(frozen=True)
 class Seen:
-    """What a test does without a change, in a process of its own; seconds are those on a clock."""
+    """What a test does without a change, in a process of its own; seconds are of processor time, with the tracer."""
 
     fine: bool
     seconds: float
@@ -113,7 +113,7 @@ class Session:
 
     def killer(self, queue: Sequence[tuple[str, float]]) -> str | None:
         """The first test of a queue that fails, each with the seconds that it takes else; None where all pass."""
-        return next((test for test, seconds in queue if not self.passes(test, 20 + 10 * seconds)), None)
+        return next((test for test, seconds in queue if not self.passes(test, 30 + 20 * seconds)), None)
 
     def survey(self, jobs: int) -> Survey:
         """Runs each test alone and remembers what it does."""
@@ -124,14 +124,16 @@ class Session:
             if isinstance(seen, Broken):
                 raise seen
             known[test] = keys[test], seen or Seen(False, 0.0, {})
-        STORE.parent.mkdir(parents=True, exist_ok=True)
-        STORE.write_bytes(pickle.dumps(known))
+            if not len(known) % 50:
+                _store(known)
+        _store(known)
         return Survey({test: known[test][1] for test in keys}, self.imported)
 
     def _alone(self, test: str) -> Seen:
-        tracer, begin = _started(), time.perf_counter()
+        tracer, begin = _started(), os.times()
         fine = self.passes(test, 600)
-        return Seen(fine, time.perf_counter() - begin, _stopped(tracer))
+        seconds = sum(os.times()[:4]) - sum(begin[:4])
+        return Seen(fine, seconds, _stopped(tracer))
 
 
 def preload() -> None:
@@ -158,8 +160,13 @@ def killer(file: str, tree: ast.Module, tests: Sequence[str], queue: Sequence[tu
     return found[0] if isinstance(found, list) else "the import"
 
 
+def _store(known: dict[str, tuple[str, Seen]]) -> None:
+    STORE.parent.mkdir(parents=True, exist_ok=True)
+    STORE.write_bytes(pickle.dumps(known))
+
+
 def _started() -> coverage.Coverage:
-    tracer = coverage.Coverage(data_file=None, config_file=False, source=[str(PACKAGE)])
+    tracer = coverage.Coverage(data_file=None, config_file=False, include=_MEASURED)
     tracer.start()
     return tracer
 
