@@ -124,7 +124,7 @@ class Session:
             if isinstance(seen, Broken):
                 raise seen
             known[test] = keys[test], seen or Seen(False, 0.0, {})
-            if not len(known) % 50:
+            if not len(known) % 20:
                 _store(known)
         _store(known)
         return Survey({test: known[test][1] for test in keys}, self.imported)
