@@ -115,6 +115,15 @@ def test_a_cycle_shows_its_path():
         verify(toy.graph)
 
 
+def test_a_cycle_shows_its_path_from_the_first_node_on():
+    toy = Toy()
+    a = toy.call("f")
+    b = toy.call("f", a)
+    toy.graph.connect(DataEdge(b.node, 0, a.node, 0))
+    with pytest.raises(InternalError, match=f": {a.node} -> {b.node} -> {a.node}$"):
+        verify(toy.graph)
+
+
 def test_a_missing_output():
     toy, x, *_ = skip()
     toy.call("f", Value(x.node, 3))

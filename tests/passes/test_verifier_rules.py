@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -215,4 +216,23 @@ def test_is_refused(name: str) -> None:
     toy, *parts = whole()
     harm(toy, *parts)
     with pytest.raises(InternalError, match=f"graph rule `{rule}` is broken"):
+        verify(toy.graph, OPS)
+
+
+SAYS = {
+    "an exit with a value more": "2 values for 1 outputs",
+    "an exit without values": "0 values for 1 outputs",
+    "some without their indices": "it has 2 ports, fed are [0]",
+    "axes for one arm more": "1 arms, axes for 2",
+    "two axes for one": "gate keep is over 1 axes, placed are (0, 1)",
+    "an operand more": "2 operands for 1 ports",
+    "some of four, of three": "is not its 4 arms",
+}
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_says_what_is_there(name: str) -> None:
+    toy, *parts = whole()
+    BROKEN[name][1](toy, *parts)
+    with pytest.raises(InternalError, match=f"{re.escape(SAYS[name])}$"):
         verify(toy.graph, OPS)
