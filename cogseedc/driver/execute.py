@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def run_file(
     session = open_artifact(artifact)
     if state is not None:
         session.state = read_arrays(state)
-    result = session(**read_arrays(inputs), knobs=dict(knobs), trace=trace)
+    result = session.run(read_arrays(inputs), dict(knobs), trace)
     arrays = {name: np.asarray(result[name]) for name in result}
     if trace:
         arrays |= {f"trace.{gate}": np.asarray(decision) for gate, decision in result.trace.items()}
@@ -47,7 +48,10 @@ def run_file(
 
 def _write(path: str, arrays: Mapping[str, Array]) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    with ZipFile(buffer, "w") as npz:  # `numpy.savez` takes names as keywords, and has some of its own
+        for name, array in arrays.items():
+            with npz.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
     try:
         write_file(path, buffer.getvalue())
     except OSError as error:

@@ -51,6 +51,20 @@ def test_build_run_verify_inspect(early: Command) -> None:
     assert json.loads(early("inspect", "art", "--json").out)["name"] == "Early"
 
 
+def test_ports_may_be_called_like_what_runs_them(command: Command) -> None:
+    body = "in knobs: f32[N, D=2]\nin trace: f32[N, D]\nout file: f32[N, D]\nout allow_pickle: f32[N, D]\n"
+    Path("net.seed").write_text(f"export seed Net {{\n{body}file = knobs\nallow_pickle = trace\n}}\n")
+    command("build", "net.seed", "-t", "torch-cpu", "-o", "art")
+    given = {"knobs": np.ones((3, 2), "float32"), "trace": np.zeros((3, 2), "float32")}
+    np.savez("in.npz", **given)
+    assert command("run", "art", "in.npz", "-o", "out.npz").status == 0
+    with np.load("out.npz") as found:
+        assert {name: found[name].tolist() for name in found} == {
+            "file": given["knobs"].tolist(),
+            "allow_pickle": given["trace"].tolist(),
+        }
+
+
 def test_a_damaged_artifact_has_status_1(early: Command) -> None:
     early("build", "early.seed", "-t", "onnx-cpu", "-o", "art", "--rng", "0")
     (model,) = Path("art").rglob("model.onnx")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
@@ -51,8 +52,16 @@ def when(b: Builder, frame: Frame, expr: ast.When) -> Item:
 
 
 def _arm(
-    b: Builder, frame: Frame, gate: GateRef, arm: int, name: str, body: ast.Block, span: Span, **names: Item
+    b: Builder,
+    frame: Frame,
+    gate: GateRef,
+    arm: int,
+    name: str,
+    body: ast.Block,
+    span: Span,
+    names: Mapping[str, Item] = MappingProxyType({}),
 ) -> tuple[Item, ...]:
+    """What an arm gives; `names` are those that it brings, as the class in `e in 0 .. 8 => B`."""
     scope = Scope(frame.scope, dict(names))
     around = (*frame.arms, ArmOf(gate, arm, taken(b, frame, gate, arm, span)))
     before = len(b.states)
@@ -101,7 +110,7 @@ def route(b: Builder, frame: Frame, expr: ast.Route) -> Item:
     if mode is MergeMode.MAX:
         _no_gradient(b, gate, expr)
     gate = _covered(b, frame, gate, expr, cases, otherwise)
-    arms = [_arm(b, frame, gate, i, str(i), body, expr.selector.span, **names) for i, body, names in cases]
+    arms = [_arm(b, frame, gate, i, str(i), body, expr.selector.span, names) for i, body, names in cases]
     rest = _else(b, frame, gate, [i for i, _, _ in cases], expr, otherwise) if otherwise else None
     values = (*arms, rest) if rest is not None else tuple(arms)
     spans = (*(body.span for _, body, _ in cases), *([otherwise.span] if otherwise else []))
