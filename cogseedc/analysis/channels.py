@@ -10,13 +10,28 @@ from dataclasses import dataclass, field
 
 from cogseedc.analysis.growth import Growth, two_arms
 from cogseedc.analysis.kept import Choice, Kept, channel_axis
-from cogseedc.ir import Call, Graph, Guard, Literals, Merge, Mixing, NodeId, Ops, Pointwise, TensorType, Value
+from cogseedc.ir import (
+    Axis,
+    Call,
+    Graph,
+    Guard,
+    Literals,
+    Merge,
+    Mixing,
+    NodeId,
+    Ops,
+    Pointwise,
+    Size,
+    TensorType,
+    Value,
+)
 from cogseedc.ops.rules import flow_aligned
 
 CONVOLUTIONS = ("conv1d", "conv2d")
+_SOME = Size.symbol("some channels")
 FILTERS = (*CONVOLUTIONS, "linear")
 """Operations with a weight that has a part of its own for each channel of the result."""
-_PLAIN = ("batch_norm", "cast", "avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d")
+_PLAIN = ("batch_norm", "cast", "avg_pool1d", "avg_pool2d", "instance_norm", "max_pool1d", "max_pool2d")
 """Operations that are pointwise in the channels and written alike for any number of them; so are elementwise ones."""
 _WHOLE = CONVOLUTIONS
 """Operations that are pointwise in the channels, where each has a filter of its own, but written for a number of them:
@@ -30,15 +45,32 @@ class Layer:
     node: NodeId
     axes: tuple[int | None, ...]
     """By port: where the chosen channels lie; None: it is read in full."""
+    at: int
+    """Where they lie in the result."""
     whole: bool = False
     """Whether it is computed for all channels, of which the chosen ones are taken."""
     kept: Kept | None = None
     """Of a filter: what it reads of its first operand; None: all."""
 
+    def types(self, graph: Graph) -> tuple[tuple[TensorType | None, ...], tuple[TensorType, ...]]:
+        """The types of its operands and results, with as many channels as are chosen."""
+        node, operands = graph[self.node], graph.wiring().operands(self.node)
+        assert isinstance(node, Call)
+        given = [None if value is None else graph.type(value) for value in operands]
+        if self.whole or node.op in FILTERS:
+            return tuple(given), node.types
+        inputs = tuple(None if t is None else _part(t, axis) for t, axis in zip(given, self.axes, strict=True))
+        return inputs, tuple(_part(type, self.at) for type in node.types)
+
     def filters(self, graph: Graph) -> bool:
         """Whether some filters of a layer are computed."""
         node = graph[self.node]
         return not self.whole and isinstance(node, Call) and node.op in FILTERS
+
+
+def _part(type: TensorType, axis: int | None) -> TensorType:
+    """Of a value some channels."""
+    return type.with_axes(tuple(Axis(a.name, _SOME) if i == axis else a for i, a in enumerate(type.axes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +136,7 @@ def narrow_layers(
             continue
         if all(literals.implies(guards[id], guards[gate]) for gate, _ in known.choices()):
             axes = (None,) * len(graph.wiring().operands(id))
-            yield Channels(id, Value(id), known.axis, None, None, (Layer(id, axes, kept=known),))
+            yield Channels(id, Value(id), known.axis, None, None, (Layer(id, axes, known.axis, kept=known),))
 
 
 def _filters(graph: Graph, region: Channels) -> int:
@@ -186,11 +218,11 @@ class _Growth(Growth[Layer]):
         if way is None or axes is None or (way == "whole" and (axes[0], self.at[Value(id)]) != (1, 1)):
             return None
         if way == "whole":
-            return Layer(id, (axes[0], *(None,) * (len(axes) - 1)), whole=True)
+            return Layer(id, (axes[0], *(None,) * (len(axes) - 1)), 1, whole=True)
         known = _read(self.graph, self.kept, id) if way == "filter" else None
         asked = self.guards[id]  # elsewhere nothing of it is read
         decided = known is not None and all(self.literals.implies(asked, self.guards[g]) for g, _ in known.choices())
-        return Layer(id, axes, kept=known if decided else None)
+        return Layer(id, axes, self.at[Value(id)], kept=known if decided else None)
 
     def _axes(self, id: NodeId, node: Call, types: Sequence[TensorType | None]) -> tuple[int | None, ...] | None:
         """Where the channels lie in the operands of a node."""

@@ -60,6 +60,8 @@ _KEEPING = frozenset([
 ])
 # fmt: on
 """Operations whose first operand decides: where a channel of it is zero, so is that of the result."""
+_PLAIN = {"conv1d": 1, "conv2d": 1, "instance_norm": 0}
+"""The same, with so many weights: a bias would make a difference."""
 _TOGETHER = ("add", "sub", "maximum", "minimum")
 """Operations that give zero where all operands are zero."""
 
@@ -179,7 +181,8 @@ def _called(
         return _union([kept for kept in moved if kept is not None]) if all(moved) else None
     if node.op == "mul":
         return next((kept for kept in moved if kept is not None), None)
-    plain = node.op in ("conv1d", "conv2d") and len([v for v in operands if v is not None]) == 2  # of one channel each
+    weights = sum(value is not None for value in operands[1:])
+    plain = weights == _PLAIN.get(node.op)  # convolutions of one channel each; without bias
     return moved[0] if node.op in _KEEPING or plain else None
 
 

@@ -266,9 +266,14 @@ def _group_reference(c: ReferenceCall) -> Array:
 
 def _group_torch(c: TorchCall) -> str:
     kind, at = take(c.inputs, 0), c.attrs.integer("over")
-    options = f"{_weights(c, 'weight', 'bias')}, eps={float(c.attrs.number('eps'))!r}"
-    if "groups" not in c.attrs and kind.axes[at].size.value is None and not present(c.args, 1):
-        return torch_flat(c, kind.rank - at, lambda x: f"F.instance_norm({x}{options})")
+    eps = f"eps={float(c.attrs.number('eps'))!r}"
+    if "groups" not in c.attrs and kind.axes[at].size.value is None:
+        y = torch_flat(c, kind.rank - at, lambda x: f"F.instance_norm({x}, {eps})")
+        for i, sign in ((1, "*"), (2, "+")):
+            beside = ", 1" * (kind.rank - 1 - at)
+            y = f"({y} {sign} {c.args[i]}.reshape(-1{beside}))" if present(c.args, i) else y
+        return y
+    options = f"{_weights(c, 'weight', 'bias')}, {eps}"
     # torch's instance_norm with weights refuses an empty batch, so each channel is a group
     groups = c.attrs.integer("groups") if "groups" in c.attrs else c.size(kind.axes[at].size)
     return torch_flat(c, kind.rank - at, lambda x: f"F.group_norm({x}, {groups}{options})")

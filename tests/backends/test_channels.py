@@ -177,6 +177,19 @@ def test_what_a_gate_left_out_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert sorted(shapes[4:]) == sorted([(1, k, max(1, c), k) for k, c in zip(kept, chosen, strict=True)] + plain)
 
 
+def test_each_channel_by_itself_is_normalised() -> None:
+    """Instance norm is computed for the chosen channels; without weights it leaves zero as it is."""
+    (source,) = (path for path in PROGRAMS if path.stem == "norms")
+    for name in TARGETS:
+        steps = picked(planned(source.read_text(), name, "compact"))
+        assert sorted(len(step.region.layers) for step in steps) == [1, 2, 3, 3]
+        assert [layer.kept is not None for step in steps for layer in step.region.layers if layer.kept] == [True] * 2
+    text = READ.replace("max_pool2d[2](h)", "instance_norm(h)")
+    assert [len(step.region.layers) for step in picked(planned(text, "torch-cpu", "compact"))] == [2, 1, 1]
+    text = READ.replace("max_pool2d[2](h)", "instance_norm[affine=true](h)")
+    assert [len(step.region.layers) for step in picked(planned(text, "torch-cpu", "compact"))] == [2, 1]
+
+
 def test_a_gate_over_channels_alone_is_one_choice_for_all_samples(tmp_path: Path) -> None:
     source = """\
 export seed Any {

@@ -157,8 +157,8 @@ class _Part:
             assert layer.kept is not None
             for port, axis in ((0, layer.kept.axis), (1, 1)):
                 args[port] = region.node("Gather", [args[port], kept], axis=axis)
-        inputs = [None if slot is None else slot.whole(steps.plan.graph) for slot in slots]
-        found = steps.ops[node.op].onnx(_PartSite(region, steps.sizes, self.space, node, args, inputs, node.types))
+        inputs, types = layer.types(steps.plan.graph)
+        found = steps.ops[node.op].onnx(_PartSite(region, steps.sizes, self.space, node, args, inputs, types))
         assert isinstance(found, str)
         if layer.whole:
             found = region.node("Gather", [found, self.channels], axis=layer.axes[0])

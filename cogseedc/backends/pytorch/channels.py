@@ -139,8 +139,8 @@ class _Writer:
         if kept is not None:  # what is zero adds nothing: neither it nor its part of the weights is read
             assert layer.kept is not None
             args[:2] = [f"{args[0]}.index_select({layer.kept.axis}, {kept})", f"{args[1]}.index_select(1, {kept})"]
-        inputs = [None if slot is None else slot.whole(program.graph) for slot in slots]
-        text = program.shared.ops[node.op].torch(Spelling(program, body, node.attrs, args, inputs, node.types))
+        inputs, types = layer.types(program.graph)
+        text = program.shared.ops[node.op].torch(Spelling(program, body, node.attrs, args, inputs, types))
         if layer.whole:
             text = f"{text}.index_select({layer.axes[0]}, {self.channels})"
         slot = Slot(layer.node, 0, self.at)
