@@ -13,7 +13,18 @@ from cogseedc.ir.nodes import Attrs
 from cogseedc.ir.opspec import Example, OnnxCall, Operand, OpSpec, ReferenceCall, Resolution, Site, TorchCall
 from cogseedc.ir.types import Dtype, TensorType
 from cogseedc.lazy import lazy
-from cogseedc.ops.rules import HALVES, MOVABLE, NUMBERS, broadcast, float_of, flow_aligned, one, promoted, require
+from cogseedc.ops.rules import (
+    HALVES,
+    INTEGERS,
+    MOVABLE,
+    NUMBERS,
+    broadcast,
+    float_of,
+    flow_aligned,
+    one,
+    promoted,
+    require,
+)
 from cogseedc.ops.spelling import (
     known,
     onnx_arg,
@@ -104,11 +115,14 @@ def _binary(
     dtype_of: Callable[[Dtype], Dtype] = number_of,
     examples: tuple[Example, ...] = (),
     first: str = _PAIR,
+    rule: Callable[[Site], Resolution] | None = None,
+    differentiable: bool = True,
 ) -> OpSpec:
     names = ", ".join(part.split(":")[0] for part in first.split("], "))
     return OpSpec(
-        name, summary, _XY, (), _arithmetic(dtype_of), flow_aligned, _reference(reference), torch, onnx,
+        name, summary, _XY, (), rule or _arithmetic(dtype_of), flow_aligned, _reference(reference), torch, onnx,
         (Example(first, f"{name}({names})"), *examples), aligned=True, widths=HALVES, group=GROUP,
+        differentiable=differentiable,
     )  # fmt: skip
 
 
@@ -123,6 +137,24 @@ def _integer_mod(call: OnnxCall) -> str:
     rest = call.node("Mod", [x, y], fmod=1)
     unlike = call.node("Less", [call.node("Mul", [call.node("Sign", [rest]), call.node("Sign", [y])]), zero])
     return call.node("Where", [unlike, call.node("Add", [rest, y]), rest])
+
+
+def _integers(site: Site) -> Resolution:
+    for i in range(len(site.operands)):
+        require(site, i, INTEGERS, "integers (of real numbers take `floor(x / y)`)")
+    return one(Attrs(), TensorType(promoted(site), broadcast(site)))
+
+
+def _floor_divide_onnx(call: OnnxCall) -> str:
+    """ONNX divides towards zero: the remainder is taken off before, which leaves nothing to round."""
+    dtype = call.types[0].dtype
+    work = onnx_through(call, dtype) if dtype in _NARROW else dtype
+    x, y = onnx_arg(call, 0, work), onnx_arg(call, 1, work)
+    zero, one_ = onnx_scalar(call, 0, work), onnx_scalar(call, 1, work)
+    none = call.node("Equal", [y, zero])
+    safe = call.node("Where", [none, one_, y])
+    whole = call.node("Div", [call.node("Sub", [x, call.node("Mod", [x, safe])]), safe])
+    return onnx_cast(call, call.node("Where", [none, zero, whole]), work, dtype)
 
 
 def _power(x: Array, y: Array) -> Array:
@@ -146,6 +178,13 @@ _BINARY = (
         _torch("torch.remainder({}, {})", "torch.remainder({0}, torch.where({1} == 0, 1, {1}))"), _integer_mod,
         lambda x, y: np.mod(x, y) if x.dtype.kind == "f" else np.mod(x, np.where(y == 0, 1, y)),
         examples=(Example(_INTS, "mod(x, y)"),),
+    ),
+    _binary(
+        "floor_divide", "Quotient of integers, rounded down; one of 0 is 0.",
+        _torch("torch.where({1} == 0, 0, torch.div({0}, torch.where({1} == 0, 1, {1}), rounding_mode='floor'))"),
+        _floor_divide_onnx, lambda x, y: np.where(y == 0, 0, np.floor_divide(x, np.where(y == 0, 1, y))),
+        examples=(Example("x: u8[N, C=4], y: u8[C=4]", "floor_divide(x, y)"),), first=_INTS, rule=_integers,
+        differentiable=False,
     ),
     _binary(
         "pow", "Power; of integers an integer, rounded towards zero.", _torch("torch.pow({}, {})"),

@@ -91,10 +91,10 @@ def _top_rule(site: Site) -> Resolution:
     over = axis_position(site, type, site.statics["over"])
     k = _attr_size(site, "k", type.axes[over])
     attrs = Attrs.of(k=size_attr(k), over=over)
+    type = named(type, over, site.statics["over"])
     if site.op == "top_indices":
         rest = drop_axes(type, (over,))
-        return one(attrs, TensorType(Dtype.I64, (*rest.axes, Axis(None, k))))
-    type = named(type, over, site.statics["over"])
+        return one(attrs, TensorType(Dtype.I64, (*rest.axes, Axis(type.axes[over].name, k))))
     if site.op == "in_top":
         return one(attrs, type.with_dtype(Dtype.BOOL))
     return one(attrs, replace_axis(type, over, Axis(type.axes[over].name, k)))
@@ -153,7 +153,8 @@ _K = Parameter("k", Kind.SIZE)
 _BEST = (
     OpSpec(
         "top_indices",
-        "Indices of the k largest elements, best first, as a last axis; equal ones by index, NaN lowest.",
+        "Indices of the k largest elements, best first, as a last axis, which keeps the name; equal ones by index, NaN "
+        "lowest.",
         (Operand("scores"),), (_K, _OVER), _top_rule, flow_chosen,
         lambda call: np.moveaxis(_places(call), call.attrs.integer("over"), -1), _top_indices_torch, _top_indices_onnx,
         (

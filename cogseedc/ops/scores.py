@@ -8,14 +8,14 @@ rules in words (Training).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from cogseedc.ir.graph import Graph
 from cogseedc.ir.nodes import Attrs, Call, Constant, Gate, GateKind, Node, NodeId, Value
-from cogseedc.ir.opspec import Static
+from cogseedc.ir.opspec import OpSpec, Static
 from cogseedc.ir.types import Dtype
 
 LAYOUT = frozenset(("select", "slice", "squeeze", "unsqueeze", "permute", "expand", "identity", "flip"))
@@ -64,6 +64,23 @@ def source(graph: Graph, value: Value) -> Source:
             return Source(value, tuple(reversed(layout)))
         layout.append(value.node)
         value = _operand(graph, value.node)
+
+
+def are_probabilities(graph: Graph, ops: Mapping[str, OpSpec], value: Value) -> bool:
+    """Whether scores are made of probabilities, element by element: else they are logits."""
+    pending, seen = [value], {value}
+    while pending:
+        node = graph[pending[-1].node]
+        found = pending.pop()
+        if not isinstance(node, Call):
+            continue
+        if node.op in ("sigmoid", "softmax"):
+            return True
+        if node.op in LAYOUT or ops[node.op].aligned or node.op == "cast":
+            new = [v for v in graph.feeds(found.node) if v is not None and v not in seen]
+            pending += new
+            seen.update(new)
+    return False
 
 
 def replay(make: Maker, layout: Sequence[NodeId], value: Value, classes: bool = False) -> Value:

@@ -255,24 +255,69 @@ def _like(site: Site, x: TensorType, other: TensorType, over: int, operand: int)
 
 
 def _scatter_rule(site: Site) -> Resolution:
+    """An index of all axes places elements; one of fewer, which go with those of x by name, whole slices."""
     x, index, value = site.type(0), require(site, 1, _INDEX, "an integer index"), site.type(2)
     over = axis_position(site, x, site.statics["over"])
-    _like(site, x, index, over, 1)
-    if value.shape != index.shape or value.dtype is not x.dtype:
-        site.fail("CS0316", f"`scatter` writes {x.dtype.value} values of the shape of {index}, not {value}", operand=2)
-    return one(Attrs.of(over=over, add=flag(site, "add")), x)
+    lay = _scatter_lay(site, x, index, over)
+    size = index.axes[lay.index(over)].size
+    expected = replace_axis(x, over, Axis(x.axes[over].name, size)) if size != x.axes[over].size else x
+    if value.shape != expected.shape or value.dtype is not x.dtype:
+        what = "of the shape of the index" if index.rank == x.rank else f"of type {expected}"
+        site.fail("CS0316", f"`scatter` writes {x.dtype.value} values {what}, not {value}", operand=2)
+    return one(Attrs.of(over=over, add=flag(site, "add"), lay=lay), x)
+
+
+def _scatter_lay(site: Site, x: TensorType, index: TensorType, over: int) -> tuple[int, ...]:
+    """For each axis of the index where it lies in x."""
+    if index.rank == x.rank and site.statics["lay"] is None:
+        _like(site, x, index, over, 1)
+        return tuple(range(x.rank))
+    given = site.statics["lay"]
+    if isinstance(given, tuple):
+        return tuple(place for place in given if isinstance(place, int))
+    by_name = [x.position(axis.name) if axis.name is not None else None for axis in index.axes]
+    lay = tuple(over if at is None or at == over else at for at in by_name)
+    alike = all(at == over or x.axes[at].size == axis.size for at, axis in zip(lay, index.axes, strict=True))
+    if lay.count(over) != 1 or len({*lay}) < len(lay) or not alike:
+        help = f"one axis says where along {x.axes[over]} each slice goes; the others are axes of {x}, by name"
+        site.fail("CS0316", f"`scatter` cannot place slices of {x} at {index}", help, 1)
+    return lay
+
+
+def _scatter_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
+    over = attrs.integer("over")
+    whole = tuple(Mixing() if i == over else Pointwise(i) for i in range(types[0].rank))
+    return whole, tuple(whole[at] for at in attrs.integers("lay")), whole
+
+
+def _scatter_torch(call: TorchCall) -> str:
+    rank, lay, index = known(call.inputs).rank, call.attrs.integers("lay"), str(call.args[1])
+    if lay != tuple(range(rank)):
+        order = sorted(range(len(lay)), key=lay.__getitem__)
+        moved = index if order == [*range(len(lay))] else f"{index}.permute({', '.join(map(str, order))})"
+        for axis in (i for i in range(rank) if i not in lay):
+            moved = f"{moved}.unsqueeze({axis})"
+        index = f"{moved}.expand_as({call.args[2]})"
+    options = f"{call.attrs.integer('over')}, {call.attrs.flag('add')}"
+    return f"{call.support('scatter')}({call.args[0]}, {index}, {call.args[2]}, {options})"
 
 
 def _scatter_onnx(call: OnnxCall) -> str:
-    x, over = known(call.inputs), call.attrs.integer("over")
+    x, over, lay = known(call.inputs), call.attrs.integer("over"), call.attrs.integers("lay")
     index = _clamped(call, 1, x.axes[over].size)
+    if lay != tuple(range(x.rank)):
+        index = onnx_transpose(call, index, sorted(range(len(lay)), key=lay.__getitem__))
+        index = call.node("Unsqueeze", [index, onnx_ints(call, *(i for i in range(x.rank) if i not in lay))])
+        index = call.node("Expand", [index, onnx_sizes(call, known(call.inputs, 2).shape)])
     how = {"reduction": "add"} if call.attrs.flag("add") else {}
     return call.node("ScatterElements", [call.args[0], index, call.args[2]], axis=over, **how)
 
 
 def _scatter(call: ReferenceCall) -> Array:
     x, index, value = ref_arg(call, 0).copy(), ref_arg(call, 1), ref_arg(call, 2)
-    over, add = call.attrs.integer("over"), call.attrs.flag("add")
+    over, add, lay = call.attrs.integer("over"), call.attrs.flag("add"), call.attrs.integers("lay")
+    index = index.transpose(sorted(range(len(lay)), key=lay.__getitem__))
+    index = np.broadcast_to(np.expand_dims(index, [i for i in range(x.ndim) if i not in lay]), value.shape)
     for place in np.ndindex(*index.shape):
         at = list(place)
         at[over] = min(max(int(index[place]), 0), x.shape[over] - 1)
@@ -334,15 +379,18 @@ _PLACED = (
         widths=MOVABLE, group=GROUP,
     ),
     OpSpec(
-        "scatter", "x with elements written (the last of several at one place) or added at an index along `over`.",
-        (Operand("x"), Operand("index"), Operand("value")), (_OVER, Parameter("add", Kind.BOOL, False)), _scatter_rule,
-        flow_over, _scatter,
-        lambda call: f"{call.support('scatter')}({call.args[0]}, {call.args[1]}, {call.args[2]}, "
-        f"{call.attrs.integer('over')}, {call.attrs.flag('add')})",
-        _scatter_onnx,
+        "scatter",
+        "x with elements, or slices, written (the last of several at one place) or added at an index along `over`; the "
+        "axes of an index of slices go with those of x by name, `lay` says it by position.",
+        (Operand("x"), Operand("index"), Operand("value")),
+        (_OVER, Parameter("add", Kind.BOOL, False), Parameter("lay", Kind.INTS, None)), _scatter_rule, _scatter_flow,
+        _scatter, _scatter_torch, _scatter_onnx,
         (
             Example("x: f32[N, C=4], index: i64[N, D=2], v: f32[N, D=2]", "scatter[over=C](x, index, v)"),
             Example("x: f32[N, C=4], index: i64[N, D=2], v: f32[N, D=2]", "scatter[over=C, add=true](x, index, v)"),
+            Example("x: f32[N, S=4, C=3], index: i64[N, T=2], v: f32[N, T=2, C=3]", "scatter[over=S](x, index, v)"),
+            Example("x: f32[N, C=3, S=4], i: i64[T=5], v: f32[N, C=3, T=5]", "scatter[over=S, add=true](x, i, v)"),
+            Example("x: f32[N, S=4, C=3], i: i64[T=2, N], v: f32[N, T=2, C=3]", "scatter[over=S](x, i, v)"),
         ),
         group=GROUP,
     ),

@@ -357,6 +357,33 @@ def static_texts(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def axes_labelled(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    h = i["x"].reshape(len(i["x"]), 3, 4, 4)
+    y = (h * np.arange(4)[:, None] / 4 * 2).sum(2)
+    e = w.linear("e.linear", i["x"][:, 0])
+    return {"y": y, "z": w.linear("linear_2", w.linear("linear", e) / 6) + y.sum(1) / 3}
+
+
+@meaning
+def states_leaving(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, count, seen = i["x"], i["state.count"], i["state.seen"]
+    first, then = x[:, 0] > 0.8, x[:, 1] > 0
+    arm = then & (x[:, 2] > 0)
+    h = pick(then, x + 1, x)
+    plain = x[:, 3] > 0.5
+
+    def by_exit(*values: Array) -> Array:
+        at_first, at_arm, at_plain, end = values
+        return pick(first, at_first, pick(arm, at_arm, pick(plain, at_plain, end)))
+
+    return {
+        "y": by_exit(x, seen, h, w.linear("linear", h) + seen),
+        "next.count": by_exit(count + 10, np.full_like(count, 7), count, count + 1),
+        "next.seen": by_exit(seen, x * 2, x, x),
+    }
+
+
+@meaning
 def static_require(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     h = w.linear("Layers.0.h.linear", np.maximum(i["x"] + 1, 0)) * 0.5
     return {"y": w.linear("Layers.1.h.linear", h) * 2.0}

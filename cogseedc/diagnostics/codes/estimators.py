@@ -26,7 +26,7 @@ export seed Net {
         "CS0452",
         "no gradient of an estimator passes here",
         "A note: the largest of the chosen arms is no weighted sum, so a gate is not trained by what `merge max` "
-        "gives. Its weights, its cost and its other uses train it as they do elsewhere.",
+        "gives. A class index has no gradient either. Weights, cost and other uses of a gate train it as elsewhere.",
         """\
 export seed Net {
     in  x: f32[N, D=4]

@@ -1,4 +1,4 @@
-"""CS0415, CS0416 and CS0426 to CS0443: loops, and states, which a program keeps between calls."""
+"""CS0415, CS0416 and CS0426 to CS0444: loops, and states, which a program keeps between calls."""
 
 from __future__ import annotations
 
@@ -177,5 +177,22 @@ export seed Net {
 }
 """,
         "next k = mean[over=D](x)",
+    ),
+    Code(
+        "CS0444",
+        "an exit reads a carry as it was before `next`",
+        "A note: in a loop's body the name of a carry means what it was before `next`, also behind it. An exit behind "
+        "`next h` that reads `h` answers with the features of the turn before, which is seldom meant.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = for i in 0 .. 3 with h = x {
+        next h = relu(linear[D](h))
+        exit early { y = h } when max(h) > 0.9
+    }
+}
+""",
+        "new = relu(linear[D](h))  next h = new  exit early { y = new } when max(new) > 0.9",
     ),
 )

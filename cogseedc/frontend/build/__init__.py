@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from cogseedc.diagnostics import Diagnostics, Label, UserError
+from cogseedc.diagnostics import Diagnostic, Diagnostics, Label, Severity, UserError
 from cogseedc.frontend import ast
 from cogseedc.frontend.build import (
     arguments,
@@ -46,7 +46,7 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.survey import surveyed
-from cogseedc.ir import Dtype, Exit, Graph, Origin, Output, Weight
+from cogseedc.ir import Call, Dtype, Exit, Gate, GateKind, Graph, Origin, Output, Weight
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.source import Span
@@ -161,6 +161,7 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
         return None
     except BrokenUse:
         return None
+    _untrained(b)
     version = next(
         (m.values[0].text for m in declaration.members if isinstance(m, ast.Meta) and m.kind == "version"), None
     )
@@ -176,6 +177,19 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
         tuple((k, str(v)) for k, v in statics.items() if isinstance(v, (bool, int, float, str, tuple))),
         _coupled(b),
     )
+
+
+def _untrained(b: Builder) -> None:
+    """Notes estimators of gates that nothing reads but as a class index, which has no gradient."""
+    for graph, _ in b.graph.nested():
+        for id, gate in graph.of(Gate):
+            drawn = gate.estimator is None or gate.estimator.name == "reinforce"  # that learns by its log-probability
+            readers = [graph[edge.dst] for edge in graph.wiring().outs[id]]
+            if gate.kind is GateKind.ONE and not drawn and readers and all(isinstance(r, Call) for r in readers):
+                message = f"no gradient of the gate `{gate.name}` passes its index"
+                help = "choose by `route`, or read `weights` of the gate; or leave `via` out"
+                labels = (Label(gate.origin.span),) if gate.origin.span is not None else ()
+                b.report(BuildError(Diagnostic("CS0452", message, labels, help, Severity.NOTE)))
 
 
 def _hold_weights(graph: Graph, limits: Limits, diagnostics: Diagnostics) -> None:

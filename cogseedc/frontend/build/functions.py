@@ -14,6 +14,7 @@ from cogseedc.frontend.build.model import Builtin, Bundle, Configured, Frame, Ga
 from cogseedc.frontend.build.statics import arithmetic, integer, is_static, number, simple
 from cogseedc.ir import AxisArg, Size
 from cogseedc.ops import OPS
+from cogseedc.ops.scores import are_probabilities
 from cogseedc.source import Span
 
 
@@ -135,7 +136,10 @@ def _load_balance(
     if len(given.positional) != 1 or not isinstance(given.positional[0], GateRef) or given.positional[0].top is None:
         raise mistake("CS0403", "`load_balance` takes a gate of `top[k]`", expr.span)
     top = given.positional[0].top
-    return b.one(frame, "load_balance", top.mask, top.scores, span=expr.span)
+    scores = top.scores
+    if not are_probabilities(b.graph, OPS, scores.value):
+        scores = b.one(frame, "softmax", scores, span=expr.span).seen_as(scores.type)
+    return b.one(frame, "load_balance", top.mask, scores, span=expr.span)
 
 
 def _fold(name: str, op: str) -> Callable[..., Item]:

@@ -202,6 +202,8 @@ class Scope:
     names: dict[str, Item] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
     axes: dict[str, Size] = field(default_factory=dict)
+    labels: dict[str, Size | None] = field(default_factory=dict)
+    """Sizes of the axes that bound values name; None where several have the name and differ."""
     regions: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Node-id range [first, last) that computes a bound name; for `cost`."""
     states: dict[str, Kept] = field(default_factory=dict)
@@ -216,20 +218,36 @@ class Scope:
         return None
 
     def axis(self, name: str) -> Size | None:
-        scope: Scope | None = self
-        while scope is not None:
+        """The size of an axis: as a type declares it, else as values that are bound have it."""
+        label: Size | None = None
+        labelled, scope = False, self
+        while True:
             if name in scope.axes:
                 return scope.axes[name]
+            if not labelled and name in scope.labels:
+                label, labelled = scope.labels[name], True
+            if scope.parent is None:
+                return label
             scope = scope.parent
-        return None
 
     def all_axes(self) -> dict[str, Size]:
+        """The sizes of all axes that have one here."""
         found: dict[str, Size] = {}
+        labels: dict[str, Size | None] = {}
         scope: Scope | None = self
         while scope is not None:
-            found = {**scope.axes, **found}
+            found, labels = {**scope.axes, **found}, {**scope.labels, **labels}
             scope = scope.parent
-        return found
+        return {name: size for name, size in labels.items() if size is not None} | found
+
+    def state(self, name: str) -> Kept | None:
+        """The state of a name, if no other value hides it."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                return scope.states.get(name)
+            scope = scope.parent
+        return None
 
     def region(self, name: str) -> tuple[int, int] | None:
         scope: Scope | None = self
@@ -260,6 +278,10 @@ class Scope:
             )
         self.names[name] = item
         self.spans[name] = span
+        if isinstance(item, Tensor):
+            for axis in item.type.axes:
+                if axis.name is not None and self.labels.setdefault(axis.name, axis.size) != axis.size:
+                    self.labels[axis.name] = None
 
 
 @record
@@ -283,6 +305,8 @@ class Instance:
     highest: int = 0
     """Highest level among the seeds that it uses."""
     exits: list[NodeId] = field(default_factory=list)
+    blocks: dict[NodeId, Scope] = field(default_factory=dict)
+    """Of each exit."""
     exit_scopes: list[ExitSite] = field(default_factory=list)
     declared: int | None = None
     """The level that its declaration says."""
@@ -303,9 +327,13 @@ class Kept:
     after: Tensor
     """What it is after the call, as far as the elaborated part of the program says."""
     span: Span
+    instance: Instance
+    """The seed instance that declares it."""
     set_at: Span | None = None
     exits: dict[Instance, int] = field(default_factory=dict)
     """For each seed instance around `next`: how many of its exits stand before it."""
+    left: dict[Scope, tuple[Tensor, Span]] = field(default_factory=dict)
+    """By the block of an exit: what `next` in it sets the state to, and where."""
 
 
 @record
@@ -326,8 +354,8 @@ class Frame:
     """Turns of the `for`s around, inside the seed."""
     carries: dict[str, Item] | None = None
     """Set inside a loop body: what `next` has set so far."""
-    leaving: bool = False
-    """Whether it is in the block of an exit."""
+    leaving: Scope | None = None
+    """The block of the exit that it is in."""
 
     def inside(self, scope: Scope, weights: str, calls: str) -> Frame:
         """The frame of a part. Every statement has one, and `replace` would take thrice as long."""

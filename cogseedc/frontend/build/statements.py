@@ -34,6 +34,7 @@ from cogseedc.frontend.build.regions import inner
 from cogseedc.frontend.build.statics import integer
 from cogseedc.frontend.build.trial import Trial
 from cogseedc.frontend.build.unrolled import Results
+from cogseedc.frontend.walk import walk
 from cogseedc.ir import Exit, Init, InitKind, Loss, NodeId, TensorType, Value, WeightSpec
 from cogseedc.source import Span
 
@@ -219,7 +220,8 @@ def gate(b: Builder, frame: Frame, statement: ast.GateDeclaration) -> None:
 def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
     if all(frame.scope.names.get(name.text) is BROKEN for name in statement.names):
         raise BrokenUse
-    if frame.carries is None and not frame.scope.states:
+    at_exit = frame.leaving is not None and frame.scope is frame.leaving
+    if frame.carries is None and not frame.scope.states and not at_exit:
         raise mistake(
             "CS0416",
             "`next` stands outside a loop, and this block has no state",
@@ -232,6 +234,10 @@ def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
     name = "" if loop == prefix else prefix
     value = b.evaluate(inner(frame, name, frame.scope), statement.value)
     for target, item in _spread(statement.names, value, statement.span):
+        kept = frame.scope.state(target.text) if at_exit else None
+        if kept is not None:
+            states.set_left(b, frame, kept, item, target.span)
+            continue
         if target.text in frame.scope.states:
             states.set_next(b, frame, frame.scope.states[target.text], item, target.span)
             continue
@@ -240,7 +246,9 @@ def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
                 "CS0416",
                 f"`{target.text}` is no carry and no state of this block",
                 target.span,
-                help=suggestion(target.text, frame.scope.names) or f"declare it: `with {target.text} = ...`",
+                help="an exit leaves its loops: `next` sets states there"
+                if at_exit
+                else suggestion(target.text, frame.scope.names) or f"declare it: `with {target.text} = ...`",
             )
         if target.text in frame.carries:
             raise mistake("CS0416", f"`next {target.text}` stands twice in one turn", target.span)
@@ -344,8 +352,9 @@ def make_exit(
         weights=join(join(root[0], "exits"), name),
         calls=join(join(root[1], "exits"), name),
         carries=None,
-        leaving=True,
+        leaving=scope,
     )
+    _read_before_next(b, frame, statement)
     for inside in statement.body:
         b.run(body, inside)
     b.placing = placing
@@ -377,7 +386,21 @@ def make_exit(
     )
     id = b.add(node, (condition.value, *(v.value for v in values)), replace(frame, arms=()))
     instance.exits.append(id)
+    instance.blocks[id] = scope
     return id
+
+
+def _read_before_next(b: Builder, frame: Frame, statement: ast.ExitDeclaration | ast.ExitsDeclaration) -> None:
+    """Notes that an exit behind `next h` reads h, which is what it was before."""
+    set_before = {name for name in frame.carries or () if name in frame.scope.names}
+    bound = {name.text for inside in statement.body if isinstance(inside, ast.Bind) for name in inside.names}
+    read = set_before - bound
+    for node in walk((statement.body, statement.condition)) if read else ():
+        if isinstance(node, ast.Reference) and node.name in read:
+            read.remove(node.name)
+            message = f"the exit stands behind `next {node.name}`, but `{node.name}` here is what it was before"
+            help = "bind what `next` sets to a name, and read that; or write the exit before `next`"
+            b.report(BuildError(Diagnostic("CS0444", message, (Label(node.span),), help, Severity.NOTE)))
 
 
 def _decidable(b: Builder, decision: TensorType, out: str, value: TensorType, span: Span) -> None:

@@ -35,7 +35,7 @@ def declare(b: Builder, frame: Frame, statement: ast.StateDeclaration) -> None:
     node = Input(state.input, type_, replace(frame.origin, path=path, span=statement.span), state)
     id = b.add(node, (), replace(frame, arms=()))
     value = Tensor(Value(id), type_, b.declared(frame.instance.declaration).geometry or "euclidean")
-    kept = Kept(state, value, value, statement.span)
+    kept = Kept(state, value, value, statement.span, frame.instance)
     b.states.append(kept)
     frame.scope.bind(name.text, value, name.span)
     frame.scope.states[name.text] = kept
@@ -95,6 +95,27 @@ def set_next(b: Builder, frame: Frame, kept: Kept, item: Item, span: Span) -> No
     if kept.set_at is not None:
         raise mistake("CS0416", f"`next {name}` stands twice", span, Label(kept.set_at, "first here"))
     kept.set_at = span
+    kept.after = _fitting(b, frame, kept, name, item, span)
+    instance: Instance | None = frame.instance
+    while instance is not None:
+        kept.exits[instance] = len(instance.exits)
+        instance = instance.caller
+
+
+def set_left(b: Builder, frame: Frame, kept: Kept, item: Item, span: Span) -> None:
+    """`next k = v` in the block of an exit: what the state is where that exit is taken. Raises as `set_next` does."""
+    name, block = kept.state.path.rsplit(".", 1)[-1], frame.scope
+    if block in kept.left:
+        raise mistake("CS0416", f"`next {name}` stands twice", span, Label(kept.left[block][1], "first here"))
+    kept.left[block] = _fitting(b, frame, kept, name, item, span), span
+    above = frame.instance.caller
+    while above is not None:
+        kept.exits.setdefault(above, len(above.exits))
+        above = above.caller
+
+
+def _fitting(b: Builder, frame: Frame, kept: Kept, name: str, item: Item, span: Span) -> Tensor:
+    """A value as the state has it. Raises BuildError when it is of another type."""
     type_ = kept.before.type
     literal = isinstance(item, (bool, int, float, Size))
     if isinstance(item, float) and not type_.dtype.floating:
@@ -114,16 +135,12 @@ def set_next(b: Builder, frame: Frame, kept: Kept, item: Item, span: Span) -> No
     if value.geometry != kept.before.geometry:
         message = f"the state `{name}` is {kept.before.geometry}, but `next` gives a {value.geometry} value"
         raise mistake("CS0238", message, span, Label(kept.span, "declared here"))
-    kept.after = replace(value, type=type_)
-    instance: Instance | None = frame.instance
-    while instance is not None:
-        kept.exits[instance] = len(instance.exits)
-        instance = instance.caller
+    return replace(value, type=type_)
 
 
 def changed(b: Builder, start: int) -> tuple[Kept, ...]:
     """The states, of those declared since there were `start`, that a call may change."""
-    return tuple(kept for kept in b.states[start:] if kept.set_at is not None)
+    return tuple(kept for kept in b.states[start:] if kept.set_at is not None or kept.left)
 
 
 def lacking(kept: Kept, error: BuildError) -> BuildError:
@@ -145,22 +162,28 @@ def returned(b: Builder, instance: Instance, start: int) -> list[Tensor]:
 
     Raises BuildError for a state that an exit cannot hold.
     """
-    found = [kept for kept in changed(b, start) if kept.exits.get(instance)]
+    found = [kept for kept in changed(b, start) if _hangs_on_exits(kept, instance)]
     for kept in found:
+        before = kept.exits.get(instance, len(instance.exits))
         for place, id in enumerate(instance.exits):
             exit = b.graph[id]
             assert isinstance(exit, Exit)
             _has_axes(kept, exit)
-            value = kept.before if place < kept.exits[instance] else kept.after
+            value, _ = kept.left.get(instance.blocks[id], (kept.before if place < before else kept.after, None))
             b.graph.connect(DataEdge(value.value.node, value.value.port, id, len(b.graph.feeds(id))))
     return [kept.after for kept in found]
 
 
 def left(b: Builder, instance: Instance, start: int, results: Sequence[Value]) -> None:
     """Sets the states that went through a return to what it gives."""
-    found = [kept for kept in changed(b, start) if kept.exits.get(instance)]
+    found = [kept for kept in changed(b, start) if _hangs_on_exits(kept, instance)]
     for kept, value in zip(found, results, strict=True):
         kept.after = replace(kept.after, value=value)
+
+
+def _hangs_on_exits(kept: Kept, instance: Instance) -> bool:
+    """Whether exits of an instance leave another value than what follows them."""
+    return bool(kept.exits.get(instance) or (kept.left and kept.instance is instance))
 
 
 def _has_axes(kept: Kept, exit: Exit) -> None:
