@@ -2,7 +2,7 @@
 
 from hypothesis import given, settings
 
-from cogseedc.analysis import demand
+from cogseedc.analysis import demand, demand_at
 from cogseedc.ir import FALSE, TRUE, Constant, Input, Literals, Loss, MergeMode, Output, Weight
 from tests.passes.programs import programs, satisfied, worlds
 from tests.passes.toy import OPS, UNIFORM, Toy, needed
@@ -104,6 +104,8 @@ def test_losses_count_in_training_only():
     assert isinstance(toy.graph[loss], Loss)
     assert demand(toy.graph, OPS, literals)[y.node] == FALSE
     assert demand(toy.graph, OPS, literals, training=True)[y.node] == TRUE
+    assert demand_at(toy.graph, OPS, literals)[0][y.node] == FALSE
+    assert demand_at(toy.graph, OPS, literals, training=True)[0][y.node] == TRUE
 
 
 def test_a_dense_gate_guards_nothing():

@@ -27,13 +27,13 @@ def _package(folder: str, but: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 _DECIDING = ("passes/simplify_gates.py", "passes/insert_exit_points.py", "passes/eliminate_dead_seeds.py")
-_GUARDS = ("analysis/demand.py", "analysis/asked.py", "analysis/guards.py", "analysis/cuts.py")
+_GUARDS = ("analysis/demand.py", "analysis/guards.py", "analysis/cuts.py")
 _OWN_PROCESSES = "--deselect=tests/trust/test_faults.py::test_processes"
 """Processes that are started have no mutants."""
 _SAVING = ("tests/test_saved_work.py", "tests/backends")
 
 AREAS = {
-    "gates": Area(("ir/guards.py", "ir/transfer.py", *_GUARDS, *_DECIDING), ("tests/passes", *PROGRAMS), 0.95),
+    "gates": Area(("ir/guards.py", "ir/transfer.py", *_GUARDS, *_DECIDING), ("tests/passes", "tests/laws/test_positions.py", "tests/backends/test_projections.py", *PROGRAMS), 0.95),
     "plan": Area(_package("backends/plan"), (*_SAVING, *PROGRAMS), 0.90),
     "backends": Area(
         (*_package("backends/onnx"), *_package("backends/pytorch"), *_package("backends/support")), (*_SAVING, *PROGRAMS), 0.90
