@@ -90,6 +90,43 @@ def test_where_to_stop_is_learned_from_rewards() -> None:
     torch.testing.assert_close(mine, wanted, atol=0.02, rtol=0)
 
 
+PLACES = """\
+export seed Net {
+    in  values: f32[N, T=4]
+    out y: f32[N]
+    param w: f32[D=2] = ones()
+    at, y = repeat 2 with at = full[N](3), y = 0.0 {
+        where_to = sigmoid(w[D=0] + w[D=1] * at) * (T - 1)
+        away = range[T, dtype=f32]() - expand[T](where_to)
+        gate place over N = argmax[over=T](-square(away) / 0.5) via reinforce[baseline=0.75]
+        next at = place
+        next y = 0.5 * y + take[over=T](values, place)
+    }
+}
+"""
+
+
+def test_where_to_look_is_learned_from_rewards() -> None:
+    """Places drawn from a normal distribution among the frames, each from where the one before was (example 71)."""
+    torch.manual_seed(1)
+    net = cogseedc.build(PLACES, rng=0)
+    values, w = torch.tensor([0.3, 1.0, -0.5, 0.8]), torch.tensor([-0.6, 0.3], requires_grad=True)
+    net.load_state_dict({"w": w.detach()})
+    out = net(values.expand(200_000, -1))
+    (mine,) = torch.autograd.grad(-out.policy_loss((out.y - 0.4) ** 2), net.w)
+
+    def chances(at: float) -> torch.Tensor:
+        where_to = 3 * torch.sigmoid(w[0] + w[1] * at)
+        return torch.softmax(-((torch.arange(4) - where_to) ** 2) / 0.5, 0)
+
+    first = chances(3.0)
+    rewards = [(0.5 * values[a] + values - 0.4) ** 2 for a in range(4)]
+    exact = sum((first[a] * (chances(float(a)) * rewards[a]).sum() for a in range(4)), torch.tensor(0.0))
+    (wanted,) = torch.autograd.grad(exact, w)
+    torch.testing.assert_close(mine, wanted, atol=0.03, rtol=0)
+    assert wanted.abs().min() > 0.3
+
+
 def test_draws_of_loops_in_loops() -> None:
     text = """\
 export seed Net {

@@ -131,13 +131,14 @@ def looking(net: Net, sample: Sample) -> Outputs:
 def frames(net: Net, sample: Sample) -> Outputs:
     video, state, at, looks = sample["video"], (zeros(12), zeros(12)), 0, 0
     cheap = net.linear("cheap.linear", video.mean((3, 4)))
-    step, done = cell(net, "h.h2.lstm_cell"), turns(net, "h.done", 4)
+    step, done, place = cell(net, "h.h2.lstm_cell"), turns(net, "h.done", 4), turns(net, "h.place", 4)
     while looks < 4:
         seen = F.relu(net.conv("h.seen.conv2d", video[:, at], 2)).mean((2, 3))
         asked = torch.softmax((cheap * net.linear("h.asked.linear", state[0])[:, None]).sum(-1), -1)
         state = step(torch.cat([seen, (asked[..., None] * cheap).sum(1)], -1), state)
         done[looks] = net.linear("h.gain.linear", state[0])[0, 0] < 0
-        at = int(torch.round(sure(net, "h.where_to.linear", state[0]) * (video.shape[1] - 1)))
+        where_to = sure(net, "h.where_to.linear", state[0]) * (video.shape[1] - 1)
+        at = place[looks] = int((torch.arange(video.shape[1]) - where_to).abs().argmin())
         looks += 1
         if done[looks - 1]:
             break
