@@ -114,6 +114,21 @@ y, spent = repeat 4 with h = x, spent = 0.0 until mean(h) > 0.5 {
 """,
     ),
     Code(
+        "CS0431",
+        "a name gets another result of a loop than the carry that is called so",
+        "A loop gives a tuple for each `yield`, then the last carries, in the order in which they are written. It may "
+        "be meant, so it is a note.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    sum, h = for i in 0 .. 3 with sum = x, h = x { next h = relu(h)  next sum = sum + h  yield h }
+    y = h
+}
+""",
+        "each, sum, h = for i in 0 .. 3 with sum = x, h = x { next h = relu(h)  next sum = sum + h  yield h }",
+    ),
+    Code(
         "CS0440",
         "a state starts as no constant",
         "Before the first call every element of a state has one value: `zeros()`, `ones()` or `full(v)`.",

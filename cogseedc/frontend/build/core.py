@@ -33,6 +33,7 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import described
 from cogseedc.ir import (
+    BATCH,
     Attrs,
     AxisArg,
     Call,
@@ -328,11 +329,13 @@ class Builder:
             symbols = sorted(axis.size.symbols())
             if given is not None and i < len(given) and axis.size == Size.symbol(symbols[0]):
                 raise SizeFound(symbols[0], given[i])
+            help = f"give it: `--size {symbols[0]}=32`, or write it in the port's type: `{symbols[0]}=32`"
+            if BATCH in symbols:
+                help = (
+                    "no weight depends on the number of samples: say another axis with `over=`, or read another value"
+                )
             raise mistake(
-                "CS0239",
-                f"the weight `{path}` needs the size `{axis.size}`, which is not known",
-                span,
-                help=f"give it: `--size {symbols[0]}=32`, or write it in the port's type: `{symbols[0]}=32`",
+                "CS0239", f"the weight `{path}` needs the size `{axis.size}`, which is not known", span, help=help
             )
         return type_
 

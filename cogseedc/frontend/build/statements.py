@@ -105,17 +105,39 @@ def bind(b: Builder, frame: Frame, statement: ast.Bind) -> None:
     first = statement.names[0].text
     name = "" if first in frame.instance.outputs else first
     start = b.graph.next_id
-    value = b.evaluate(inner(frame, name, frame.scope), _with_sequence(statement))
-    carried = (
-        {c.name.text for c in statement.value.carries}
-        if isinstance(statement.value, (ast.For, ast.Repeat, ast.Scan))
-        else set()
-    )
+    expr = _with_sequence(statement)
+    value = b.evaluate(inner(frame, name, frame.scope), expr)
+    carried = set[str]()
+    if isinstance(expr, (ast.For, ast.Repeat, ast.Scan)):
+        carried = {carry.name.text for carry in expr.carries}
+        _in_order(b, statement.names, expr)
     for target, item in _spread(statement.names, value, statement.span):
         frame.scope.bind(
             target.text, item, target.span, again=target.text in carried
         )  # a loop goes on with what it carries
         frame.scope.regions[target.text] = (start, b.graph.next_id)
+
+
+def _in_order(b: Builder, names: tuple[ast.Name, ...], loop: ast.For | ast.Repeat | ast.Scan) -> None:
+    """Notes the first name that is that of a carry and gets another result of the loop."""
+    carries = [carry.name for carry in loop.carries]
+    given = [*(None for _ in loop.body.yields), *(name.text for name in carries)]
+    for target, found in zip(names, given, strict=False):
+        own = next((name for name in carries if name.text == target.text), None)
+        if own is None or found == target.text:
+            continue
+        what = f"the carry `{found}`" if found else "what the loop yields"
+        kept = ", ".join([*(f"part{i + 1}" for i in range(len(loop.body.yields))), *(name.text for name in carries)])
+        b.diagnostics.add(
+            Diagnostic(
+                "CS0431",
+                f"`{target.text}` gets {what}, not the carry of that name",
+                (Label(target.span), Label(own.span, "this carry")),
+                f"yields come first, then the carries in their order: `{kept} = ...`",
+                Severity.NOTE,
+            )
+        )
+        return
 
 
 def _with_sequence(statement: ast.Bind) -> ast.Expr:
