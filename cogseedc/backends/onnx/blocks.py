@@ -10,6 +10,7 @@ import numpy as np
 from cogseedc.backends.onnx.builder import Place, Region, branch
 from cogseedc.backends.onnx.crossing import Pair, above, outer
 from cogseedc.backends.onnx.fusion import FusedWrite, outputs_of
+from cogseedc.backends.onnx.ledger import Ledger, entries, write
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import NUMPY, Dimension
 from cogseedc.backends.plan.model import ROOT, Block, Enter, Join, Run, Slot, SpaceId, Strategy, Wrap
@@ -17,6 +18,7 @@ from cogseedc.ir import Dtype, NodeId
 
 FALSE = np.array(False)
 NO_ROWS = np.zeros([0], np.bool_)
+NO_ENTRIES = np.zeros([0], np.int64)
 NO_PLACES = np.zeros([0, 1], np.int64)
 
 
@@ -41,19 +43,20 @@ class _Results:
 def emit_blocks(steps: Steps, root: Region) -> None:
     """All blocks of the plan, in order."""
     steps.region = root
-    position = 0
-    for number, nest in enumerate(steps.plan.nests):
-        _sequence(steps, root, range(position, nest.first))
-        _nested(steps, root, number)
-        position = nest.stop
-    _sequence(steps, root, range(position, len(steps.plan.blocks)))
+    _sequence(steps, root, range(len(steps.plan.blocks)), ROOT)
 
 
-def _sequence(steps: Steps, region: Region, positions: Sequence[int], around: SpaceId = ROOT) -> None:
-    """Some blocks, one after another; those of the space `around`, which is known to be run, without an If."""
-    blocks = steps.plan.blocks
-    for position in positions:
+def _sequence(steps: Steps, region: Region, positions: range, around: SpaceId) -> None:
+    """Some blocks, one after another; those of the space `around`, which is known to be run, without an If. Nests in
+    nests are followed down: they are few (`plan.nests.DEPTH`)."""
+    blocks, starts = steps.plan.blocks, steps.nests
+    position = positions.start
+    while position < positions.stop:
         block = blocks[position]
+        if position in starts and block.space != around:
+            _nested(steps, region, starts[position])
+            position = steps.plan.nests[starts[position]].stop
+            continue
         if block.wrap is Wrap.NONE or block.space == around:
             for step in block.steps:
                 steps.emit(region, step, block.space)
@@ -62,6 +65,7 @@ def _sequence(steps: Steps, region: Region, positions: Sequence[int], around: Sp
         elif not block.otherwise:
             last = position + 1 < len(blocks) and blocks[position + 1].otherwise
             _wrapped(steps, region, _ordered(steps, position, last))
+        position += 1
 
 
 def _nested(steps: Steps, region: Region, number: int) -> None:
@@ -86,6 +90,7 @@ def _nested(steps: Steps, region: Region, number: int) -> None:
         other = name or absent(bodies[1], steps.type(f.join.output), f.join.output.space)
         results.both((steps.running[f.join.output], other), *_described(steps, f.join))
     leaving = _leaving(steps, bodies, results, number)
+    told, noted = _noted(steps, bodies, results, number)
     _forget(steps, bodies[0], blocks)
     if not results.types:
         return
@@ -94,6 +99,7 @@ def _nested(steps: Steps, region: Region, number: int) -> None:
     steps.values.update((slot, names[i]) for slot, i in leaving.given)
     rows.entry.update((id, names[i]) for id, i in leaving.entered)
     rows.seen.update((pair, names[i]) for pair, i in leaving.moved)
+    steps.noted.update(entries(Ledger(names[noted], told)))
 
 
 @dataclass(frozen=True)
@@ -110,13 +116,25 @@ def _leaving(steps: Steps, bodies: tuple[Region, Region], results: _Results, num
     blocks = steps.plan.blocks[nest.first : nest.stop]
     given = [(s, _give(steps, bodies, results, 0, s)) for b in blocks for s in b.gives if s in crossing.slots[number]]
     spaces = [step.space for block in blocks for step in block.steps if isinstance(step, Enter)]
-    asked = (id for id in spaces if id in crossing.entries[number] or rows.space(id).strategy is Strategy.BRANCH)
-    entered = [(id, _enter(steps, bodies, results, 0, id)) for id in asked]
+    entered = [(id, _enter(steps, bodies, results, 0, id)) for id in spaces if id in crossing.entries[number]]
     places = ((pair, _moved(steps, bodies, results, *pair)) for pair in crossing.places[number])
     moved = [(pair, place) for pair, place in places if place is not None]
     for id in spaces:
         rows.entry.pop(id, None)
     return _Leaving(given, entered, moved)
+
+
+def _noted(steps: Steps, bodies: tuple[Region, Region], results: _Results, number: int) -> tuple[tuple[Slot, ...], int]:
+    """What only the trace reads of a nest, and the place of the result that holds it."""
+    nest, told = steps.plan.nests[number], steps.crossing.told[number]
+    held = [slot for block in steps.plan.blocks[nest.first : nest.stop] for slot in block.gives if slot in told]
+    if not held:
+        return (), 0
+    own = [slot for slot in held if slot not in steps.noted]
+    inner = [*dict.fromkeys(steps.noted[slot].ledger for slot in held if slot in steps.noted)]
+    name, slots = write(bodies[0], own, inner, steps.value)
+    none = bodies[1].node("Constant", [], value=NO_ENTRIES)
+    return slots, results.add(0, name, none, Dtype.I64, [None])
 
 
 def _moved(
@@ -136,6 +154,8 @@ def _forget(steps: Steps, body: Region, blocks: Sequence[Block]) -> None:
         if steps.values.get(slot) in body.own:
             del steps.values[slot]
         steps.raw.pop(slot, None)
+    for pair in [pair for pair, name in steps.rows.seen.items() if name in body.own]:
+        del steps.rows.seen[pair]
 
 
 def _place(steps: Steps, id: SpaceId) -> Place:

@@ -58,15 +58,28 @@ class Fusion:
         return next((fused.join.output.space for fused in self.writes.get(position, ())), None)
 
 
-def nest_of(plan: Plan) -> dict[int, int]:
-    """For each block in a nest, by position, which one."""
-    return {i: place for place, nest in enumerate(plan.nests) for i in range(nest.first, nest.stop)}
+Around = tuple[int, ...]
+"""The nests around a block, the outermost first."""
+
+
+def nests_around(plan: Plan) -> dict[int, Around]:
+    """For each block in a nest, by position, all that it is in."""
+    found: dict[int, Around] = {}
+    for number, nest in enumerate(plan.nests):
+        around = (*found.get(nest.first, ()), number)
+        found.update(dict.fromkeys(range(nest.first, nest.stop), around))
+    return found
+
+
+def left(around: Around, other: Around) -> Around:
+    """The nests that are around one place and not around another."""
+    return tuple(number for number in around if number not in other)
 
 
 def fuse(plan: Plan, also: Iterable[Slot], unread: Set[Slot] = frozenset()) -> Fusion:
     """Decides for all joins; `also` are slots that are read after the last block, `unread` those that nobody reads."""
     home = {slot: i for i, block in enumerate(plan.blocks) for step in block.steps for slot in outputs_of(step)}
-    nests = nest_of(plan)
+    nests = nests_around(plan)
     writes: dict[int, list[FusedWrite]] = {}
     done: dict[Slot, int] = {}
     for position, block in enumerate(plan.blocks):
@@ -80,9 +93,9 @@ def fuse(plan: Plan, also: Iterable[Slot], unread: Set[Slot] = frozenset()) -> F
     return Fusion({b: tuple(w) for b, w in writes.items()}, done, frozenset(needed - unread))
 
 
-def _prefix(plan: Plan, nests: Mapping[int, int], home: dict[Slot, int], join: Join, position: int) -> int:
-    """How many of the first writes come from blocks in an `if`, in execution order, after the base and before the
-    join, which is in none of their nests."""
+def _prefix(plan: Plan, nests: Mapping[int, Around], home: dict[Slot, int], join: Join, position: int) -> int:
+    """How many of the first writes come from blocks in an `if` in which the join is not, in execution order, after the
+    base and before the join."""
     blocks = plan.blocks
     last = home.get(join.base, -1) if join.base else -1
     for i, write in enumerate(join.writes):
@@ -101,17 +114,20 @@ def _prefix(plan: Plan, nests: Mapping[int, int], home: dict[Slot, int], join: J
     return len(join.writes)
 
 
-def _nested(plan: Plan, nests: Mapping[int, int], at: int, join: Join, position: int) -> bool:
-    """Whether a block is in a nest in which a join is not, and may write there: not where a BRANCH space of the nest
+def _nested(plan: Plan, nests: Mapping[int, Around], at: int, join: Join, position: int) -> bool:
+    """Whether a block is in nests in which a join is not, and may write there: not where a BRANCH space of such a nest
     is around the join, whose single row is there in that space's own `if` only."""
-    if at not in nests or nests[at] == nests.get(position):
-        return False
-    around = plan.nests[nests[at]].space
-    space, branch = plan.spaces[join.output.space], False
-    while space.parent is not None and space.id != around:
+    own = left(nests.get(at, ()), nests.get(position, ()))
+    return bool(own) and not any(_branches(plan, join.output.space, plan.nests[number].space) for number in own)
+
+
+def _branches(plan: Plan, lower: SpaceId, upper: SpaceId) -> bool:
+    """Whether a space lies below another one, and a BRANCH space is on the way, the upper one left out."""
+    space, branch = plan.spaces[lower], False
+    while space.parent is not None and space.id != upper:
         branch = branch or space.strategy is Strategy.BRANCH
         space = plan.spaces[space.parent]
-    return not branch or space.id != around
+    return branch and space.id == upper
 
 
 def _sides(blocks: Sequence[Block], one: int, other: int) -> bool:

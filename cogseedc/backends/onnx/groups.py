@@ -12,7 +12,7 @@ import numpy as np
 from onnx import TensorProto
 
 from cogseedc.backends.onnx.builder import Region
-from cogseedc.backends.onnx.fusion import nest_of
+from cogseedc.backends.onnx.fusion import nests_around
 from cogseedc.backends.plan.model import Choice, Enter, Plan, Slot, Space, SpaceId, Strategy, Take, Wrap
 from cogseedc.ir import Gate, GateKind
 
@@ -131,7 +131,7 @@ def _ints(region: Region, *values: int) -> str:
 
 def _groups(plan: Plan) -> Iterator[Group]:
     """Those that are entered outside of any If: their decision is seen everywhere."""
-    inside = nest_of(plan)
+    inside = nests_around(plan)
     blocks = (block for i, block in enumerate(plan.blocks) if block.wrap is Wrap.NONE and i not in inside)
     outside = {step.space for block in blocks for step in block.steps if isinstance(step, Enter)}
     found: dict[tuple[SpaceId, Slot], dict[int, SpaceId]] = {}

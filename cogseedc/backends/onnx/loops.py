@@ -16,13 +16,15 @@ from onnx import ValueInfoProto
 
 from cogseedc.backends.onnx.blocks import emit_blocks
 from cogseedc.backends.onnx.builder import Region, branch
+from cogseedc.backends.onnx.ledger import SWITCH, traced
 from cogseedc.backends.onnx.merges import laid, where
 from cogseedc.backends.onnx.packed import emit_packed
 from cogseedc.backends.onnx.recording import plain_record
 from cogseedc.backends.onnx.records import Count, Decisions, Turns
+from cogseedc.backends.onnx.rows import any_true
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import Dimension, info
-from cogseedc.backends.onnx.trace import SWITCH, any_true, traced_gates, traced_rows
+from cogseedc.backends.onnx.trace import traced_gates, traced_rows
 from cogseedc.backends.plan.model import ROOT, SpaceId
 from cogseedc.ir import BATCH, BATCH_SIZE, Axis, Dtype, Input, Loop, LoopKind, NodeId, Size, TensorType, Value
 
@@ -251,7 +253,7 @@ class _Emission:
 
     def _computed(self, inner: Steps, rows: str | None, mask: str | None) -> Turns:
         """A record that takes operations: made where a trace is asked for."""
-        then = Region(self.body.shared, self.body, alone=True)
+        then = traced(Region(self.body.shared, self.body, alone=True))
         other = Region(self.body.shared, self.body)
         gates = [
             Decisions(name, self._seen(then, value, type, rows, mask), type)

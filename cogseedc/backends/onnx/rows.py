@@ -5,7 +5,7 @@ A mask is made where its space is entered, places where they are first needed: o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import reduce
 
 import numpy as np
@@ -38,6 +38,8 @@ class Rows:
         self._asked = asked or value
         self.within: Callable[[Region, str, str, Space], str] | None = None
         """Composes the places of rows of a batch with those of positions in them."""
+        self.within_nests: Collection[SpaceId] = ()
+        """Spaces that are entered in a nest: outside of it, where only the trace asks, nobody may have decided."""
         self.groups = Groups(plan, value, waits)
         self.entry: dict[SpaceId, str] = {}
         """COMPACT: bool over the rows of the parent, or over its positions, flattened. BRANCH, entered in
@@ -102,7 +104,8 @@ class Rows:
         if found is None:
             place, home.shared.place = home.shared.place, Place(f"/rows/{space.name}", f"rows/{space.name}")
             terms = [_reduce(home, "And", [self._element(home, c) for c in term]) for term in space.terms]
-            found = home.keep(key, _reduce(home, "Or", terms))
+            held = _reduce(home, "Or", terms)
+            found = home.keep(key, any_true(home, held) if branch in self.within_nests else held)
             home.shared.place = place
         return found
 
@@ -198,6 +201,9 @@ class Rows:
         """Where the rows of a COMPACT space lie in its parent."""
         if self.groups.has(id):
             return self.groups.place(region, id)
+        parent = self.space(id).parent
+        if parent is not None and (id, parent) in self.seen:
+            return self.seen[id, parent]
         return self._places(region, None, self._mask_of(region, id))
 
     def _picked(self, region: Region, outer: str, own: str) -> str:
@@ -312,6 +318,14 @@ def _arm_mask(region: Region, gate: Gate, decision: str, arm: int) -> str:
             return region.node("Equal", [decision, region.constant(np.array(arm, np.int64))])
         case GateKind.MANY:
             return region.node("Gather", [decision, region.constant(np.array(arm, np.int64))], axis=-1)
+
+
+def any_true(region: Region, value: str, axis: int | None = None) -> str:
+    """Whether an element along an axis, or of all, is true. A sum is right for no element too, though not over a
+    negative axis: of an empty tensor ONNX Runtime 1.31 then reduces nothing."""
+    axes = [] if axis is None else [region.constant(np.array([axis], np.int64))]
+    total = region.node("ReduceSum", [region.node("Cast", [value], to=TensorProto.INT64), *axes], keepdims=0)
+    return region.node("Greater", [total, region.constant(np.array(0, np.int64))])
 
 
 def _reduce(region: Region, op_type: str, parts: list[str]) -> str:

@@ -14,6 +14,7 @@ from cogseedc.backends.onnx.crossing import crossing
 from cogseedc.backends.onnx.fusion import fuse
 from cogseedc.backends.onnx.groups import Group
 from cogseedc.backends.onnx.joins import Joins, runs_whole
+from cogseedc.backends.onnx.ledger import Entry, read
 from cogseedc.backends.onnx.merges import aligned, any_of, merge, weighted, where
 from cogseedc.backends.onnx.records import Turns
 from cogseedc.backends.onnx.rows import Rows
@@ -90,13 +91,18 @@ class Steps:
         self.root = root
         outer = None if around is None else around[0]
         count = None if around is None else partial(_rows_around, *around)
+        self.noted: dict[Slot, Entry] = {}
+        """What only the trace reads of a nest."""
         self.rows = Rows(plan, self.value, _batch(plan, inputs), batch_one, waits, count, self.asked)
         self.sizes: Sizes = Sizes(_symbols(plan, inputs), self.rows.count, outer.sizes if outer else None)
-        read_last = [slot for _, slot in plan.outputs] + (list(slots(plan)) if traces else [])
+        outputs, told = [slot for _, slot in plan.outputs], [*slots(plan)] if traces else []
         self._unmoved = weights_of(plan, self.rows.groups)
         """Weights of arms that are joined at once."""
-        self.fusion = fuse(plan, read_last, self._unmoved)
-        self.crossing = crossing(plan, self.fusion, read_last)
+        self.fusion = fuse(plan, [*outputs, *told], self._unmoved)
+        self.crossing = crossing(plan, self.fusion, outputs, told)
+        self.rows.within_nests = self.crossing.entered
+        self.nests = {nest.first: number for number, nest in enumerate(plan.nests)}
+        """By the position of their first block."""
         self.values: dict[Slot, str] = {}
         self._beyond: dict[Slot, int] = {}
         self.raw: dict[Slot, str] = {}
@@ -155,6 +161,8 @@ class Steps:
         found = self.values.get(slot)
         if found is not None:
             return found
+        if slot in self.noted:
+            return read(region, self.noted[slot], self.type(slot))
         if slot in self.raw:
             key = ("laid out", self.raw[slot])
             shape = region.constant(np.ones([self.type(slot).rank], np.int64))

@@ -10,8 +10,9 @@ import numpy as np
 from onnx import TensorProto, ValueInfoProto
 
 from cogseedc.backends.onnx.builder import Place, Region, branch_of_sequence
+from cogseedc.backends.onnx.ledger import SWITCH, traced
 from cogseedc.backends.onnx.records import Count, Decisions, Turns
-from cogseedc.backends.onnx.rows import holds
+from cogseedc.backends.onnx.rows import any_true, holds
 from cogseedc.backends.onnx.tensors import info
 from cogseedc.backends.plan.model import ROOT, Choice, GateReport, Run, Space, SpaceId, Strategy
 from cogseedc.diagnostics import InternalError
@@ -19,9 +20,6 @@ from cogseedc.ir import BATCH, Dtype, Gate, GateKind, Loop, NodeId, Size, Tensor
 
 if TYPE_CHECKING:
     from cogseedc.backends.onnx.steps import Steps
-
-SWITCH = "cogseed.trace"
-"""Name of the bool input, false by default, that asks for the trace; no identifier of the language has a dot."""
 
 TRACED = "cogseed.traced"
 """Name of the output that holds it, a sequence of i64 tensors, and of the metadata that names them, apart by spaces."""
@@ -35,17 +33,17 @@ def emit_trace(steps: Steps, root: Region) -> tuple[ValueInfoProto, ValueInfoPro
     that decides nothing.
     """
     root.shared.place = Place("/trace", "trace")
-    then, other = Region(root.shared, root, alone=True), Region(root.shared, root)
+    then, other = traced(Region(root.shared, root, alone=True)), Region(root.shared, root)
     gates = [(f"trace.{name}", value) for name, value, _ in traced_gates(steps, then)]
-    traced = [*gates, *((f"rows.{name}", value) for name, value in traced_rows(steps, then))]
-    if not traced:
+    found = [*gates, *((f"rows.{name}", value) for name, value in traced_rows(steps, then))]
+    if not found:
         return None
     switch = info(root.shared.names.unique(SWITCH), Dtype.BOOL, [])
     root.initializer(switch.name, np.array(False))
-    filled = then.node("SequenceConstruct", [value for _, value in traced])
+    filled = then.node("SequenceConstruct", [value for _, value in found])
     empty = other.node("SequenceEmpty", [], dtype=TensorProto.INT64)
     output = branch_of_sequence(root, switch.name, (then, other), (filled, empty), TRACED)
-    return switch, output, " ".join(name for name, _ in traced)
+    return switch, output, " ".join(name for name, _ in found)
 
 
 _UNREACHED = -2
@@ -180,14 +178,6 @@ def _held(
     later = of.rank - own - (batch if own == 1 else 0)
     axes = region.constant(np.arange(own, own + later, dtype=np.int64)) if later else ""
     return region.node("Unsqueeze", [found, axes]) if later else found
-
-
-def any_true(region: Region, value: str, axis: int | None = None) -> str:
-    """Whether an element along an axis, or of all, is true. A sum is right for no element too, though not over a
-    negative axis: of an empty tensor ONNX Runtime 1.31 then reduces nothing."""
-    axes = [] if axis is None else [region.constant(np.array([axis], np.int64))]
-    total = region.node("ReduceSum", [region.node("Cast", [value], to=TensorProto.INT64), *axes], keepdims=0)
-    return region.node("Greater", [total, _integer(region, 0)])
 
 
 def _all(region: Region, op_type: str, parts: Sequence[str]) -> str:

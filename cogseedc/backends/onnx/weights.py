@@ -12,7 +12,7 @@ import numpy as np
 
 from cogseedc.backends.onnx.builder import Region
 from cogseedc.backends.onnx.calls import Folding
-from cogseedc.backends.onnx.fusion import inputs_of, nest_of
+from cogseedc.backends.onnx.fusion import inputs_of, nests_around
 from cogseedc.backends.onnx.tensors import NUMPY
 from cogseedc.backends.plan.model import Plan, Run, Slot, Step, Wrap
 from cogseedc.diagnostics import InternalError
@@ -81,9 +81,9 @@ def _readers(plan: Plan, folding: Folding, late: Set[NodeId]) -> dict[tuple[Node
     """For each fixed value: how many regions read it, and whether a convolution does."""
     regions: dict[tuple[NodeId, int], set[int]] = {}
     convolutions: set[tuple[NodeId, int]] = set()
-    nests = nest_of(plan)
+    nests = nests_around(plan)
     for position, block in enumerate(plan.blocks):
-        region = position if block.wrap is not Wrap.NONE else -2 - nests.get(position, -1)
+        region = position if block.wrap is not Wrap.NONE else -2 - nests.get(position, (-1,))[-1]
         for step in block.steps:
             for slot in _reads(plan, folding, late, step):
                 key = (slot.node, slot.port)

@@ -254,7 +254,7 @@ class Block:
 @record
 class Nest:
     """Consecutive blocks, all of a space or below it, in one more `if`: none is run when the space holds no row (of
-    BRANCH: is not run)."""
+    BRANCH: is not run). Another nest may lie inside, of a space further below."""
 
     first: int
     stop: int
@@ -313,7 +313,7 @@ class Plan:
     loops: Mapping[NodeId, LoopPlan] = field(default_factory=dict)
     """For each loop that is run, a plan of its body."""
     nests: tuple[Nest, ...] = ()
-    """In order; none overlaps another. Blocks are right without them, too."""
+    """In order of their first blocks; two lie apart, or one in the other. Blocks are right without them, too."""
     exits: tuple[tuple[str, tuple[tuple[str, Slot], ...]], ...] = field(default=())
     """For training: each exit's path with its outputs (name, slot); only in a dense plan."""
 

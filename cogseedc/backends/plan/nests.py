@@ -1,11 +1,12 @@
-"""Which consecutive blocks are skipped together: far down a chain of exits, where few samples are left, it is the
-`if`s and the finding of rows behind each gate that take the time."""
+"""Which consecutive blocks are skipped together: down a chain of exits it is the `if`s and the finding of rows behind
+each gate that a sample waits for which has left."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
-from math import sqrt
+from math import expm1, log1p
 
 from cogseedc.backends.plan.model import ROOT, Block, Enter, Nest, Run, Space, SpaceId, Wrap
 from cogseedc.backends.plan.rates import Rates
@@ -16,28 +17,46 @@ from cogseedc.target import Target
 ENTER = 2
 """About how many operations find the rows of a space."""
 
+DEPTH = 8
+"""How many nests lie in each other at most: messages of ONNX may nest to a depth of 31 `if`s and loops."""
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A nest that goes on, or the whole plan."""
+
+    nest: Nest
+    least: float
+    """Microseconds on no row from which on another nest begins inside."""
+
 
 def nests(blocks: Sequence[Block], spaces: Sequence[Space], rates: Rates) -> tuple[Nest, ...]:
-    """Stretches of blocks for one more `if` each, in order.
+    """Ends of chains of blocks for one more `if` each, by their first blocks: each goes on as long as blocks are of its
+    space or below.
 
-    Of a chain whose blocks take p when no row is left, a stretch takes about sqrt(2 p w), w being what an `if` takes:
-    then all `if`s and, where a sample leaves, half a stretch for nothing cost least together.
+    Who leaves behind a gate waits for the blocks up to where the next nest begins. The stretches between grow by a
+    factor of two, from the chain's first gate on: so that is never more than what led there takes.
     """
     graph, target = rates.graph, rates.target
     before = [0.0, *accumulate(_on_no_row(block, target, graph) for block in blocks)]
     ends = _ends(blocks, spaces)
-    empty = _empty(spaces, rates)
-    wrap = target.costs.wrap_us
+    held = _held(spaces, rates)
+    loops = [*accumulate((_loops(block, graph) for block in blocks), initial=0)]
     found: list[Nest] = []
-    at = 0
-    while at < len(blocks):
-        stop = _stop(at, ends, before, sqrt(2 * wrap * (before[ends[at]] - before[at])))
-        saved = empty[blocks[at].space] * (before[stop] - before[at])
-        if stop - at > 1 and saved > MARGIN * wrap and not _loops(blocks[at:stop], graph):
-            found.append(Nest(at, stop, blocks[at].space))
-            at = stop
-        else:
-            at += 1
+    around = [_Open(Nest(0, len(blocks), ROOT), 0.0)]
+    for at, block in enumerate(blocks):
+        while at == around[-1].nest.stop:
+            around.pop()
+        nest, least = around[-1].nest, around[-1].least
+        stop, space = ends[at], block.space
+        if space == nest.space or stop - at < 2 or len(around) > DEPTH or loops[stop] > loops[at]:
+            continue
+        left = 1 - held[space] / held[nest.space] if held[nest.space] else 0.0
+        pays = left * (before[stop] - before[at]) > MARGIN * target.costs.wrap_us
+        if pays and before[at] - before[nest.first] >= least:
+            found.append(Nest(at, stop, space))
+            growing = (before[stop] - before[at]) / 2 ** (DEPTH - 1) if len(around) == 1 else 2 * least
+            around.append(_Open(found[-1], growing))
     return tuple(found)
 
 
@@ -48,23 +67,15 @@ def _on_no_row(block: Block, target: Target, graph: Graph) -> float:
     return target.costs.empty_us * sum(ENTER if isinstance(s, Enter) else parts(s, graph) for s in block.steps)
 
 
-def _empty(spaces: Sequence[Space], rates: Rates) -> list[float]:
-    """How likely each space holds no row."""
+def _held(spaces: Sequence[Space], rates: Rates) -> list[float]:
+    """How likely each space holds a row."""
     shares = [1.0]
     for space in spaces[1:]:
         assert space.parent is not None
         shares.append(shares[space.parent] * taken(space, rates))
     target = rates.target
     rows = target.profile.rows if target.profile is not None else 1
-    return [(1 - share) ** rows for share in shares]
-
-
-def _stop(at: int, ends: Sequence[int], before: Sequence[float], least: float) -> int:
-    """Where a stretch from a block on ends: once it is long enough, where another one begins."""
-    for i in range(at + 1, ends[at]):
-        if before[i] - before[at] >= least and before[ends[i]] - before[i] >= least:
-            return i
-    return ends[at]
+    return [-expm1(rows * log1p(-share)) if share < 1 else 1.0 for share in shares]
 
 
 def _ends(blocks: Sequence[Block], spaces: Sequence[Space]) -> list[int]:
@@ -97,7 +108,6 @@ def _below(spaces: Sequence[Space]) -> Callable[[SpaceId, SpaceId], bool]:
     return lambda lower, upper: first[upper] <= first[lower] < first[upper] + sizes[upper]
 
 
-def _loops(blocks: Sequence[Block], graph: Graph) -> bool:
+def _loops(block: Block, graph: Graph) -> bool:
     """Whether a block runs a loop: what its turns record is read by the trace."""
-    steps = (step for block in blocks for step in block.steps)
-    return any(isinstance(step, Run) and isinstance(graph[step.node], Loop) for step in steps)
+    return any(isinstance(step, Run) and isinstance(graph[step.node], Loop) for step in block.steps)
