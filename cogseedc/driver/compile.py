@@ -174,7 +174,7 @@ def _explained(plan: Plan, rates: Rates, report: GateReport, request: Request) -
         "predicted": dict(report.predicted),
         "shares": [round(rates.share(report.gate, (arm,)), 4) for arm in range(gate.arms)],
         "profiled": profile is not None and profile.share(report.name, 0) is not None,
-        "why": "; ".join([_why(report, request), *_narrowed(plan, report.gate)]),
+        "why": "; ".join([_why(report, request), *_narrowed(plan, report.gate), *_picked(plan, report.gate)]),
     }
 
 
@@ -194,6 +194,12 @@ def _narrowed(plan: Plan, gate: NodeId) -> Iterator[str]:
         yield f"chosen channels of {', '.join(made)}"
     if read:
         yield f"only these are read by {', '.join(read)}"
+
+
+def _picked(plan: Plan, gate: NodeId) -> Iterator[str]:
+    """Whether the weights of one arm are picked for a row by itself."""
+    if any(single.decision.node == gate for single in plan.singles):
+        yield "of one row by itself only its arm is computed, with weights that are picked"
 
 
 def _why(report: GateReport, request: Request) -> str:

@@ -11,9 +11,10 @@ from cogseedc.backends.onnx.builder import Place, Region, branch
 from cogseedc.backends.onnx.crossing import Pair, above, outer
 from cogseedc.backends.onnx.fusion import FusedWrite, outputs_of
 from cogseedc.backends.onnx.ledger import Ledger, entries, write
+from cogseedc.backends.onnx.singles import emit_single
 from cogseedc.backends.onnx.steps import Steps
 from cogseedc.backends.onnx.tensors import NUMPY, Dimension
-from cogseedc.backends.plan.model import ROOT, Block, Enter, Join, Run, Slot, SpaceId, Strategy, Wrap
+from cogseedc.backends.plan.model import ROOT, Accumulate, Block, Enter, Join, Run, Slot, SpaceId, Strategy, Wrap
 from cogseedc.ir import Dtype, NodeId
 
 FALSE = np.array(False)
@@ -50,6 +51,8 @@ def _sequence(steps: Steps, region: Region, positions: range, around: SpaceId) -
     """Some blocks, one after another; those of the space `around`, which is known to be run, without an If. Nests in
     nests are followed down: they are few (`plan.nests.DEPTH`)."""
     blocks, starts = steps.plan.blocks, steps.nests
+    singles = {single.output: single for single in steps.plan.singles}
+    postponed = {id for single in steps.plan.singles for id in single.blocks}
     position = positions.start
     while position < positions.stop:
         block = blocks[position]
@@ -58,8 +61,11 @@ def _sequence(steps: Steps, region: Region, positions: range, around: SpaceId) -
             position = steps.plan.nests[starts[position]].stop
             continue
         if block.wrap is Wrap.NONE or block.space == around:
-            for step in block.steps:
-                steps.emit(region, step, block.space)
+            for step in () if position in postponed else block.steps:
+                if isinstance(step, Join | Accumulate) and step.output in singles:
+                    emit_single(steps, region, step, singles[step.output])
+                else:
+                    steps.emit(region, step, block.space)
             for fused in steps.fusion.writes.get(position, ()):
                 steps.running[fused.join.output] = _written(steps, region, fused, _previous(steps, region, fused))
         elif not block.otherwise:

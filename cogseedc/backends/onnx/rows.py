@@ -40,6 +40,8 @@ class Rows:
         """Composes the places of rows of a batch with those of positions in them."""
         self.within_nests: Collection[SpaceId] = ()
         """Spaces that are entered in a nest: outside of it, where only the trace asks, nobody may have decided."""
+        self.alone: SpaceId | None = None
+        """A space that is computed for one row, whichever rows it holds."""
         self.groups = Groups(plan, value, waits)
         self.entry: dict[SpaceId, str] = {}
         """COMPACT: bool over the rows of the parent, or over its positions, flattened. BRANCH, entered in
@@ -279,6 +281,8 @@ class Rows:
             id = parent
         if id == ROOT:
             return self._root_count(region)
+        if id == self.alone:
+            return region.constant(np.array([1], np.int64))
         places = self._own(region, id)
         home = region.home(places)
         key = ("count", places)

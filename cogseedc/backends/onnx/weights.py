@@ -82,12 +82,14 @@ def _readers(plan: Plan, folding: Folding, late: Set[NodeId]) -> dict[tuple[Node
     regions: dict[tuple[NodeId, int], set[int]] = {}
     convolutions: set[tuple[NodeId, int]] = set()
     nests = nests_around(plan)
+    postponed = {id for single in plan.singles for id in single.blocks}
     for position, block in enumerate(plan.blocks):
         region = position if block.wrap is not Wrap.NONE else -2 - nests.get(position, (-1,))[-1]
+        places = {position, region} if position in postponed else {region}
         for step in block.steps:
             for slot in _reads(plan, folding, late, step):
                 key = (slot.node, slot.port)
-                regions.setdefault(key, set()).add(region)
+                regions.setdefault(key, set()).update(places)
                 if _is_convolution(plan.graph, step):
                     convolutions.add(key)
     return {key: (len(found), key in convolutions) for key, found in regions.items()}

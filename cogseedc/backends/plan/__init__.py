@@ -26,6 +26,7 @@ from cogseedc.backends.plan.model import (
     Picked,
     Plan,
     Run,
+    Single,
     Slot,
     Space,
     SpaceId,
@@ -42,6 +43,7 @@ from cogseedc.backends.plan.rates import Rates
 from cogseedc.backends.plan.reach import Reach, reach
 from cogseedc.backends.plan.schedule import blocks, schedule, spend
 from cogseedc.backends.plan.sides import paired
+from cogseedc.backends.plan.singles import singles
 from cogseedc.backends.plan.spaces import Condition, Spaces
 from cogseedc.backends.plan.tiles import regions
 from cogseedc.backends.plan.wraps import unsafe_spaces, wrap
@@ -85,6 +87,7 @@ __all__ = [
     "Picked",
     "Plan",
     "Run",
+    "Single",
     "Slot",
     "Space",
     "SpaceId",
@@ -250,12 +253,13 @@ def _assemble(
         lambda space, body: wrap(spaces[space], body, rates, loops, space in unsafe),
     )
     found_blocks = paired(found_blocks, spaces, graph)
-    found_nests = nests(found_blocks, spaces, rates) if target.backend == "onnx" else ()
+    onnx = target.backend == "onnx"
     return Plan(
         graph=graph,
         spaces=spaces,
         blocks=found_blocks,
-        nests=found_nests,
+        nests=nests(found_blocks, spaces, rates) if onnx else (),
+        singles=singles(found_blocks, spaces, target, graph, kept) if onnx else (),
         inputs=tuple(id for id, node in graph.of(Input)),
         knobs=tuple(id for id, node in graph.of(Knob)),
         weights=tuple(id for id, node in graph.of(Weight)),

@@ -263,6 +263,19 @@ class Nest:
 
 
 @record
+class Single:
+    """A join of arms that are alike but for their weights: of one row by itself only its arm is computed, with weights
+    that its decision picks."""
+
+    output: Slot
+    decision: Slot
+    blocks: tuple[int, ...]
+    """By arm: nothing but the join reads what it gives."""
+    weights: tuple[tuple[Slot, ...], ...]
+    """Those that differ, each by arm."""
+
+
+@record
 class GateReport:
     """How the plan treats one gate, for `explain --plan` and the trace."""
 
@@ -314,6 +327,7 @@ class Plan:
     """For each loop that is run, a plan of its body."""
     nests: tuple[Nest, ...] = ()
     """In order of their first blocks; two lie apart, or one in the other. Blocks are right without them, too."""
+    singles: tuple[Single, ...] = ()
     exits: tuple[tuple[str, tuple[tuple[str, Slot], ...]], ...] = field(default=())
     """For training: each exit's path with its outputs (name, slot); only in a dense plan."""
 
