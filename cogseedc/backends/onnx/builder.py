@@ -148,6 +148,22 @@ class Region:
         same = self.constant(np.zeros(self._turned[left], np.int64))  # 0 copies the size
         return [self.node("Reshape", [left, same]), right]
 
+    def rename(self, old: str, new: str) -> bool:
+        """Gives the value of the node that was added last another name, which the caller has reserved; whether it is
+        that node's only one. No other node may read it yet."""
+        if not self.graph.node or list(self.graph.node[-1].output) != [old]:
+            return False
+        self.graph.node[-1].output[0] = new
+        for names in (self._made, self.own):
+            names.discard(old)
+            names.add(new)
+        for known in (self._described, self._turned):
+            if old in known:
+                known[new] = known.pop(old)
+        if new in self._described:
+            self.graph.value_info[self._described[new]].name = new
+        return True
+
     def constant(self, value: Array) -> str:
         """An initialiser of this region; equal ones are shared with the regions below.
 

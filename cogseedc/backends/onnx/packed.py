@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from onnx import TensorProto
@@ -56,11 +57,9 @@ class _Packed:
         one, none = self._ints(1), self._ints(0)
         self.many = region.node("ReduceSum", [flags, one], keepdims=0)
         self.most = region.node("ReduceMax", [region.node("Concat", [self.many, none], axis=0)], keepdims=0)
-        self.after = region.node("CumSum", [flags, region.constant(np.array(1, np.int64))])
+        self.flags = flags
         places = region.node("NonZero", [self.active])
         self.times = region.node("Gather", [places, region.constant(np.array(1, np.int64))], axis=0)
-        first = region.constant(np.array(0, np.int64))
-        self.start = region.node("CumSum", [self.many, first], exclusive=1)
         self.length = steps.sizes.scalar(region, node.steps, space)
         self.sequences = [
             self._rows_first(value, type, axis)
@@ -68,6 +67,11 @@ class _Packed:
                 given[node.carries : last], self.inputs[node.carries :], node.scanned, strict=False
             )
         ]
+
+    @cached_property
+    def start(self) -> str:
+        """Where the active positions of each row begin among those of all."""
+        return self.region.node("CumSum", [self.many, self.region.constant(np.array(0, np.int64))], exclusive=1)
 
     def _ints(self, *values: int) -> str:
         return self.region.constant(np.array(values, np.int64))
@@ -111,7 +115,8 @@ class _Packed:
         """What rows have after each position; `states` after no, one, two, .. turns, [turns + 1, ...]."""
         region = self.region
         assert type.batch is not None
-        laid = self._states_at(states, type, self.after, 2)
+        after = region.node("CumSum", [self.flags, region.constant(np.array(1, np.int64))])
+        laid = self._states_at(states, type, after)
         rest = [i for i in range(type.rank) if i != type.batch]
         now = ["rows", "turns", *rest]
         wanted: list[object] = list(range(type.rank))
@@ -120,8 +125,9 @@ class _Packed:
         order = [now.index(where) for where in wanted]
         return laid if order == sorted(order) else region.node("Transpose", [laid], perm=order)
 
-    def _states_at(self, states: str, type: TensorType, turns: str, rank: int) -> str:
-        """For each row, and each of its entries in `turns` [rows, ..], the state after so many turns; rows first."""
+    def _states_at(self, states: str, type: TensorType, turns: str) -> str:
+        """For each row, and each of its entries in `turns` [rows, entries], the state after so many turns; rows
+        first."""
         region, batch = self.region, type.batch
         assert batch is not None
         order = [0, batch + 1, *(i + 1 for i in range(type.rank) if i != batch)]
@@ -129,9 +135,7 @@ class _Packed:
         count = self.steps.rows.count(region, self.space)
         turned_count = region.node("Mul", [region.node("Shape", [states], start=0, end=1), count])
         flat = self._rows_of(turned, turned_count, type)
-        row = self._row_numbers(region, count)
-        if rank == 2:
-            row = region.node("Unsqueeze", [row, self._ints(1)])
+        row = region.node("Unsqueeze", [self._row_numbers(region, count), self._ints(1)])
         place = region.node("Add", [region.node("Mul", [turns, count]), row])
         return region.node("Gather", [flat, place], axis=0)
 
@@ -200,53 +204,53 @@ class _Packed:
 
     def _layer(self, cell: _Cell) -> tuple[list[str], list[str]]:
         """One recurrent layer over the active positions of each row; where there is none at all, nothing is run."""
-        region = self.region
+        region, echoes = self.region, self.node.echoes
         some = region.node("Greater", [self.most, region.constant(np.array(0, np.int64))])
         then, other = Region(region.shared, region), Region(region.shared, region)
-        ran = self._ran(then, cell)
+        hidden, ran = self._ran(then, cell)
         type = self.types[0]
+        kinds: list[tuple[Dtype, Sequence[Dimension]]] = [(t.dtype, [None] * 2) for t in self.types]
+        if not echoes:
+            return [*branch(region, some, (then, other), (ran, self.carries), kinds)], []
         shape = self.steps.sizes.vector(other, type.shape, self.space)
         none = other.node("Concat", [other.constant(np.array([0], np.int64)), shape], axis=0)
-        kinds: list[tuple[Dtype, Sequence[Dimension]]] = [(type.dtype, [None] * 3)]
-        kinds += [(t.dtype, [None] * 2) for t in self.types[1:]]
-        absent = [other.node("ConstantOfShape", [none], value=np.zeros([1], np.float32)), *self.carries[1:]]
-        turns, *finals = branch(region, some, (then, other), (ran, absent), kinds)
+        absent = other.node("ConstantOfShape", [none], value=np.zeros([1], np.float32))
+        given = ([hidden, *ran], [absent, *self.carries])
+        turns, *finals = branch(region, some, (then, other), given, [(type.dtype, [None] * 3), *kinds])
         states = self._with_first(turns, 0)
-        last = self._states_at(states, type, self.many, 1)
-        return [last, *finals], [states for _ in self.node.echoes]
+        return finals, [states for _ in echoes]
 
-    def _ran(self, region: Region, cell: _Cell) -> list[str]:
-        """The hidden states after each turn [turns, rows, hidden]; of an LSTM also the last cells."""
-        steps = self.steps
-        bounds = [region.constant(np.array(n, np.int64)) for n in (0, 1)]
-        turn = region.node("Range", [bounds[0], self.most, bounds[1]])
-        last = region.node("Sub", [region.node("Size", [self.times]), bounds[1]])
+    def _ran(self, region: Region, cell: _Cell) -> tuple[str, list[str]]:
+        """The hidden states after each turn [turns, rows, hidden], and the last states."""
+        steps, alone = self.steps, self.steps.batch_one
         behind, front = region.constant(np.array([1], np.int64)), region.constant(np.array([0], np.int64))
-        place = region.node(
-            "Add", [region.node("Unsqueeze", [turn, behind]), region.node("Unsqueeze", [self.start, front])]
-        )
-        at = region.node("Gather", [self.times, region.node("Min", [place, last])], axis=0)  # [turns, rows]
-        rows = self._row_numbers(region, region.node("Shape", [self.many]))
-        x = region.node(
-            "Gather",
-            [self.sequences[0], region.node("Add", [at, region.node("Mul", [rows, self.length])])],
-            axis=0,
-        )
+        place = region.node("Unsqueeze", [self.times, behind]) if alone else self._turns_of_rows(region)
+        x = region.node("Gather", [self.sequences[0], place], axis=0)
         names = {i: "" for i, _ in self.inputs}
         inner = steps.nested(self.id, names, None, self.space)
         weights = [None if w is None else inner.value(region, Slot(w, 0, ROOT)) for w in cell.weights]
         site = CallSite(region, steps.sizes, self.space, cell.call, (), ())
-        lengths = region.node("Cast", [self.many], to=TensorProto.INT32)
-        ones = region.constant(np.array([0], np.int64))
-        states = [region.node("Unsqueeze", [value, ones]) for value in self.carries]
-        kind = cell.call.op.removesuffix("_cell")
-        found = onnx_recurrence(site, kind, x, weights, states, lengths)
-        hidden = region.node("Squeeze", [found[0], behind])
-        if len(self.types) == 1:
-            return [hidden]
-        ended = region.node("Squeeze", [found[2], front])
-        ran = region.node("Unsqueeze", [region.node("Greater", [self.many, bounds[0]]), behind])
-        return [hidden, region.node("Where", [ran, ended, self.carries[1]])]
+        lengths = "" if alone else region.node("Cast", [self.many], to=TensorProto.INT32)
+        states = [region.node("Unsqueeze", [value, front]) for value in self.carries]
+        found = onnx_recurrence(site, cell.call.op.removesuffix("_cell"), x, weights, states, lengths)
+        ended = [region.node("Squeeze", [last, front]) for last in found[1:]]
+        if not alone:
+            zero = region.constant(np.array(0, np.int64))
+            ran = region.node("Unsqueeze", [region.node("Greater", [self.many, zero]), behind])
+            ended = [region.node("Where", [ran, *pair]) for pair in zip(ended, self.carries, strict=True)]
+        return region.node("Squeeze", [found[0], behind]) if self.node.echoes else "", ended
+
+    def _turns_of_rows(self, region: Region) -> str:
+        """Where each turn of each row [turns, rows] lies in the sequences; where a row has no such turn, anywhere."""
+        bounds = [region.constant(np.array(n, np.int64)) for n in (0, 1)]
+        turn = region.node("Range", [bounds[0], self.most, bounds[1]])
+        last = region.node("Sub", [region.node("Size", [self.times]), bounds[1]])
+        behind, front = region.constant(np.array([1], np.int64)), region.constant(np.array([0], np.int64))
+        begin = region.node("Unsqueeze", [self.start, front])
+        place = region.node("Add", [region.node("Unsqueeze", [turn, behind]), begin])
+        at = region.node("Gather", [self.times, region.node("Min", [place, last])], axis=0)
+        rows = self._row_numbers(region, region.node("Shape", [self.many]))
+        return region.node("Add", [at, region.node("Mul", [rows, self.length])])
 
 
 def _cell(node: Loop) -> _Cell | None:

@@ -301,12 +301,19 @@ class Steps:
 
     def _gate(self, region: Region, node: Gate, decided: Slot) -> str:
         """The decision gets a name and metadata, so that it can be found and forced."""
-        name = region.shared.names.unique(f"gate.{node.name}.decision")
-        region.node("Identity", [self.value(region, decided)], name=name)
+        name, value = region.shared.names.unique(f"gate.{node.name}.decision"), self.value(region, decided)
+        if self._read_once(decided) and region.rename(value, name):
+            self.values[decided] = name
+        else:
+            region.node("Identity", [value], name=name)
         tags = {"cogseed.gate": node.name, "cogseed.kind": node.kind.value, "cogseed.arms": str(node.arms)}
         for key, text in sorted(tags.items()):
             tag(region.graph.node[-1], key, text)
         return name
+
+    def _read_once(self, decided: Slot) -> bool:
+        """Whether what a decision is made of is read by its gate only."""
+        return len(self.plan.graph.wiring().outs[decided.node]) == 1
 
     def _merge(self, region: Region, step: Run, node: Merge, space: SpaceId) -> str:
         count = len(node.arms)
