@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,14 @@ import pytest
 
 import cogseedc
 from cogseedc.backends.plan import ROOT, Join, Nest, Plan
-from cogseedc.backends.plan.nests import DEPTH
+from cogseedc.backends.plan.nests import DEPTH, nests
 from cogseedc.driver.compile import Request, lowered, prepared
 from cogseedc.driver.timing import Timing
 from cogseedc.source import Source
 from cogseedc.target import Profile
 from cogseedc.target import load as target
+from tests.fuzz.checks import Extent, check
+from tests.fuzz.executors import EVERY
 
 CHAIN = """\
 export seed Chain[steps: int = 12] {
@@ -87,3 +91,12 @@ def test_arms_of_one_value_are_written_once() -> None:
     """`over` and `sure` give the same logits: who leaves by the second has them from the first."""
     joins = [step for block in chain(12).blocks for step in block.steps if isinstance(step, Join)]
     assert [len(join.writes) for join in joins] == [11]
+
+
+@pytest.mark.parametrize("name", ["rows_behind_a_nest", "small_arms", "011"])
+def test_nests_wherever_they_can_be(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether they pay or not, values, decisions and rows are the same."""
+    monkeypatch.setattr(sys.modules[nests.__module__], "MARGIN", -inf)
+    text = (Path(__file__).parents[1] / "regress" / f"{name}.seed").read_text()
+    ways = tuple(way for way in EVERY if way.target.startswith("onnx"))
+    check(text, int(text.split("\n", 1)[0].removeprefix("# run: ")), Extent(ways, each=False, orders=0, printing=False))

@@ -173,9 +173,15 @@ class Rows:
             return value
         if len(masks) == 1 and together and self.groups.has(masks[0]):
             return self.groups.take(region, value, axis, masks[0])
-        if len(masks) == 1 and not self._waits and not self.groups.has(masks[0]):
+        counted = self._waits or self.groups.has(masks[0]) or self._left(lower, upper)
+        if len(masks) == 1 and not counted:
             return region.node("Compress", [value, self._mask_of(region, masks[0])], axis=axis)
         return region.node("Gather", [value, self.index(region, lower, upper)], axis=axis)
+
+    def _left(self, lower: SpaceId, upper: SpaceId) -> bool:
+        """Whether an If gave places, and no masks."""
+        path = self.path(lower, upper)
+        return any((s.id, upper) in self.seen and s.id not in self.entry for s in path)
 
     def places(self, region: Region, lower: SpaceId, upper: SpaceId) -> str | None:
         """i64 [rows, 1], as ScatterND wants it: where the rows of `lower` lie in its ancestor `upper`; None: all do."""

@@ -43,7 +43,7 @@ def singles(
         homes.setdefault(block.space, []).append(block)
     readers = _readers(blocks, kept)
     found: list[Single] = []
-    for step in (step for block in homes[ROOT] for step in block.steps):
+    for step in (step for block in homes.get(ROOT, ()) for step in block.steps):
         if isinstance(step, Join | Accumulate) and len(step.writes) >= LEAST:
             single = _single(step, homes, spaces, graph, readers)
             if single is not None and _pays(single, blocks, target, graph):
