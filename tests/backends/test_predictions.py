@@ -1,0 +1,132 @@
+"""What the plan reckons a gate's strategies to cost, in microseconds, for costs from which each part of a sum can be told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cogseedc.backends.plan import Plan, plan
+from cogseedc.backends.plan.choose import Load, _costs
+from cogseedc.driver.program import load as load_program
+from cogseedc.source import Source
+from cogseedc.target import Costs, Profile, Target, load
+
+from .programs import planned
+from .test_pytorch import CASES
+
+COSTS = Costs(
+    mac_ns=1, op_us=10, take_ns=2, put_ns=3, select_ns=5, select_us=100, pass_ns=0.5, layout_ns=0.25,
+    branch_us=1000, wrap_us=4000, empty_us=7, weight_ns=0.125,
+)  # fmt: skip
+CPU, CUDA, EDGE = (replace(load(name), costs=COSTS) for name in ("onnx-cpu", "onnx-cuda", "onnx-edge"))
+TORCH = replace(load("torch-cpu"), costs=COSTS)
+SEEN = replace(CPU, profile=Profile(8, (("exit0", (0.25, 0.75)), ("exit1", (1.0, 0.0)))))
+
+TARGETS = {"cpu": CPU, "cuda": CUDA, "edge": EDGE, "torch": TORCH, "cpu with a profile": SEEN}
+
+
+def test_one_space_by_hand() -> None:
+    load = Load(work_ns=4e6, ops=2, entering=2000, leaving=3000, turned=1000)
+    assert _costs(load, 0.25, CPU) == {
+        "branch": 0.25 * (4000 + 2 * 10) + 1000,
+        "compact": 0.25 * 4000 + 2 * 10 + 0.25 * (2000 * 2 + 3000 * 3) / 1000 + 3 * 10 + 1000 * 5 / 1000,
+        "dense": 4000 + 2 * 10 + 3000 * 5 / 1000 + 100,
+    }
+    assert _costs(load, 0.25, CPU, joined=False)["dense"] == 4000 + 2 * 10
+    assert _costs(load, 0.25, CUDA)["compact"] == _costs(load, 0.25, CPU)["compact"] + 4000
+
+
+TEXTS = {
+    "tokens": """
+        in x: f32[N, D=4, T=6]
+        out y: f32[N, D, T]
+        gate g over N, T = x[D=0] > 0
+        y = when g { permute[(N, D, T)](linear[D=4](permute[(N, T, D)](x))) } else { x }""",
+    "pixels": """
+        in x: f32[N, C=8, H=16, W=16]
+        out y: f32[N, C, H, W]
+        gate g over N, H, W = mean[over=C](x) > 0
+        y = when g { x |> conv2d[C, kernel=3, padding=1] |> relu |> conv2d[C, kernel=3, padding=1] } else { x }""",
+    "channels": """
+        in x: f32[N, C=8, H=4, W=4]
+        out y: f32[N, C=16, H, W]
+        gate g over N, C = linear[C=16](mean[over=(H, W)](x)) > 0
+        y = when g { relu(conv2d[16, kernel=3, padding=1](x)) } else { 0 }""",
+}
+
+
+def predicted(name: str, target: Target) -> Plan:
+    if name in TEXTS:
+        program = load_program(Source("net.seed", f"export seed Net {{{TEXTS[name]}\n}}"))
+        return plan(program.elaborated.graph, target, "auto")
+    return planned(CASES[name](), "auto", target)
+
+
+WANTED: dict[str, dict[str, tuple[str, dict[str, float]]]] = {
+    "exits on cpu": {
+        "exit0": ("compact", {"branch": 1041.632, "compact": 112, "dense": 184.064}),
+        "exit1": ("compact", {"branch": 1010.512, "compact": 50.832, "dense": 121.664}),
+    },
+    "exits on cuda": {
+        "exit0": ("compact", {"branch": 1041.632, "compact": 4112, "dense": 184.064}),
+        "exit1": ("compact", {"branch": 1010.512, "compact": 4050.832, "dense": 121.664}),
+    },
+    "exits on edge": {
+        "exit0": ("branch", {"branch": 1040.051, "compact": 110.0625, "dense": 180.127}),
+        "exit1": ("branch", {"branch": 1010.016, "compact": 50.026, "dense": 120.052}),
+    },
+    "exits on cpu with a profile": {
+        "exit0": ("compact", {"branch": 1020.204, "compact": 110.25, "dense": 181.016}),
+        "exit1": ("compact", {"branch": 1020.256, "compact": 50.416, "dense": 120.416}),
+    },
+    "images on cpu": {
+        "h.0.keep": ("compact", {"branch": 1072.024, "compact": 125.664, "dense": 261.328}),
+        "h.1.keep": ("compact", {"branch": 1072.024, "compact": 125.664, "dense": 261.328}),
+        "h.2.keep": ("compact", {"branch": 1072.024, "compact": 125.664, "dense": 261.328}),
+    },
+    "route on cpu": {
+        "pick": ("compact", {"branch": 2021.024, "compact": 121.450667, "dense": 264.352}),
+    },
+    "experts on cpu": {
+        "pick": ("compact", {"branch": 5042.048, "compact": 253.7888, "dense": 610.24}),
+    },
+    "nested on cpu": {
+        "outer": ("compact", {"branch": 1057.4, "compact": 142.72, "dense": 215.44}),
+        "inner": ("compact", {"branch": 2021.024, "compact": 101.664, "dense": 243.328}),
+    },
+    "uniform on cpu": {
+        "wide": ("branch", {"branch": 3047.434, "compact": 182.818, "dense": 396.148}),
+        "g": ("compact", {"branch": 5042.56, "compact": 233.968, "dense": 588.96}),
+        "deep": ("branch", {"branch": 2021.024, "compact": 101.664, "dense": 243.328}),
+    },
+    "uniform on edge": {
+        "wide": ("branch", {"branch": 3045.078, "compact": 180.1, "dense": 390.216}),
+        "g": ("branch", {"branch": 7040.08, "compact": 290.144, "dense": 780.32}),
+        "deep": ("branch", {"branch": 2020.032, "compact": 100.052, "dense": 240.104}),
+    },
+    "tokens on cpu": {
+        "g": ("compact", {"branch": 1018.84, "compact": 77.28, "dense": 141.52}),
+    },
+    "tokens on edge": {
+        "g": ("compact", {"branch": 1015.12, "compact": 60.54, "dense": 130.36}),
+    },
+    "tokens on torch": {
+        "g": ("dense", {"branch": 1018.84, "compact": 4077.28, "dense": 141.52}),
+    },
+    "pixels on torch": {
+        "g": ("tiles", {"dense": 9860.4, "tiles": 6716.032}),
+    },
+    "channels on cpu": {
+        "g": ("compact", {"branch": 1013.192, "compact": 68.672, "dense": 167.344}),
+    },
+}
+
+
+@pytest.mark.parametrize("case", WANTED)
+def test_predictions(case: str) -> None:
+    name, target = case.split(" on ")
+    found = predicted(name, TARGETS[target])
+    assert {gate.name: (gate.strategy, dict(gate.predicted)) for gate in found.gates} == {
+        name: (strategy, pytest.approx(costs, rel=1e-6)) for name, (strategy, costs) in WANTED[case].items()
+    }
