@@ -30,6 +30,13 @@ _DECIDING = ("passes/simplify_gates.py", "passes/insert_exit_points.py", "passes
 _GUARDS = ("analysis/demand.py", "analysis/guards.py", "analysis/cuts.py")
 _OWN_PROCESSES = "--deselect=tests/trust/test_faults.py::test_processes"
 """Processes that are started have no mutants."""
+_NO_TYPES = tuple(
+    f"--deselect=tests/laws/{test}"
+    for test in ("test_ops.py::test_torch_and_onnx_equal_the_reference", "test_ops.py::test_gradients_flow",
+                 "test_ops.py::test_cost_is_what_torch_counts", "test_op_values.py::test_nasty_values",
+                 "test_op_values.py::test_every_dtype_has_kernels")
+)  # fmt: skip
+"""Laws of operations that say nothing of their types."""
 _SAVING = ("tests/test_saved_work.py", "tests/backends")
 
 AREAS = {
@@ -45,7 +52,8 @@ AREAS = {
     ),
     "shapes": Area(
         ("ir/size.py", "ir/types.py", "frontend/build/align.py", "ops/rules.py", "ops/signature.py", "ops/shape.py", "ops/layout.py"),
-        ("tests/laws/test_sizes.py", "tests/laws/test_ops.py", "tests/laws/test_op_values.py", "tests/frontend", "tests/language", "tests/test_golden.py"),
+        ("tests/laws/test_sizes.py", "tests/laws/test_ops.py", "tests/laws/test_op_values.py", *_NO_TYPES, "tests/frontend",
+         "tests/language", "tests/test_golden.py"),
         0.95,
     ),
     "trust": Area(

@@ -10,10 +10,11 @@ import faulthandler
 import functools
 import hashlib
 import importlib
+import itertools
 import os
 import pickle
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,11 +38,15 @@ Lines = dict[str, int]
 
 @dataclass(frozen=True)
 class Seen:
-    """What a test does without a change, in a process of its own; seconds are of processor time, with the tracer."""
+    """What a test does without a change; seconds are of processor time, with the tracer."""
 
     fine: bool
     seconds: float
     lines: Lines
+
+
+DEAD = Seen(False, 0.0, {})
+"""A test that ends its process."""
 
 
 @dataclass(frozen=True)
@@ -116,24 +121,36 @@ class Session:
         return next((test for test, seconds in queue if not self.passes(test, 30 + 20 * seconds)), None)
 
     def survey(self, jobs: int) -> Survey:
-        """Runs each test alone and remembers what it does."""
+        """Runs each test, most of them alone, and remembers what it does."""
         known: dict[str, tuple[str, Seen]] = pickle.loads(STORE.read_bytes()) if STORE.exists() else {}
         keys = {test: _key(item.path.parent) for test, item in self.items.items()}
         unknown = [test for test in keys if test not in known or known[test][0] != keys[test]]
-        for test, seen in forked({test: functools.partial(self._alone, test) for test in unknown}, jobs):
-            if isinstance(seen, Broken):
-                raise seen
-            known[test] = keys[test], seen or Seen(False, 0.0, {})
-            if not len(known) % 20:
-                _store(known)
+        works = {group: functools.partial(self._seen, group) for group in _groups(unknown)}
+        for group, found in forked(works, jobs):
+            if isinstance(found, Broken):
+                raise found
+            known |= {test: (keys[test], seen) for test, seen in zip(group, found or [DEAD] * len(group), strict=True)}
+            _store(known)
         _store(known)
         return Survey({test: known[test][1] for test in keys}, self.imported)
 
-    def _alone(self, test: str) -> Seen:
-        tracer, begin = _started(), os.times()
-        fine = self.passes(test, 600)
-        seconds = sum(os.times()[:4]) - sum(begin[:4])
-        return Seen(fine, seconds, _stopped(tracer))
+    def _seen(self, group: Sequence[str]) -> list[Seen]:
+        """What tests do one after the other; as an earlier one may leave values to a later one, all share their lines."""
+        tracer, found = _started(), list[tuple[bool, float]]()
+        for test in group:
+            begin = os.times()
+            fine = self.passes(test, 600)
+            found.append((fine, sum(os.times()[:4]) - sum(begin[:4])))
+        lines = _stopped(tracer)
+        return [Seen(fine, seconds, lines) for fine, seconds in found]
+
+
+def _groups(tests: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Some cases of one function at a time: where there are hundreds, each is short."""
+    for _, found in itertools.groupby(tests, key=lambda test: test.partition("[")[0]):
+        cases = tuple(found)
+        together = 1 + len(cases) // 100 * 7
+        yield from (cases[start : start + together] for start in range(0, len(cases), together))
 
 
 def preload() -> None:
