@@ -195,8 +195,6 @@ def laid_out(b: Builder, frame: Frame, tensor: Tensor, mapping: Sequence[int | N
     if missing:
         offset = min(targets)
         result = b.one(frame, "unsqueeze", result, span=span, axes=tuple(t - offset for t in missing))
-    if result is tensor:
-        return tensor
     first = rank - result.type.rank
     axes = tuple(Axis(names.get(first + i), a.size) for i, a in enumerate(result.type.axes))
     return replace(result, type=result.type.with_axes(axes), geometry=tensor.geometry)
