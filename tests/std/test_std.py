@@ -20,7 +20,8 @@ PACKAGES = sorted(path.stem for path in FOLDER.glob("*.seed"))
 LEVELS = ("atomic", "molecular", "cellular", "tissue")
 MAP = "f32[N, C=3, H=8, W=8]"
 SEQUENCE = "f32[N, T=5, D=8]"
-USES = {
+LOGITS = "f32[N, K=5]"
+USES: dict[str, tuple[str, str | tuple[str, ...], str]] = {
     "vision.ConvBlock": ("[4]", MAP, "y"),
     "vision.ResidualBlock": ("[4, stride=2]", MAP, "y"),
     "vision.ResidualStack": ("[2, 3]", MAP, "y"),
@@ -34,23 +35,26 @@ USES = {
     "cellular.AttentionBlock": ("[2]", SEQUENCE, "y"),
     "cellular.WorkingMemory": ("[6]", SEQUENCE, "y"),
     "tissue.StrategicPlanner": ("[8, patterns=6]", SEQUENCE, "y"),
+    "losses.CrossEntropy": ("", (LOGITS, "i64[N]"), "each"),
+    "losses.Distillation": ("[temperature=2.0]", (LOGITS, LOGITS.replace("K", "J")), "each"),
     "tissue.EpisodicRecall": ("[6, patterns=5]", SEQUENCE, "y"),
 }
-"""By seed: static arguments, the input, and the output to look at."""
+"""By seed: static arguments, the input or inputs, and the output to look at."""
 
 
 def program(name: str, folder: Path, arguments: str | None = None) -> Path:
     """A program that is one seed of the library."""
-    given, type, out = USES[name]
+    given, types, out = USES[name]
+    types = (types,) if isinstance(types, str) else types
+    inputs = [f"x{i or ''}" for i in range(len(types))]
+    ports = "".join(f"    in  {name}: {type}\n" for name, type in zip(inputs, types, strict=True))
     package, seed = name.split(".")
-    text = f"import std.{package} as package\nexport seed Use {{\n    in  x: {type}\n"
+    text = f"import std.{package} as package\nexport seed Use {{\n{ports}"
     result = re.search(rf"seed {seed}\b.*?out {out}: (.*?)$", (FOLDER / f"{package}.seed").read_text(), re.S | re.M)
     assert result is not None
     rank = result[1].count(",")
     axes = "".join(f", A{i}" for i in range(rank))
-    text += (
-        f"    out {out}: f32[N{axes}]\n    {out} = package.{seed}{given if arguments is None else arguments}(x)\n}}\n"
-    )
+    text += f"    out {out}: f32[N{axes}]\n    {out} = package.{seed}{given if arguments is None else arguments}({', '.join(inputs)})\n}}\n"
     source = folder / "use.seed"
     source.write_text(text)
     return source
@@ -118,3 +122,19 @@ def test_a_sure_planner_thinks_once(tmp_path: Path) -> None:
         turns[sure] = (result.trace[name] >= 0).sum(1).tolist()
     assert turns[0.0] == [1] * 4
     assert 1 < max(turns[0.7]) <= max(turns[1.0]) <= 6
+
+
+def test_losses_are_those_of_torch(tmp_path: Path) -> None:
+    logits, teacher = torch.randn(2, 7, 5, generator=torch.Generator().manual_seed(0))
+    target = torch.arange(7) % 5
+    entropy = cogseedc.build(program("losses.CrossEntropy", tmp_path)).eval()(logits, target).each
+    torch.testing.assert_close(entropy, torch.nn.functional.cross_entropy(logits, target, reduction="none"))
+    logits.requires_grad_()
+    teacher.requires_grad_()
+    found = cogseedc.build(program("losses.Distillation", tmp_path))(logits, teacher).each
+    softened = torch.log_softmax(logits / 2, -1), torch.softmax(teacher / 2, -1)
+    expected = 4 * torch.nn.functional.kl_div(*softened, reduction="none").sum(-1)
+    torch.testing.assert_close(found, expected)
+    (gradient,) = torch.autograd.grad(found.sum(), logits, retain_graph=True)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), logits)[0])
+    assert torch.autograd.grad(found.sum(), teacher, allow_unused=True) == (None,)

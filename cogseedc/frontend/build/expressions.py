@@ -17,7 +17,7 @@ from cogseedc.frontend.build.model import (
     Tensor,
     mistake,
 )
-from cogseedc.frontend.build.names import described, suggestion
+from cogseedc.frontend.build.names import counterpart, described, suggestion
 from cogseedc.frontend.build.statics import arithmetic, compare, integer, is_static, number
 from cogseedc.ir import Axis, AxisArg, Dtype, TensorType
 from cogseedc.source import Span
@@ -47,7 +47,9 @@ def unknown(frame: Frame, name: str, span: Span) -> Exception:
         "CS0201",
         f"`{name}` is not known here",
         span,
-        help=suggestion(name, frame.scope.visible()) or "bind it before its use; a name is seen below its statement",
+        help=counterpart(name)
+        or suggestion(name, frame.scope.visible())
+        or "bind it before its use; a name is seen below its statement",
     )
 
 

@@ -23,6 +23,38 @@ MOST = 1000
 """Names that are compared: those of about the same length."""
 
 
+ELSEWHERE = {
+    name: ours
+    for ours, names in {
+        "concat": "cat concatenate",
+        "reshape": "view",
+        "permute": "transpose swapaxes",
+        "resize": "interpolate upsample",
+        "linear": "dense fc gemm addmm",
+        "matmul": "mm bmm dot",
+        "top_indices": "topk",
+        "range": "arange linspace",
+        "clamp": "clip",
+        "where": "masked_fill",
+        "silu": "swish",
+        "batch_norm": "bn batchnorm1d batchnorm2d",
+        "take": "index_select lookup",
+        "pow": "power",
+        "detach": "stop_gradient",
+        "std.losses.CrossEntropy": "cross_entropy crossentropyloss nll_loss softmax_cross_entropy",
+        "std.losses.Distillation": "kl_div kldivloss",
+    }.items()
+    for name in names.split()
+}
+"""What other frameworks call what is here under another name; with dots, a seed of the standard library."""
+
+
+def counterpart(name: str) -> str:
+    """A help text for a name that another framework has, or an empty one."""
+    package, dot, ours = ELSEWHERE.get(name.lower(), "").rpartition(".")
+    return f"it is `{ours}`: `from {package} import {ours}`" if dot else f"it is `{ours}` here" if ours else ""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """A help text naming the closest known name, or an empty one."""
     alike = sorted(set(known), key=lambda k: (abs(len(k) - len(name)), k))[:MOST]
