@@ -182,14 +182,15 @@ def _open(literals: Literals, found: dict[NodeId, Guard]) -> dict[NodeId, int]:
 
 
 def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dict[NodeId, int]:
-    """Literals of gates that would wait for the node that they guard."""
+    """Literals of gates that would wait, through operands, control edges or guards, for the node that they guard."""
     if _in_order(graph, literals, found):
         return {}
     speaks = {id: _spoken(literals, guard) for id, guard in found.items() if not guard.always and not guard.never}
     after: dict[NodeId, list[NodeId]] = {id: [] for id in found}
     waiting = dict.fromkeys(found, 0)
-    for id, edges in graph.wiring().ins.items():
-        for source in [e.src for e in edges] + list(speaks.get(id, ())):
+    wiring = graph.wiring()
+    for id, edges in wiring.ins.items():
+        for source in [*(e.src for e in edges), *(e.src for e in wiring.controls[id]), *speaks.get(id, ())]:
             after[source].append(id)
             waiting[id] += 1
     ready = [id for id, count in waiting.items() if not count]
