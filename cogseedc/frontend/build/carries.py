@@ -128,11 +128,15 @@ def conformed(b: Builder, body: Frame, leaf: Leaf, item: Item, span: Span) -> Te
         b.require_equal(x, y, span) for x, y in zip(tensor.type.shape, wanted.shape, strict=True)
     )
     if not same or promote(tensor.type.dtype, wanted.dtype) is not wanted.dtype:
+        names = [name for name in wanted.names if name is not None]
+        turned = len(names) == wanted.rank and {*names} == {*tensor.type.names} and tensor.type.names != wanted.names
         raise mistake(
             "CS0426",
             f"the carry `{leaf.name}` is {wanted}, but the next turn gets {tensor.type}",
             span,
             Label(leaf.span, f"it starts as {wanted}"),
-            help="only a `for` may change the type of a carry",
+            help=f"bring its axes into this order: `permute[{', '.join(names)}](...)`"
+            if turned
+            else "only a `for` may change the type of a carry",
         )
     return replace(b.cast(body, tensor, wanted.dtype, span), type=wanted)

@@ -244,6 +244,8 @@ def _turn(
         type_ = sequence.tensor.type.with_axes(axes)
         names[sequence.name] = port(sequence.name, sequence.tensor, type_, expr.span)
     scope = Scope(frame.scope, names)
+    for item in names.values():
+        scope.label(item)
     body = replace(inner(frame, "", scope), carries={})
     b.loops.append((expr, frame.instance))
     try:

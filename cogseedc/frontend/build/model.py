@@ -278,6 +278,10 @@ class Scope:
             )
         self.names[name] = item
         self.spans[name] = span
+        self.label(item)
+
+    def label(self, item: Item) -> None:
+        """Takes the names that a value gives to its axes as sizes."""
         if isinstance(item, Tensor):
             for axis in item.type.axes:
                 if axis.name is not None and self.labels.setdefault(axis.name, axis.size) != axis.size:

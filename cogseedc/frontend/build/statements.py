@@ -477,7 +477,13 @@ def exits(b: Builder, frame: Frame, statement: ast.ExitsDeclaration) -> None:
     count = integer(b.evaluate(frame, statement.count), statement.count.span, "the number of exits")
     if not 1 <= count <= 1024:
         raise mistake("CS0420", f"the number of exits is {count}", statement.count.span, help="between 1 and 1024")
-    seen = Scope(frame.scope.parent, dict(frame.scope.names), dict(frame.scope.spans), dict(frame.scope.axes))
+    seen = Scope(
+        frame.scope.parent,
+        dict(frame.scope.names),
+        dict(frame.scope.spans),
+        dict(frame.scope.axes),
+        dict(frame.scope.labels),
+    )
     here = replace(frame, scope=seen)
     first = len(frame.instance.exits)
 

@@ -25,6 +25,8 @@ def for_(b: Builder, frame: Frame, expr: ast.For) -> Item:
     for turn in range(start, stop):
         b.bounds.turn(expr.span)
         scope = Scope(frame.scope, {expr.variable.text: turn, **carries})
+        for item in carries.values():
+            scope.label(item)
         body = replace(inner(frame, str(turn), scope), turn=(*frame.turn, str(turn)), carries={})
         for statement in expr.body.statements:
             b.run(body, statement)
