@@ -17,6 +17,7 @@ from cogseedc.ir import (
     Guard,
     Literals,
     Merge,
+    MergeMode,
     Mixing,
     NodeId,
     Ops,
@@ -24,6 +25,7 @@ from cogseedc.ir import (
     Size,
     TensorType,
     Value,
+    reckoned,
 )
 from cogseedc.ops.rules import flow_aligned
 
@@ -85,9 +87,11 @@ class Channels:
     choice: Choice | None
     """The decision that takes the arm; None: a single layer."""
     base: Value | None
-    """The other arm."""
+    """What the other channels have: the other arm, or the last of several."""
     layers: tuple[Layer, ...]
     """In topological order."""
+    further: tuple[tuple[Choice, Value], ...] = ()
+    """Of a choice among several: what channels have that take one of these."""
 
     def gates(self) -> tuple[NodeId, ...]:
         """The gates whose decisions are read, that of the join first."""
@@ -107,18 +111,18 @@ def channel_regions(
     ops: Ops,
     kept: Mapping[Value, Kept],
 ) -> Iterator[Channels]:
-    """The regions of all joins in `order`, of each the arm that has more filters. No node is in two."""
+    """The regions of all joins in `order`, of each the arm whose filters take more work. No node is in two."""
     place = {id: i for i, id in enumerate(order)}
     for id in order:
         merge = graph[id]
         if isinstance(merge, Merge) and not literals.places(guards[id]):
             sides = [
-                _Growth(graph, place, guards, literals, ops, id, result, kept=kept).region(axis, choice, base)
-                for choice, axis, result, base in _sides(graph, literals, id, merge)
+                _Growth(graph, place, guards, literals, ops, id, side.result, kept=kept).region(side)
+                for side in _sides(graph, literals, id, merge)
             ]
             found = [region for region in sides if region is not None]
             if found:
-                yield max(found, key=lambda r: _filters(graph, r))
+                yield max(found, key=lambda r: _work(graph, ops, r))
 
 
 def narrow_layers(
@@ -141,6 +145,19 @@ def narrow_layers(
 
 def _filters(graph: Graph, region: Channels) -> int:
     return sum(layer.filters(graph) for layer in region.layers)
+
+
+def _work(graph: Graph, ops: Ops, region: Channels) -> int:
+    """Multiply-accumulates of its filters, for all channels."""
+    total = 0
+    for layer in region.layers:
+        node = graph[layer.node]
+        assert isinstance(node, Call)
+        types = [None if v is None else graph.type(v) for v in graph.wiring().operands(layer.node)]
+        count = ops[node.op].macs
+        if layer.filters(graph) and count is not None:
+            total += reckoned(count(node.attrs, types, node.types))
+    return total
 
 
 def _read(graph: Graph, kept: Mapping[Value, Kept], id: NodeId) -> Kept | None:
@@ -166,23 +183,50 @@ def _common(node: Call, types: Sequence[TensorType | None]) -> bool:
     return plain and single and x is not None and (node.op == "linear" or x.rank == own)
 
 
-def _sides(graph: Graph, literals: Literals, id: NodeId, merge: Merge) -> Iterator[tuple[Choice, int, Value, Value]]:
-    """For a join of two arms by channels: the decision that takes the arm that may be computed for some, where the
-    channels lie, the arm's value, the other's."""
-    found, axes = two_arms(graph, merge, graph.wiring().operands(id)), set(merge.axes)
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """An arm of a join by channels that may be computed for some, and the others."""
+
+    choice: Choice
+    axis: int
+    result: Value
+    base: Value
+    further: tuple[tuple[Choice, Value], ...] = ()
+
+
+def _sides(graph: Graph, literals: Literals, id: NodeId, merge: Merge) -> Iterator[_Side]:
+    """The arms of a join by channels."""
+    found, axes = _arms(graph, merge, graph.wiring().operands(id)), set(merge.axes)
     if found is None or len(axes) != 1 or merge.type.batch != 0:
         return
-    (gate, values), (lay,) = found, axes
+    (gate, arms, rest), (lay,) = found, axes
     at = channel_axis(graph, gate)
     if at is None or len(lay) != at + 1 or lay[:-1] != (0,) * at:
         return
     followed = not at or literals.mask(gate) & literals.placed
     if not followed or graph.type(Value(gate)).shape[at] != merge.type.shape[lay[-1]]:
         return
-    for arm in (1, 0):
-        type = graph.type(values[arm])
-        if type.shape == merge.type.shape and type.dtype is merge.type.dtype:
-            yield (gate, arm), lay[-1], values[arm], values[1 - arm]
+    for arm, value in reversed(arms.items()):
+        type = graph.type(value)
+        others = [(i, v) for i, v in arms.items() if i != arm]
+        base = rest if rest is not None else others.pop()[1] if others else None
+        if base is not None and (type.shape, type.dtype) == (merge.type.shape, merge.type.dtype):
+            yield _Side((gate, arm), lay[-1], value, base, tuple(((gate, i), v) for i, v in others))
+
+
+def _arms(
+    graph: Graph, merge: Merge, operands: Sequence[Value | None]
+) -> tuple[NodeId, dict[int, Value], Value | None] | None:
+    """Of a join that one gate chooses for: the gate, what it gives by arm, and otherwise."""
+    two = two_arms(graph, merge, operands)
+    if two is not None:
+        return two[0], dict(enumerate(two[1])), None
+    count = len(merge.arms)
+    gates = {value.node for value in operands[count : 2 * count] if value is not None}
+    if merge.mode is not MergeMode.SELECT or len(gates) != 1 or len({*merge.arms}) != count:
+        return None
+    values = {arm: value for arm, value in zip(merge.arms, operands, strict=False) if value is not None}
+    return gates.pop(), values, operands[2 * count] if merge.otherwise else None
 
 
 @dataclass
@@ -195,9 +239,10 @@ class _Growth(Growth[Layer]):
     full: set[Value] = field(default_factory=set)
     """Values that are read for all channels, or along several axes."""
 
-    def region(self, axis: int, choice: Choice, base: Value) -> Channels | None:
-        self.at[self.result] = axis
-        region = Channels(self.merge, self.result, axis, choice, base, self.grow())
+    def region(self, side: _Side) -> Channels | None:
+        self.at[self.result] = side.axis
+        layers = self.grow()
+        region = Channels(self.merge, self.result, side.axis, side.choice, side.base, layers, side.further)
         return region if _filters(self.graph, region) else None
 
     def reads(self, id: NodeId, layer: Layer) -> Iterator[Value]:

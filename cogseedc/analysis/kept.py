@@ -91,7 +91,7 @@ def channel_axis(graph: Graph, id: NodeId) -> int | None:
     """Where the channels lie in a gate over channels, or over samples and channels; None for any other gate. How many
     there are is known: each has weights."""
     gate = graph[id]
-    if not isinstance(gate, Gate) or gate.kind is not GateKind.BOOL:
+    if not isinstance(gate, Gate) or gate.kind is GateKind.MANY:
         return None
     axis = 0 if gate.type.batch is None else 1
     legal = gate.type.rank == axis + 1 and gate.type.batch in (None, 0)
@@ -118,15 +118,17 @@ def _joined(graph: Graph, found: Mapping[Value, Kept], merge: Merge, operands: S
         return None
     size = merge.type.shape[axis]
     sides: list[Kept] = []
+    choices: tuple[Choice, ...] | None
     for arm, gate, value, lay in zip(merge.arms, gates, operands, merge.axes, strict=False):
-        choice = (gate, arm) if gate is not None and _by_channel(graph, gate, lay, axis, size) else None
-        sides.append(_side(graph, found, value, choice, axis, merge.type))
+        choices = ((gate, arm),) if gate is not None and _by_channel(graph, gate, lay, axis, size) else None
+        sides.append(_side(graph, found, value, choices, axis, merge.type))
     if merge.otherwise:
-        (gate, *others), (arm, *_) = gates, merge.arms
-        single = gate is not None and not others and _by_channel(graph, gate, merge.axes[0], axis, size)
-        choice = (gate, 1 - arm) if single and gate is not None else None
-        sides.append(_side(graph, found, operands[2 * count], choice, axis, merge.type))
-    return _union(sides)
+        first, alone = gates[0], len({*gates}) == 1 and len({*merge.axes}) == 1
+        choices = None
+        if first is not None and alone and _by_channel(graph, first, merge.axes[0], axis, size):
+            choices = tuple((first, arm) for arm in range(_arms(graph, first)) if arm not in merge.arms)
+        sides.append(_side(graph, found, operands[2 * count], choices, axis, merge.type))
+    return _union(graph, sides)
 
 
 def _axis_of(graph: Graph, found: Mapping[Value, Kept], merge: Merge, operands: Sequence[Value | None]) -> int | None:
@@ -149,14 +151,25 @@ def _by_channel(graph: Graph, gate: NodeId, lay: tuple[int, ...], axis: int, siz
     return graph.type(Value(gate)).shape[at] == size
 
 
+def _arms(graph: Graph, id: NodeId) -> int:
+    gate = graph[id]
+    assert isinstance(gate, Gate)
+    return gate.arms
+
+
 def _side(
-    graph: Graph, found: Mapping[Value, Kept], value: Value | None, choice: Choice | None, axis: int, type: TensorType
+    graph: Graph,
+    found: Mapping[Value, Kept],
+    value: Value | None,
+    choices: tuple[Choice, ...] | None,
+    axis: int,
+    type: TensorType,
 ) -> Kept:
     size = type.shape[axis]
     if value is not None and is_zero(graph, value):
         return Kept(axis, (Part(size, ()),))
-    if choice is not None:
-        return Kept(axis, (Part(size, (choice,)),))
+    if choices is not None:
+        return Kept(axis, (Part(size, choices),))
     known = None if value is None else found.get(value)
     if known is not None and value is not None and known.axis == axis and graph.type(value).shape == type.shape:
         return known
@@ -172,13 +185,13 @@ def _called(
     types = [None if value is None else graph.type(value) for value in operands]
     flows = ops[node.op].flow(node.attrs, types, node.types)
     if node.op == "concat":
-        return _side_by_side(known, types, node)
+        return _side_by_side(graph, known, types, node)
     moved = [
         None if kept is None or type is None else _moved(kept, flow, type, node.type)
         for kept, flow, type in zip(known, flows, types, strict=False)
     ]
     if node.op in _TOGETHER:
-        return _union([kept for kept in moved if kept is not None]) if all(moved) else None
+        return _union(graph, [kept for kept in moved if kept is not None]) if all(moved) else None
     if node.op == "mul":
         return next((kept for kept in moved if kept is not None), None)
     weights = sum(value is not None for value in operands[1:])
@@ -196,13 +209,15 @@ def _moved(kept: Kept, flow: Sequence[Flow], type: TensorType, result: TensorTyp
     return Kept(way.to, kept.parts)
 
 
-def _side_by_side(known: Sequence[Kept | None], types: Sequence[TensorType | None], node: Call) -> Kept | None:
+def _side_by_side(
+    graph: Graph, known: Sequence[Kept | None], types: Sequence[TensorType | None], node: Call
+) -> Kept | None:
     axes = {kept.axis for kept in known if kept is not None}
     if len(axes) != 1:
         return None
     (axis,) = axes
     if axis != node.attrs.integer("over"):
-        return _union([kept for kept in known if kept is not None]) if all(known) else None
+        return _union(graph, [kept for kept in known if kept is not None]) if all(known) else None
     parts: list[Part] = []
     for kept, type in zip(known, types, strict=True):
         assert type is not None
@@ -210,7 +225,7 @@ def _side_by_side(known: Sequence[Kept | None], types: Sequence[TensorType | Non
     return Kept(axis, tuple(parts))
 
 
-def _union(sides: Sequence[Kept]) -> Kept | None:
+def _union(graph: Graph, sides: Sequence[Kept]) -> Kept | None:
     """Where one of several may differ; None where their parts are not alike."""
     first = sides[0]
     sizes = {(side.axis, tuple(part.size for part in side.parts)) for side in sides}
@@ -222,6 +237,6 @@ def _union(sides: Sequence[Kept]) -> Kept | None:
         both: dict[Choice, None] = {}
         for taken in every:
             both.update(dict.fromkeys(taken or ()))
-        any_ = None in every or any((gate, 1 - arm) in both for gate, arm in both)
+        any_ = None in every or any(all((gate, arm) in both for arm in range(_arms(graph, gate))) for gate, _ in both)
         parts.append(Part(several[0].size, None if any_ else tuple(both)))
     return Kept(first.axis, tuple(parts))

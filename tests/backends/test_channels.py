@@ -190,6 +190,39 @@ def test_each_channel_by_itself_is_normalised() -> None:
     assert [len(step.region.layers) for step in picked(planned(text, "torch-cpu", "compact"))] == [2, 1]
 
 
+SEVERAL = """\
+export seed Several {
+    in  x: f32[N, 6, H=7, W=7]
+    in  how: i64[N, C=12]
+    in  old: f32[N, C=12, H, W]
+    out y: f32[N, C=12, H, W]
+    out z: f32[N, 5, H, W]
+    gate way over N, C = how % 3
+    y = route way { 0 => relu(conv2d[C=12, kernel=3, padding=1](x))  1 => old  else => 0 }
+    z = conv2d[5, kernel=1](y)
+}
+"""
+
+
+def test_one_of_several_is_computed_for_its_channels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And what comes behind reads those that any arm but zero gives."""
+    generator = torch.Generator().manual_seed(0)
+    x, old = torch.randn(4, 6, 7, 7, generator=generator), torch.randn(4, 12, 7, 7, generator=generator)
+    how = torch.randint(0, 3, (4, 12), generator=generator)
+    chosen, read = [int(c) for c in (how == 0).sum(1)], [int(c) for c in (how < 2).sum(1)]
+    module = cogseedc.build(load(SEVERAL), rng=0, gates="compact").eval()
+    dense = cogseedc.build(load(SEVERAL), rng=0, gates="dense").eval()
+    with torch.inference_mode():
+        expected = dense(x, how, old)
+        seen = watched(monkeypatch)
+        found = module(x, how, old)
+    torch.testing.assert_close((found.y, found.z), (expected.y, expected.z))
+    wanted = [(1, 6, c, 6) for c in chosen] + [(1, c, 5, c) for c in read]
+    assert sorted(seen) == sorted(wanted)
+    shapes = profiled(SEVERAL, tmp_path, "compact", x=x.numpy(), how=how.numpy(), old=old.numpy())
+    assert sorted(shapes) == sorted(wanted)
+
+
 def test_a_gate_over_channels_alone_is_one_choice_for_all_samples(tmp_path: Path) -> None:
     source = """\
 export seed Any {
@@ -225,6 +258,7 @@ def test_every_elementwise_operation_is_computed_for_some_channels(tmp_path: Pat
 def _called(name: str, value: str) -> str | None:
     """A call of an operation on what a convolution gives, as a number."""
     forms = [f"{name}({value})", f"{name}({value}, abs(b) + 0.1)", f"{name}({value} > 0)", f"{name}[f32]({value} > 0)"]
+    forms += [f"{name}(cast[i64]({value} > 0), cast[i64](b > 0) + 1)"]
     forms += [f"{name}({value} > 0, {value} > 0.1)", f"{name}({value} > 0, {value}, b)"]
     for form in forms:
         for text in (form, f"where(cast[bool]({form}), b, conv2d[C=6, kernel=1](x))"):

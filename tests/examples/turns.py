@@ -213,6 +213,18 @@ def skipping(net: Net, sample: Sample) -> Outputs:
     return {"logits": net.linear("linear", h), "updates": torch.tensor([count])}
 
 
+def fusing(net: Net, sample: Sample) -> Outputs:
+    held, how, seen = zeros(12, 8, 8), turns(net, "seen.how", sample["video"].shape[1], 12), []
+    for t, frame in enumerate(sample["video"][0]):
+        both = torch.cat([frame.mean((1, 2)), held[0].mean((1, 2))])
+        scores = net.linear("seen.scores.linear_2", F.relu(net.linear("seen.scores.linear", both)))
+        how[t] = scores.reshape(12, 3).argmax(-1)
+        new = F.relu(net.norm("seen.now.0.batch_norm", net.conv("seen.now.0.conv2d", frame[None])))
+        held = torch.where((how[t] == 0)[:, None, None], new, torch.where((how[t] == 1)[:, None, None], held, 0))
+        seen.append(F.relu(net.conv("seen.conv2d", held)).mean((2, 3)))
+    return {"logits": net.linear("linear", torch.stack(seen).mean(0))}
+
+
 TURNS: list[tuple[str, Paper]] = [
     ("65_adaptive_computation_time", Paper(thinking, {}, {"xs": (4, 6)})),
     ("66_universal_transformer", Paper(universal, {}, {"x": (5, 8)})),
@@ -226,4 +238,5 @@ TURNS: list[tuple[str, Paper]] = [
     ("74_shared_patience", Paper(patience, {}, {"x": (12,)})),
     ("75_equilibrium", Paper(equilibrium, {}, {"x": (8,)})),
     ("76_skip_rnn", Paper(skipping, {}, {"xs": (7, 6)})),
+    ("77_fused_history", Paper(fusing, {}, {"video": (4, 3, 8, 8)})),
 ]

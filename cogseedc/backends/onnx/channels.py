@@ -26,9 +26,8 @@ def emit_picked(steps: Steps, region: Region, step: Picked, space: SpaceId) -> s
     """Adds the step to `region`; the name of its result."""
     given = {slot: steps.value(region, slot) for slot in step.reads()}
     type = steps.type(step.output)
-    if step.base is not None:
-        have = steps.type(step.base)
-        given[step.base] = steps.joins.expand(region, given[step.base], have, type, space)
+    for slot in (*([] if step.base is None else [step.base]), *step.further):
+        given[slot] = steps.joins.expand(region, given[slot], steps.type(slot), type, space)
     alone = steps.batch_one and runs_whole(steps.rows, space, ROOT)
     if alone or not step.region.apart(steps.plan.graph):
         return _Part(steps, region, step, space, given, None).run()
@@ -85,7 +84,20 @@ class _Part:
         result = self.made[self.step.region.result]
         if choice is None:
             return result
-        return self._among(result, self.steps.type(self.step.output), self.step.region.axis, self.step.base)
+        return self._among(result, self.steps.type(self.step.output), self.step.region.axis, self._start())
+
+    def _start(self) -> str | None:
+        """What the other channels have; None: zero."""
+        step, region = self.step, self.region
+        start = None if step.base is None else self._of_sample(self.given[step.base])
+        type = self.steps.type(step.output)
+        for (choice, _), slot in zip(step.region.further, step.further, strict=True):
+            mask = self._taken(choice)
+            behind = type.rank - 1 - step.region.axis
+            mask = region.node("Unsqueeze", [mask, self._ints(*range(1, behind + 1))]) if behind else mask
+            zero = region.constant(np.zeros([], NUMPY[type.dtype]))
+            start = region.node("Where", [mask, self._of_sample(self.given[slot]), zero if start is None else start])
+        return start
 
     def _ints(self, *values: int) -> str:
         return self.region.constant(np.array(values, np.int64))
@@ -99,6 +111,8 @@ class _Part:
         mask = self.given[slot]
         if self.steps.type(slot).batch is not None:
             mask = self.region.node("Reshape", [self._of_sample(mask), self._ints(-1)])
+        if self.steps.type(slot).dtype is not Dtype.BOOL:
+            return self.region.node("Equal", [mask, self.region.constant(np.array(arm, np.int64))])
         return mask if arm else self.region.node("Not", [mask])
 
     def _side(self, part: Part) -> str:
@@ -125,18 +139,17 @@ class _Part:
         first = region.node("ScatterElements", [flags, self._ints(0), none], axis=0, reduction="add")
         return region.node("Reshape", [region.node("NonZero", [first]), self._ints(-1)])
 
-    def _among(self, value: str, type: TensorType, axis: int, base: Slot | None) -> str:
-        """What was computed, among all channels of a value of `type`: the others are those of `base`, or zero."""
+    def _among(self, value: str, type: TensorType, axis: int, start: str | None) -> str:
+        """What was computed, among all channels of a value of `type`: the others are those of `start`, or zero."""
         region, flags = self.region, self._flags(self.mask)
         sums = region.node("CumSum", [flags, region.constant(np.array(0, np.int64))])
         size = type.shape[axis].value
         assert size is not None, "weights have known sizes"
-        if base is None:
+        if start is None:
             zero = np.zeros([1], NUMPY[type.dtype])
             start = region.node("ConstantOfShape", [self._one_channel(type, axis)], value=zero)
             place = region.node("Mul", [sums, flags])
         else:
-            start = self._of_sample(self.given[base])
             after = region.node("Add", [sums, region.constant(np.array(size - 1, np.int64))])
             place = region.node("Where", [self.mask, after, self._ints(*range(size))])
         return region.node("Gather", [region.node("Concat", [start, value], axis=axis), place], axis=axis)

@@ -142,7 +142,8 @@ class Items:
         given = region.base is not None and not is_zero(self.graph, region.base)
         base = self.want(item, region.base) if given and region.base is not None else None
         decisions = tuple(self.want(item, Value(gate)) for gate in region.gates())
-        item.step = Picked(region.node, region, base, decisions, operands, Slot(region.node, 0, space))
+        further = tuple(self.want(item, value) for _, value in region.further)
+        item.step = Picked(region.node, region, base, decisions, operands, Slot(region.node, 0, space), further)
 
     def _within(self, item: Item, value: Value, inside: set[NodeId]) -> Slot:
         return Slot(value.node, value.port, item.space) if value.node in inside else self.want(item, value)

@@ -216,12 +216,15 @@ class Picked:
     operands: tuple[tuple[Slot | None, ...], ...]
     """Of each layer of the region."""
     output: Slot
+    further: tuple[Slot, ...] = ()
+    """The values of the region's further arms."""
 
     def reads(self) -> tuple[Slot, ...]:
         """What comes from outside."""
         own = {layer.node for layer in self.region.layers}
         given = [slot for slots in self.operands for slot in slots if slot is not None and slot.node not in own]
-        return tuple(dict.fromkeys([*self.decisions, *([] if self.base is None else [self.base]), *given]))
+        others = [*([] if self.base is None else [self.base]), *self.further]
+        return tuple(dict.fromkeys([*self.decisions, *others, *given]))
 
 
 Step = Run | Enter | Take | Spread | Join | Accumulate | Tiled | Picked

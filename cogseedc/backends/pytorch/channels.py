@@ -6,12 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cogseedc.analysis.channels import Layer
-from cogseedc.analysis.kept import Kept, Part
+from cogseedc.analysis.kept import Choice, Kept, Part
 from cogseedc.backends.plan.model import Picked, Slot, SpaceId
 from cogseedc.backends.pytorch.body import Body, Device
 from cogseedc.backends.pytorch.program import Program
 from cogseedc.backends.pytorch.tiles import Spelling
-from cogseedc.ir import BATCH_SIZE, Call, NodeId, Value
+from cogseedc.ir import BATCH_SIZE, Call, Gate, GateKind, NodeId, Value
 
 
 def picked(program: Program, body: Body, step: Picked, at: SpaceId) -> None:
@@ -75,11 +75,13 @@ class _Writer:
             base = self.given[step.base]
             if program.type(step.base).shape != type.shape:
                 base = f"{base}.expand({program.sizes(body, type.shape, self.at)})"
-            start = f"{base}.clone(memory_format=torch.contiguous_format)"
+            start = base if step.further else f"{base}.clone(memory_format=torch.contiguous_format)"
         elif step.region.choice is not None or self.apart:
             start = program.filled(body, type, self.at, "0")
         else:
             return
+        for (choice, _), slot in zip(step.region.further, step.further, strict=True):
+            start = f"torch.where({self._beside(choice)}, {self.given[slot]}, {start})"
         body.say(f"{program.define(body, step.output)} = {start}", origin)
 
     def _grouped(self, masks: list[str]) -> list[str]:
@@ -109,8 +111,19 @@ class _Writer:
 
     def _taken(self, gate: NodeId, arm: int) -> str:
         """A bool tensor: where a gate took an arm."""
-        decision = self.step.decisions[self.step.region.gates().index(gate)]
-        return self.given[decision] if arm else f"(~{self.given[decision]})"
+        decision = self.given[self.step.decisions[self.step.region.gates().index(gate)]]
+        node = self.program.graph[gate]
+        if isinstance(node, Gate) and node.kind is GateKind.ONE:
+            return f"({decision} == {arm})"
+        return decision if arm else f"(~{decision})"
+
+    def _beside(self, choice: Choice) -> str:
+        """The same, with the axes of the result."""
+        text, axis = self._taken(*choice), self.step.region.axis
+        batched = self.program.graph.type(Value(choice[0])).batch is not None
+        between = "".join(".unsqueeze(1)" for _ in range(axis - 1)) if batched else ""
+        behind = ", None" * (self.program.type(self.step.output).rank - 1 - axis)
+        return f"{text}{between}[...{behind}]" if behind else f"{text}{between}"
 
     def _mask(self, kept: Kept) -> str:
         """A bool tensor: which channels may differ from zero."""

@@ -181,7 +181,7 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
 
 def _untrained(b: Builder) -> None:
     """Notes estimators of gates that nothing reads but as a class index, which has no gradient."""
-    for graph, _ in b.graph.nested():
+    for graph, _ in b.graph.nested() if not b.diagnostics.failed else ():
         for id, gate in graph.of(Gate):
             drawn = gate.estimator is None or gate.estimator.name == "reinforce"  # that learns by its log-probability
             readers = [graph[edge.dst] for edge in graph.wiring().outs[id]]
