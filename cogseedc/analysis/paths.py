@@ -126,18 +126,18 @@ class Paths:
                 assert best is not None
                 return Extreme(best)
             state = left.pop()
-            bound = self._most(state) if largest else state.sure
+            bound = self._most(state) if largest else self._fewest(state)
             if best is not None and (bound <= best if largest else bound >= best):
                 continue
             if not state.open:
                 best = state.sure
                 continue
             after = list(self._decide(state))
-            after.sort(key=self._most if largest else lambda s: -s.sure)
+            after.sort(key=self._most if largest else lambda s: -self._fewest(s))
             left += after
         if not left and best is not None:
             return Extreme(best)
-        return Extreme(self._most(root) if largest else root.sure, False)
+        return Extreme(self._most(root) if largest else self._fewest(root), False)
 
     def _decide(self, state: _State) -> Iterator[_State]:
         """All decisions of one group that an open weight hangs on."""
@@ -185,6 +185,20 @@ class Paths:
         for picks, weights in by_arm.items():
             free = picks.most - sum(bool(state.excluded & bit) for bit in picks.selected)
             total += sum(sorted(weights.values(), reverse=True)[:free])
+        return total
+
+    def _fewest(self, state: _State) -> int:
+        """A lower bound: of arms that are picked together the k lightest count, with what runs for each alone."""
+        total, alone = state.sure, dict[int, int]()
+        for weight, terms in state.open if self.picks else ():
+            bits = {term & ~state.excluded for term in terms}
+            bit = next((b for b in bits if b & self._selecting == b and not b & (b - 1)), None)
+            if bit is not None:
+                alone[bit] = alone.get(bit, 0) + weight
+        for picks in self.picks if alone else ():
+            missing = picks.least - sum(bool(state.excluded & bit) for bit in picks.selected)
+            open = [s for s, d in zip(picks.selected, picks.dropped, strict=True) if not state.excluded & (s | d)]
+            total += sum(sorted(alone.get(bit, 0) for bit in open)[: max(0, missing)])
         return total
 
     def _selected_in_all(self, terms: Iterable[int], excluded: int) -> int | None:

@@ -223,6 +223,7 @@ UNARY: tuple[Unary, ...] = (
     Unary("round", "{x} - round(abs(tanh({x})) * 0.3 + 1.6)"),
     Unary("sign", "{x} * sign(-1 - abs({x}))"),
     Unary("mod", "mod(abs(tanh({x})) * 0.5 + 3.2, 2)"),
+    Unary("floor_divide", "{x} * (floor_divide(argsort[over={last}]({x}), 2) + 1)", is_vector),
     Unary("permute", "permute[(N, W, H, C)](tanh({x})) |> permute[(N, C, H, W)]", is_image),
     Unary(
         "tile",

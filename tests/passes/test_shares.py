@@ -164,6 +164,13 @@ def test_a_policy_that_takes_some_of_the_blocks(tmp_path: Path) -> None:
     assert record["macs"] == dict.fromkeys(("least", "expected", "worst"), 8 * 4 + 2 * 8 * 8)
     assert record["rates"]["use.0"] == [0.5, 0.5]
     assert reckoned(load(POLICY, tmp_path)).macs.worst.exact
+    many = POLICY.replace("0 .. 4", "0 .. 40").replace("[L=4]", "[L=40]").replace("in_top[2", "in_top[15")
+    many = many.replace("linear[D](h)", "linear[D](relu(linear[i + 1](h)))")
+    found = reckoned(load(many, tmp_path)).macs
+    each = [2 * 8 * (i + 1) for i in range(40)]
+    assert (found.least.value, found.worst.value) == (8 * 40 + sum(each[:15]), 8 * 40 + sum(each[25:]))
+    assert found.least.exact
+    assert found.worst.exact
     fewer = measured(reckoned(load(POLICY.replace("0 .. 4", "0 .. 3"), tmp_path)))
     assert (fewer["macs"]["least"], fewer["macs"]["worst"]) == (8 * 4 + 8 * 8, 8 * 4 + 2 * 8 * 8)
 
