@@ -138,7 +138,7 @@ def _noted(steps: Steps, bodies: tuple[Region, Region], results: _Results, numbe
         return (), 0
     own = [slot for slot in held if slot not in steps.noted]
     inner = [*dict.fromkeys(steps.noted[slot].ledger for slot in held if slot in steps.noted)]
-    name, slots = write(bodies[0], own, inner, steps.value)
+    name, slots = write(bodies[0], own, inner, steps.value, lambda slot: steps.type(slot).rank)
     none = bodies[1].node("Constant", [], value=NO_ENTRIES)
     return slots, results.add(0, name, none, Dtype.I64, [None])
 

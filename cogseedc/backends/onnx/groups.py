@@ -118,8 +118,10 @@ class Groups:
         if group.gate.kind is GateKind.ONE:
             flat = region.node("Reshape", [decision, _ints(region, 1, -1)])
             return region.node("Equal", [flat, region.constant(np.array(group.arms, np.int64)[:, None])])
-        shape = region.constant(np.array([-1, group.gate.arms], np.int64))
-        flat = region.node("Transpose", [region.node("Reshape", [decision, shape])], perm=[1, 0])
+        if group.gate.type.rank > 2:
+            shape = region.constant(np.array([-1, group.gate.arms], np.int64))
+            decision = region.node("Reshape", [decision, shape])
+        flat = region.node("Transpose", [decision], perm=[1, 0])
         if group.arms == tuple(range(group.gate.arms)):
             return flat
         return region.node("Gather", [flat, _ints(region, *group.arms)], axis=0)

@@ -58,16 +58,21 @@ def traced(region: Region) -> Region:
 
 
 def write(
-    body: Region, own: Sequence[Slot], inner: Sequence[Ledger], value: Callable[[Region, Slot], str]
+    body: Region,
+    own: Sequence[Slot],
+    inner: Sequence[Ledger],
+    value: Callable[[Region, Slot], str],
+    rank: Callable[[Slot], int],
 ) -> tuple[str, tuple[Slot, ...]]:
-    """The ledger of a nest, in its body, and what it holds: `own` values, named by `value`, and what nests inside
-    hold."""
+    """The ledger of a nest, in its body, and what it holds: `own` values, named by `value`, of such a
+    `rank`, and what nests inside hold."""
     then, other = traced(Region(body.shared, body, alone=True)), Region(body.shared, body)
     sizes: list[str] = []
     elements: list[str] = []
     for slot in own:
         number = then.node("Cast", [value(then, slot)], to=ONNX[Dtype.I64])
-        elements.append(then.node("Reshape", [number, then.constant(np.array([-1], np.int64))]))
+        flat = then.constant(np.array([-1], np.int64))
+        elements.append(number if rank(slot) == 1 else then.node("Reshape", [number, flat]))
         sizes.append(then.node("Shape", [elements[-1]]))
     for ledger in inner:
         size, element = _parts(then, ledger)
@@ -89,16 +94,30 @@ def read(region: Region, entry: Entry, type: TensorType) -> str:
     ledger = entry.ledger
     if region.find(_TRACED) is None:
         raise InternalError(f"{ledger.slots[entry.place]} is read outside of its nest, and not by the trace")
-    piece = region.find(("entry", ledger.name, entry.place))
+    key = ("entry", ledger.name, entry.place)
+    found = region.find(key)
+    if found is None:
+        found = region.keep(key, _laid_out(region, _piece(region, entry), type))
+    return found
+
+
+def _laid_out(region: Region, piece: str, type: TensorType) -> str:
+    shape = np.array([-1 if size == BATCH_SIZE else size.value for size in type.shape], np.int64)
+    laid = piece if type.rank == 1 else region.node("Reshape", [piece, region.constant(shape)])
+    return laid if type.dtype is Dtype.I64 else region.node("Cast", [laid], to=ONNX[type.dtype])
+
+
+def _piece(region: Region, entry: Entry) -> str:
+    """The elements of an entry."""
+    ledger = entry.ledger
+    piece = region.find(("piece", ledger.name, entry.place))
     if piece is None:
         sizes, elements = _parts(region, ledger)
         pieces = region.nodes_of("Split", [elements, sizes], len(ledger.slots), axis=0)
         for place, name in enumerate(pieces):
-            region.keep(("entry", ledger.name, place), name)
+            region.keep(("piece", ledger.name, place), name)
         piece = pieces[entry.place]
-    shape = np.array([-1 if size == BATCH_SIZE else size.value for size in type.shape], np.int64)
-    laid = region.node("Reshape", [piece, region.constant(shape)])
-    return laid if type.dtype is Dtype.I64 else region.node("Cast", [laid], to=ONNX[type.dtype])
+    return piece
 
 
 def _parts(region: Region, ledger: Ledger) -> tuple[str, str]:
