@@ -132,6 +132,9 @@ LEGAL: dict[str, Case] = {
     "a state": lambda t, x, g, y: states(t, x, ROW, ROW),
     "exits": lambda t, x, g, y: exits(t, x, g, (0, 1), 1),
     "a loop": lambda t, x, g, y: loop(t, x),
+    "a loop without captures": lambda t, x, g, y: loop(t, x, inputs=(ROW, ROW), given=(ROW, LONG)),
+    "a sequence along the first axis": lambda t, x, g, y: loop(t, x, scanned=(0,)),
+    "both arms": lambda t, x, g, y: t.merge([(g, 1, x), (g, 0, x)]),
     "a packed loop": lambda t, x, g, y: packed(t, x),
     "an arm of a lower rank": lambda t, x, g, y: join(t, x, g, t.call("f", x, type=TensorType(Dtype.F32, (N,)))),
     "not taken": lambda t, x, g, y: t.graph.connect(
@@ -166,6 +169,11 @@ BROKEN: dict[str, tuple[str, Case]] = {
         lambda t, x, g, y: join(t, x, g, t.call("f", x, type=ROW.with_dtype(Dtype.F16))),
     ),
     "an arm of a higher rank": ("merges", lambda t, x, g, y: join(t, x, g, t.call("f", x, type=LONG))),
+    "a second arm that is chosen by a value": (
+        "merges",
+        lambda t, x, g, y: t.merge([(g, 1, x), (t.call("decide", x, type=YES), 0, x)]),
+    ),
+    "a second arm that is not there": ("merges", lambda t, x, g, y: t.merge([(g, 1, x), (g, 2, x)])),
     "chosen by a value": (
         "merges",
         lambda t, x, g, y: (
@@ -227,6 +235,10 @@ SAYS = {
     "two axes for one": "gate keep is over 1 axes, placed are (0, 1)",
     "an operand more": "2 operands for 1 ports",
     "some of four, of three": "is not its 4 arms",
+    "no echo": "1 yields are 0 carries",
+    "stopped by a number": f"it is stopped by {ROW}, which is no boolean",
+    "a body with a value more": "its body gives 4 values for 2 results",
+    "a second arm that is chosen by a value": "which is no gate",
 }
 
 
@@ -236,3 +248,12 @@ def test_says_what_is_there(name: str) -> None:
     BROKEN[name][1](toy, *parts)
     with pytest.raises(InternalError, match=f"{re.escape(SAYS[name])}$"):
         verify(toy.graph, OPS)
+
+
+def test_says_where_it_is() -> None:
+    for path, where in (("", "(f)"), ("h.0.f", "(f h.0.f)")):
+        toy = Toy()
+        x = toy.input()
+        node = toy.call("f", x, x, path=path).node
+        with pytest.raises(InternalError, match=re.escape(f"at node {node} {where}: ")):
+            verify(toy.graph, OPS)
