@@ -35,7 +35,7 @@ def planned(path: Path) -> Plan:
 
 
 def lines(plan: Plan, indent: str = "") -> Iterator[str]:
-    """A plan in words: nodes by their numbers and operations, slots as `node.port@space`."""
+    """A plan in words: nodes by their numbers and operations, slots as `node.port@space`; nothing of what is empty."""
     graph = plan.graph
     for space in plan.spaces:
         yield f"{indent}space {spelled(space)}"
@@ -73,7 +73,8 @@ def spelled(value: object) -> str:
             return "-"
     if is_dataclass(value) or hasattr(value, "__slots__"):
         names = [f.name for f in fields(value)] if is_dataclass(value) else list(value.__slots__)  # type: ignore[arg-type]
-        return f"{type(value).__name__}({' '.join(f'{n}={spelled(getattr(value, n))}' for n in names)})"
+        said = ((name, spelled(found)) for name in names if (found := getattr(value, name)) not in ((), None, False))
+        return f"{type(value).__name__}({' '.join(f'{name}={text}' for name, text in said)})"
     return str(value)
 
 
