@@ -134,6 +134,10 @@ LEGAL: dict[str, Case] = {
     "a loop": lambda t, x, g, y: loop(t, x),
     "a loop without captures": lambda t, x, g, y: loop(t, x, inputs=(ROW, ROW), given=(ROW, LONG)),
     "a sequence along the first axis": lambda t, x, g, y: loop(t, x, scanned=(0,)),
+    "arms of some of three": lambda t, x, g, y: (
+        m := t.many("some", x, 3, 2),
+        t.merge([(m, arm, x) for arm in range(3)], mode=MergeMode.SUM),
+    ),
     "both arms": lambda t, x, g, y: t.merge([(g, 1, x), (g, 0, x)]),
     "a packed loop": lambda t, x, g, y: packed(t, x),
     "an arm of a lower rank": lambda t, x, g, y: join(t, x, g, t.call("f", x, type=TensorType(Dtype.F32, (N,)))),
