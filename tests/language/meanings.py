@@ -384,6 +384,11 @@ def states_leaving(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def route_else_alone(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    return {"y": np.maximum(i["x"], 0), "z": -i["x"]}
+
+
+@meaning
 def static_require(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     h = w.linear("Layers.0.h.linear", np.maximum(i["x"] + 1, 0)) * 0.5
     return {"y": w.linear("Layers.1.h.linear", h) * 2.0}
