@@ -66,6 +66,12 @@ def test_scopes_and_weights_of_one_name() -> None:
     }  # fmt: skip
 
 
+def test_who_is_legal_is_named_before_others() -> None:
+    assert names(["class.w", "class_.w", "b", "b.c"]).keys == {
+        "class.w": "class__.w", "class_.w": "class_.w", "b": "b_", "b.c": "b.c"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("wanted", "given"),
     [
