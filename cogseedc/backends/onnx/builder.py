@@ -148,7 +148,7 @@ class Region:
         same = self.constant(np.zeros(self._turned[left], np.int64))  # 0 copies the size
         return [self.node("Reshape", [left, same]), right]
 
-    def rename(self, old: str, new: str) -> bool:
+    def give_name(self, old: str, new: str) -> bool:
         """Gives the value of the node that was added last another name, which the caller has reserved; whether it is
         that node's only one. No other node may read it yet."""
         if not self.graph.node or list(self.graph.node[-1].output) != [old]:

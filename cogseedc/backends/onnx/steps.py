@@ -302,7 +302,7 @@ class Steps:
     def _gate(self, region: Region, node: Gate, decided: Slot) -> str:
         """The decision gets a name and metadata, so that it can be found and forced."""
         name, value = region.shared.names.unique(f"gate.{node.name}.decision"), self.value(region, decided)
-        if self._read_once(decided) and region.rename(value, name):
+        if self._read_once(decided) and region.give_name(value, name):
             self.values[decided] = name
         else:
             region.node("Identity", [value], name=name)

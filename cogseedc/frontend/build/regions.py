@@ -106,12 +106,10 @@ def route(b: Builder, frame: Frame, expr: ast.Route) -> Item:
             help="use `when`",
         )
     cases, otherwise = _cases(b, frame, expr)
-    mode = _mode(gate, expr, otherwise)
+    mode = _mode(gate, expr, otherwise) if cases else MergeMode.SELECT  # of no arms: the `else` is left
     if mode is MergeMode.MAX:
         _no_gradient(b, gate, expr)
     gate = _covered(b, frame, gate, expr, cases, otherwise)
-    if otherwise and not cases:
-        return _unwrap(_else(b, frame, gate, (), expr, otherwise))
     arms = [_arm(b, frame, gate, i, str(i), body, expr.selector.span, names) for i, body, names in cases]
     rest = _else(b, frame, gate, [i for i, _, _ in cases], expr, otherwise) if otherwise else None
     values = (*arms, rest) if rest is not None else tuple(arms)
