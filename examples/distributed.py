@@ -36,9 +36,8 @@ def gradients(module: torch.nn.Module) -> list[torch.Tensor]:
     return [weight.grad for weight in module.parameters() if weight.grad is not None]
 
 
-def main(steps: int = 20, batch: int = 32) -> None:
-    dist.init_process_group("gloo")
-    torch.set_num_threads(1)
+def work(steps: int, batch: int) -> str:
+    """Trains a share of the batch; what there is to say of it."""
     rank, world = dist.get_rank(), dist.get_world_size()
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(batch, 8, generator=generator)
@@ -56,10 +55,16 @@ def main(steps: int = 20, batch: int = 32) -> None:
         loss = loss_of(module, x[rank::world], y[rank::world])
         loss.backward()
         optimizer.step()
-    if rank == 0:
-        print(f"{world} processes; gradients differ from those of one by {difference:.1e}; loss {loss.item():.3f}")
+    return f"{world} processes; gradients differ from those of one by {difference:.1e}; loss {loss.item():.3f}"
+
+
+def main(steps: int = 20, batch: int = 32) -> None:
+    dist.init_process_group("gloo")
+    torch.set_num_threads(1)
+    told = work(steps, batch)  # what holds the processes together ends with it: module, gradients, graph
+    if dist.get_rank() == 0:
+        print(told)
     dist.barrier()  # nobody leaves while another one still talks
-    del module
     dist.destroy_process_group()
 
 
