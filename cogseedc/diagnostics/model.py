@@ -62,6 +62,14 @@ class Diagnostics:
             return
         self._items[diagnostic] = None
 
+    def mark(self) -> tuple[dict[Diagnostic, None], int]:
+        """What is collected so far, for `back_to`."""
+        return dict(self._items), self.dropped
+
+    def back_to(self, mark: tuple[dict[Diagnostic, None], int]) -> None:
+        """Forgets what was added since a mark: the work that told it begins again."""
+        self._items, self.dropped = dict(mark[0]), mark[1]
+
     def error(
         self, code: str, message: str, *spans: Span | None, help: str = "", labels: tuple[Label, ...] = ()
     ) -> None:

@@ -123,7 +123,7 @@ def _all(
     if ref is None:
         _check_rest(file, module, diagnostics, limits, set())
         return None
-    sizes = dict(options.sizes)
+    sizes, before = dict(options.sizes), diagnostics.mark()
     while True:
         b = _builder(diagnostics, limits, sizes, dict(options.weight_shapes))
         try:
@@ -135,6 +135,7 @@ def _all(
             break
         except SizeFound as found:
             sizes[found.symbol] = found.size
+            diagnostics.back_to(before)
     if result is not None and not diagnostics.failed:
         _hold_weights(result.graph, limits, diagnostics)
     _check_rest(file, module, diagnostics, limits, b.built | {id(ref.declaration)})

@@ -25,9 +25,11 @@ _NODES = 1 << 12
 def surveyed(b: Builder, run: Callable[[Builder], T]) -> tuple[Builder, T]:
     """Runs an elaboration. One with many calls begins again, with the builder that is returned, when they have been
     counted. Raises BuildError (CS0612) when there are more than the limit."""
+    before = b.diagnostics.mark()
     try:
         return b, run(b)
     except ManyCalls:
+        b.diagnostics.back_to(before)  # what a trial of types told was a guess; the rest is told again
         _count(b, run)
     again = _anew(b, b.diagnostics, b.limits)
     return again, run(again)
