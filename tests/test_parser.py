@@ -210,6 +210,13 @@ def test_mistake_gives_its_message_alone(entry: mistakes.Mistake | mistakes.Fore
     assert re.fullmatch(re.sub(r"\\\{\w+\\\}", ".*", re.escape(entry.message)), found[0].message)
 
 
+@pytest.mark.parametrize("form", mistakes.forms().values(), ids=lambda form: form.word)
+def test_form_is_shown(form: mistakes.Form) -> None:
+    assert form.examples
+    for example in form.examples:
+        assert [(d.code, d.help) for d in read(in_seed(example))[1]] == [("CS0101", form.help)]
+
+
 def test_there_are_enough_mistakes() -> None:
     assert len(ENTRIES) >= 20
     assert {entry.code for entry in ENTRIES} <= set(CODES)

@@ -59,6 +59,15 @@ class ForeignWord:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """How the statement is written that a word begins."""
+
+    word: str
+    help: str
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """Where reading stopped."""
 
@@ -138,6 +147,12 @@ def foreign_words() -> dict[str, ForeignWord]:
     """The words of other languages."""
     words = [ForeignWord(**{**entry, "examples": tuple(entry["examples"])}) for entry in _table()["word"]]
     return {word.word: word for word in words}
+
+
+@cache
+def forms() -> dict[str, Form]:
+    """How statements are written, by the word that each begins with."""
+    return {entry["word"]: Form(entry["word"], entry["help"], tuple(entry["examples"])) for entry in _table()["form"]}
 
 
 @cache

@@ -105,7 +105,7 @@ class Recovery:
             if not silent and opening is not None:
                 self._report_unclosed(opening)
             elif not silent:
-                self._report_plainly()
+                self._report_plainly(first)
             return False
         mistake, groups = found
         blamed = self._blamed(mistake, groups, first)
@@ -185,8 +185,8 @@ class Recovery:
         fix = f"close it with `{OPENING[sign]}`"
         self.diagnostics.error("CS0102", f"this `{sign}` is never closed", labels=tuple(labels), help=fix)
 
-    def _report_plainly(self) -> None:
-        """A message for what the table of mistakes does not know."""
+    def _report_plainly(self, first: int) -> None:
+        """A message for what the table of mistakes does not know, and how the statement around is written."""
         tokens, position = self.tokens, self.machine.position
         kind, span = tokens.kinds[position], tokens.span(position)
         if kind in CLOSING:
@@ -195,7 +195,10 @@ class Recovery:
         shown = "the end of the file" if kind == END else f"`{tokens.text(position)}`"
         expected = self.expected()
         message = f"expected {expected}, found {shown}" if expected else f"{shown} cannot stand here"
-        self.diagnostics.error("CS0101", message, span, help="the language reference shows how this is written")
+        before = (tokens.text(i) for i in range(position - 1, first - 1, -1))
+        form = next((form for word in before if (form := mistakes.forms().get(word))), None)
+        fix = form.help if form else "the language reference shows how this is written"
+        self.diagnostics.error("CS0101", message, span, help=fix)
 
     def _report_closing(self, position: int, opening: int | None) -> None:
         tokens = self.tokens
