@@ -24,8 +24,7 @@ class Floor:
     of: Size
 
     def __str__(self) -> str:
-        scale = self.of.denominator
-        return f"({self.of * scale}) / {scale}"
+        return self.of.spell_floor(str, "/")
 
 
 _MADE: WeakValueDictionary[object, Size] = WeakValueDictionary()
@@ -33,8 +32,8 @@ _MADE: WeakValueDictionary[object, Size] = WeakValueDictionary()
 _MAKING = Lock()
 
 
-def _atom_key(atom: str | Floor) -> tuple[int, str]:
-    return (0, atom) if isinstance(atom, str) else (1, str(atom))
+def _atom_key(atom: str | Floor) -> tuple[bool, str]:
+    return isinstance(atom, Floor), str(atom)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,10 +165,11 @@ class Size:
         parts: list[str] = []
         for monomial, c in self.terms:
             whole = int(c * scale)
+            minus = whole != abs(whole)
             atoms = [symbol(a) if isinstance(a, str) else a.of.spell_floor(symbol, divide) for a in monomial]
             factors = ([] if abs(whole) == 1 and atoms else [str(abs(whole))]) + atoms
             term = " * ".join(factors)
-            parts.append(("- " if whole < 0 else "+ ") + term if parts else ("-" if whole < 0 else "") + term)
+            parts.append(("- " if minus else "+ ") + term if parts else ("-" if minus else "") + term)
         text = " ".join(parts) or "0"
         return text if scale == 1 else f"({text}) {divide} {scale}"
 

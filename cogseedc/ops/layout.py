@@ -5,6 +5,7 @@ None of them computes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -124,10 +125,10 @@ def _interleave_torch(call: TorchCall) -> str:
 def _interleave_onnx(call: OnnxCall) -> str:
     over, count, type = call.attrs.integer("over"), call.attrs.integer("count"), known(call.inputs)
     spread = call.node("Unsqueeze", [call.args[0], onnx_ints(call, over + 1)])
-    repeats = [1] * (type.rank + 1)
-    repeats[over + 1] = count
+    repeats, middle = [1] * type.rank, list(type.shape)
+    repeats.insert(over + 1, count)
+    middle.insert(over + 1, Size.of(count))
     spread = call.node("Tile", [spread, onnx_ints(call, *repeats)])
-    middle = (*type.shape[: over + 1], Size.of(count), *type.shape[over + 1 :])
     return onnx_reshape(call, spread, middle, call.types[0].shape)
 
 
@@ -142,7 +143,7 @@ def _flip_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Fl
 
 def _flip_onnx(call: OnnxCall) -> str:
     over = call.attrs.integers("over")
-    start, stop, step = [-1] * len(over), [-(2**62)] * len(over), [-1] * len(over)
+    start, stop, step = [-1] * len(over), [-sys.maxsize] * len(over), [-1] * len(over)
     bounds = [onnx_ints(call, *values) for values in (start, stop, over, step)]
     return call.node("Slice", [call.args[0], *bounds])
 
@@ -245,7 +246,7 @@ def _shuffle_rule(site: Site) -> Resolution:
 
 def _shuffle_flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
     rank = known(inputs).rank
-    return (flow_dropped(known(inputs), range(rank - 3, rank), True),)
+    return (flow_dropped(known(inputs), range(rank - 3, rank)),)
 
 
 def _shuffle_plan(up: bool, source: Sequence[Size], target: Sequence[Size], r: int) -> tuple[list[Size], list[int]]:
@@ -265,8 +266,7 @@ def _shuffle(name: str, summary: str, inputs: str, function: Callable[[TorchCall
         source, target = known(call.inputs).shape, call.types[0].shape
         apart, order = _shuffle_plan(up, source, target, call.attrs.integer("factor"))
         moved = onnx_transpose(call, onnx_reshape(call, call.args[0], source, apart), order)
-        moved = onnx_reshape(call, moved, [apart[i] for i in order], target)
-        return call.node("Identity", [moved]) if moved == call.args[0] else moved
+        return onnx_reshape(call, moved, [apart[i] for i in order], target)
 
     def reference(call: ReferenceCall) -> Array:
         x, r = ref_arg(call, 0), call.attrs.integer("factor")

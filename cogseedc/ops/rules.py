@@ -80,7 +80,7 @@ def text(site: Site, static: str, choices: Sequence[str]) -> str:
     value = site.statics[static]
     assert isinstance(value, str), value
     if value not in choices:
-        near = get_close_matches(value, choices, 1)
+        near = get_close_matches(value, choices)
         help = f'did you mean "{near[0]}"?' if near else "it takes " + ", ".join(f'"{c}"' for c in choices)
         site.fail("CS0310", f'`{static}` of `{site.op}` cannot be "{value}"', help, static=static)
     return value
@@ -90,9 +90,7 @@ def integer(site: Site, static: str, low: int | None = None, high: int | None = 
     """An INT argument within `low .. high`. Fails with CS0310."""
     value = site.statics[static]
     assert isinstance(value, int), value
-    if (low is not None and value < low) or (high is not None and value > high):
-        bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"in {low} .. {high}"
-        site.fail("CS0310", f"`{static}` of `{site.op}` is {value}", f"it must be {bounds}", static=static)
+    _within(site, static, value, low, high)
     return value
 
 
@@ -100,10 +98,14 @@ def number(site: Site, static: str, low: float | None = None, high: float | None
     """A FLOAT argument within `low .. high`. Fails with CS0310."""
     value = site.statics[static]
     assert isinstance(value, int | float), value
-    if (low is not None and value < low) or (high is not None and value > high):
-        bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"in {low} .. {high}"
-        site.fail("CS0310", f"`{static}` of `{site.op}` is {value}", f"it must be {bounds}", static=static)
+    _within(site, static, value, low, high)
     return float(value)
+
+
+def _within(site: Site, static: str, value: float, low: float | None, high: float | None) -> None:
+    if (low is not None and value < low) or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"in {low} .. {high}"
+        site.fail("CS0310", f"`{static}` of `{site.op}` is {value}", f"it must be {bounds}", static=static)
 
 
 def flag(site: Site, static: str) -> bool:
@@ -142,7 +144,7 @@ def _unnamed(site: Site, type: TensorType, value: AxisArg, static: str, operand:
     if fits:
         message = f"`{static}={value.name}` of `{site.op}` fits {len(fits)} unnamed axes of {type}"
         site.fail("CS0311", message, f"say which by position: `{static}={fits[-1]}`", operand, static)
-    near = get_close_matches(value.name, [n for n in type.names if n], 1)
+    near = get_close_matches(value.name, [n for n in type.names if n])
     help = f"did you mean {near[0]}?" if near else "name the axis where it is made, or give its position"
     site.fail("CS0302", f"`{site.op}` finds no axis {value.name} in {type}", help, operand, static)
 
@@ -230,8 +232,7 @@ def quotient(total: Size, by: Size) -> Size | None:
         if (c / coefficient).denominator != 1:
             return None
         terms.append((tuple(left), c / coefficient))
-    result = Size(tuple(terms))
-    return result + 0
+    return Size(tuple(terms))  # in order as before: all have lost the same
 
 
 # Broadcasting
@@ -242,9 +243,9 @@ def broadcast(site: Site, operands: Sequence[int] | None = None) -> tuple[Axis, 
     ports = [i for i in (range(len(site.operands)) if operands is None else operands) if site.given(i)]
     if len(found := {site.type(port).axes for port in ports}) == 1:
         return found.pop()
-    axes: list[Axis] = []
-    owner = ports[0]
-    for port in ports:
+    owner, *others = ports
+    axes = list(site.type(owner).axes)
+    for port in others:
         theirs = list(site.type(port).axes)
         width = max(len(axes), len(theirs))
         axes = [Axis(None, Size.of(1))] * (width - len(axes)) + axes
@@ -322,7 +323,7 @@ def flow_chosen(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> F
 
 def flow_last(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
     """The last axis of every operand is mixed, all others stay in their places."""
-    return tuple(() if t is None else flow_dropped(t, (t.rank - 1,), True) for t in inputs)
+    return tuple(() if t is None else flow_dropped(t, (t.rank - 1,)) for t in inputs)
 
 
 def flow_reshaped(operand: TensorType, result: TensorType) -> tuple[Flow, ...]:

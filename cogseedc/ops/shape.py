@@ -162,8 +162,6 @@ def _flatten_rule(site: Site) -> Resolution:
     if over is None:
         batch = type.batch
         over = tuple(i for i in range(type.rank) if i != batch)
-        if not over:
-            return one(Attrs.of(over=()), type)
     if over == ():
         return one(Attrs.of(over=()), type)
     places = _adjacent(site, type, over)

@@ -58,7 +58,7 @@ def _parameter(parameter: Parameter) -> str:
 
 def _unknown(spec: OpSpec, name: str) -> RuleError:
     names = [p.name for p in spec.parameters]
-    near = get_close_matches(name, names, 1)
+    near = get_close_matches(name, names)
     if near:
         help = f"did you mean `{near[0]}`?"
     elif any(o.name == name for o in spec.operands):

@@ -99,7 +99,7 @@ class _Reader:
         self.take(closed)
 
 
-def _ports(text: str) -> list[Port]:
+def ports(text: str) -> list[Port]:
     reader, ports = _Reader(text), []
     while reader.at < len(reader.tokens):
         name = reader.name()
@@ -176,7 +176,7 @@ def _statics(reader: _Reader, spec: OpSpec, scope: Mapping[str, Size]) -> dict[s
 
 def case_of(spec: OpSpec, example: Example) -> Case:
     """The example as a list of resolved calls."""
-    case = Case(spec, example, _ports(example.inputs))
+    case = Case(spec, example, ports(example.inputs))
     reader = _Reader(example.call)
     types = {p.name: p.type for p in case.ports}
     scope = {"N": Size.symbol("N")} | {a.name: a.size for p in case.ports for a in p.type.axes if a.name}

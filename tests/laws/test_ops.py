@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cogseedc.ir import Attrs, Dtype, Mixing, OpSpec, Pointwise, Window
 from cogseedc.ops import FAMILIES, OPS, bind, resolve
 from tests.laws import harness
+from tests.laws.agreeing import agree, expected
 from tests.laws.harness import Array, Case
 
 ROOT = Path(__file__).parents[2]
@@ -31,23 +32,6 @@ KINDS = {"f": "f", "i": "iu", "u": "iu", "b": "b"}
 @cache
 def case(op: str, index: int) -> Case:
     return harness.case_of(OPS[op], OPS[op].examples[index])
-
-
-def expected(c: Case, values: dict[str, Array], batch: int) -> tuple[Array, ...] | None:
-    """Results of the reference, None where numpy defines none (the largest of nothing)."""
-    try:
-        return harness.reference(c, values, batch)
-    except ValueError:
-        if batch:
-            raise
-        return None
-
-
-def close(found: Array, wanted: Array) -> None:
-    if found.dtype.kind == "f":
-        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=2e-5)
-    else:
-        np.testing.assert_array_equal(found, wanted)
 
 
 @each
@@ -69,21 +53,7 @@ def test_types_are_real(op: str, index: int) -> None:
 
 @each
 def test_torch_and_onnx_equal_the_reference(op: str, index: int) -> None:
-    c = case(op, index)
-    run = harness.OnnxRun(c)
-    for batch in (0, 1, 5):
-        values = harness.data(c, batch)
-        results = expected(c, values, batch)
-        if results is None:
-            continue
-        for tensor, wanted in zip(harness.torch_results(c, harness.tensors(values), batch), results, strict=True):
-            close(tensor.detach().numpy(), wanted)
-        if batch == 0 and not all(s.spec.zero_rows for s in c.steps):
-            continue  # may abort the process; see test_flagged_operations_and_empty_batches
-        for array, wanted, type in zip(run(values), results, c.types, strict=True):
-            assert array.dtype == harness._NUMPY[type.dtype]
-            assert array.shape == wanted.shape
-            close(array, wanted)
+    agree(case(op, index))
 
 
 @each
@@ -226,6 +196,7 @@ import os, sys
 import numpy as np
 from cogseedc.ops import OPS
 from tests.laws import harness
+from tests.laws.agreeing import agree, expected
 for name in sys.argv[1:]:
     for example in OPS[name].examples:
         case = harness.case_of(OPS[name], example)

@@ -15,8 +15,9 @@ from cogseedc.ir import WHOLE, Axis, Call, Graph, Input, Lay, Size, TensorType, 
 from cogseedc.ir.opspec import Resolution
 from cogseedc.ops import OPS
 from tests.laws import harness
+from tests.laws.agreeing import close
 from tests.laws.harness import Array, Case, Port, Step
-from tests.laws.test_ops import case, close, each
+from tests.laws.test_ops import case, each
 
 BATCH = 3
 FOLLOWED = {"linear", "conv2d", "layer_norm", "batch_norm", "relu", "add", "embedding", "softmax", "matmul"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from dataclasses import FrozenInstanceError, fields
 from fractions import Fraction
 from math import ceil, floor
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cogseedc.ir import Axis, Dtype, Size, TensorType, promote
-from cogseedc.ir.types import UNKNOWN, reckoned
+from cogseedc.ir.types import reckoned
 from cogseedc.runtime.interface import evaluate
 
 NAMES = ("N", "T", "S")
@@ -104,7 +105,7 @@ def test_equal_sizes_are_one_object(a: Formula, b: Formula, c: Formula) -> None:
     ("found", "text"),
     [
         (Size.of(0), "0"), (Size.of(-3), "-3"), (N, "N"), (-N, "-N"), (N - N, "0"), (2 * N * T - N + 1, "2 * N * T - N + 1"),
-        (1 - N, "-N + 1"), (N * N, "N * N"), (T + N, "N + T"), (3 - T * N, "-N * T + 3"),
+        (1 - N, "-N + 1"), (N * N, "N * N"), (T + N, "N + T"), (3 - T * N, "-N * T + 3"), (T // 2 * N, "N * ((T) / 2)"),
         ((T - 2) // 2 + 1, "((T) / 2)"), ((T + 1) // 2, "((T + 1) / 2)"), (N.divided(2), "(N) / 2"),
         (((T + 1) // 2 * 3) // 2, "((((T + 1) / 2)) / 2) + ((T + 1) / 2)"),
     ],
@@ -155,7 +156,20 @@ def test_types() -> None:
     assert one.elements is 3 * N * T
     assert scalar.elements is Size.of(1)
     assert (one.position("N"), one.position("S")) == (1, None)
-    assert [str(t.with_turns(Size.of(5))) for t in (one, scalar)] == ["f32[T, N, 5, 3]", "bool[5]"]
+    turns = [str(t.with_turns(Size.of(5))) for t in (one, scalar, one.with_axes((plain,)))]
+    assert turns == ["f32[T, N, 5, 3]", "bool[5]", "f32[5, 3]"]
     assert TensorType(Dtype.F32, (long, batch, plain)) is one is pickle.loads(pickle.dumps(one))
     assert one.with_dtype(Dtype.BOOL).with_axes(()) is scalar
-    assert (reckoned(N * T + 1), reckoned(N * T + 1, 2)) == (UNKNOWN + 1, 2 * UNKNOWN + 1)
+    assert (reckoned(2 * N + T), reckoned(2 * N + T, 3)) == (2 + 64, 6 + 64)
+
+
+@pytest.mark.parametrize("value", [N, Axis("N", N), TensorType(Dtype.BOOL)], ids=["size", "axis", "type"])
+def test_there_is_one_object_of_each(value: Size | Axis | TensorType) -> None:
+    """So that it is compared by identity, made once, and never changed."""
+    kind = type(value)
+    assert kind.__eq__ is object.__eq__
+    assert kind.__hash__ is object.__hash__
+    assert kind is Size or kind.__init__ is object.__init__
+    for field in fields(kind):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, field.name, getattr(value, field.name))

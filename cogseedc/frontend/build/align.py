@@ -42,8 +42,8 @@ def aligned(
 
 
 def renamed(result: Tensor, names: tuple[str | None, ...]) -> Tensor:
-    """The result of an aligned operation with the names of its axes, where it has as many."""
-    if len(names) != result.type.rank or names == result.type.names:
+    """The result of an aligned operation with the names of its axes."""
+    if names == result.type.names:
         return result
     axes = tuple(Axis(n, a.size) for n, a in zip(names, result.type.axes, strict=True))
     return result.seen_as(result.type.with_axes(axes))

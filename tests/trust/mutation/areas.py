@@ -52,7 +52,8 @@ AREAS = {
     ),
     "shapes": Area(
         ("ir/size.py", "ir/types.py", "frontend/build/align.py", "ops/rules.py", "ops/signature.py", "ops/shape.py", "ops/layout.py"),
-        ("tests/laws/test_sizes.py", "tests/laws/test_ops.py", "tests/laws/test_op_values.py", *_NO_TYPES, "tests/frontend",
+        ("tests/laws/test_sizes.py", "tests/laws/test_rules.py", "tests/laws/test_signature.py", "tests/laws/test_shapes.py",
+         "tests/laws/test_ops.py", "tests/laws/test_op_values.py", *_NO_TYPES, "tests/frontend",
          "tests/language", "tests/test_golden.py"),
         0.95,
     ),
