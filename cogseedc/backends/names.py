@@ -111,8 +111,8 @@ def names(paths: Iterable[str]) -> Names:
 
 
 def _siblings(parts: Iterable[tuple[str, bool]], top: bool) -> dict[tuple[str, bool], str]:
-    """Names for the components of one container: a scope and a weight of the same name get two."""
-    ordered = sorted(parts, key=lambda p: (_legal(p[0]) != p[0], p[1], p[0]))
+    """Names for the components of one container, which come sorted: a scope and a weight of the same name get two."""
+    ordered = sorted(parts, key=lambda p: (_legal(p[0]) != p[0], p[1]))
     taken: set[str] = set()
     found: dict[tuple[str, bool], str] = {}
     for part, leaf in ordered:

@@ -162,9 +162,9 @@ def _read(folder: Path, parts: list[str], limit: int) -> bytes:
     where = "/".join(parts)
     descriptors: list[int] = []
     try:
-        descriptors.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+        descriptors.append(os.open(folder, os.O_DIRECTORY))
         for part in parts[:-1]:
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+            flags = os.O_DIRECTORY | os.O_NOFOLLOW
             descriptors.append(os.open(part, flags, dir_fd=descriptors[-1]))
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptors.append(os.open(parts[-1], flags, dir_fd=descriptors[-1]))

@@ -97,7 +97,7 @@ def check_requirements(requirements: Collection[tuple[str, str]], symbols: Mappi
 def _check_names(kind: str, known: list[str], given: Collection[str], code: str) -> None:
     for name in given:
         if name not in known:
-            close = get_close_matches(name, known, 1, 0.4)
+            close = get_close_matches(name, known, cutoff=0.4)
             hint = f"did you mean `{close[0]}`? " if close else ""
             raise _error(code, f"there is no {kind} `{name}`", f"{hint}{kind}s: {', '.join(known) or 'none'}")
 

@@ -94,9 +94,9 @@ class Interface:
     gates: tuple[GatePort, ...]
     exits: tuple[tuple[str, str], ...]
     """Exit and gate, in order."""
-    requirements: tuple[tuple[str, str], ...] = ()
+    requirements: tuple[tuple[str, str], ...]
     """Sizes that must be equal, as texts without fractions."""
-    coupled: bool = False
+    coupled: bool
     """Whether an output or a decision depends on other samples of the batch."""
 
     @property

@@ -84,6 +84,15 @@ def test_same_input_gives_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
+def test_a_manifest_as_it_lies_there(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "new" / "net", {"a": b""}, {"schema": 1})
+    empty, seal = sha256(b"").hexdigest(), json.loads((folder / MANIFEST).read_bytes())["seal"]
+    assert (folder / MANIFEST).read_text() == (
+        f'{{\n  "payloads": {{\n    "a": {{\n      "path": "{empty[:16]}/a",\n      "sha256": "{empty}",\n      "size": 0\n'
+        f'    }}\n  }},\n  "schema": 1,\n  "seal": "{seal}"\n}}\n'
+    )
+
+
 def test_old_payloads_go(tmp_path: Path) -> None:
     publish(tmp_path / "x", OLD, {})
     (tmp_path / "x" / "notes.txt").write_text("mine")

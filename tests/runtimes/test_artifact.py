@@ -84,6 +84,17 @@ def test_what_is_not_opened(folder: Path, wanted: str, harm: Callable[[Path], ob
     assert wanted in said(lambda: read(folder))
 
 
+@pytest.mark.parametrize(("length", "wanted"), [(64 << 20, "its seal differs"), ((64 << 20) + 2, "is not JSON")])
+def test_how_much_of_a_manifest_is_read(folder: Path, length: int, wanted: str) -> None:
+    (folder / MANIFEST).write_bytes(b'{"schema": 1'.ljust(length - 1) + b"}")
+    assert said(lambda: read(folder)).endswith(wanted)
+
+
+def linked(place: Path) -> None:
+    place.rename(place.with_name("there"))
+    place.symlink_to("there")
+
+
 @pytest.mark.parametrize(
     ("wanted", "harm"),
     [
@@ -92,6 +103,8 @@ def test_what_is_not_opened(folder: Path, wanted: str, harm: Callable[[Path], ob
         ("its size or its sha256 differs", lambda f: payload(f).write_bytes(b"some model\n")),
         ("CS0833: the artifact lacks ", lambda f: payload(f).unlink()),
         ("CS0834", no_folder),
+        ("CS0834", lambda f: linked(payload(f))),
+        ("CS0834", lambda f: linked(payload(f).parent)),
     ],
 )
 def test_a_payload_that_is_not_what_was_written(folder: Path, wanted: str, harm: Callable[[Path], object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from cogseedc.diagnostics import UserError
 from cogseedc.ir import Dtype
+from cogseedc.runtime.artifact import Artifact
 from cogseedc.runtime.checks import check_inputs, check_knobs, check_requirements, check_state_names, check_states
-from cogseedc.runtime.interface import KnobPort, Port, StatePort, interface_of
+from cogseedc.runtime.interface import GatePort, Interface, KnobPort, Port, StatePort, evaluate, interface_of
 
 ROWS = Port("x", Dtype.F32, ("N", "T", "D"), ("N", "T", "2"))
 TWICE = Port("z", Dtype.F32, ("N", None), ("N", "2 * T"))
@@ -40,6 +42,7 @@ def inputs(**given: object) -> str:
 
 def test_inputs_come_in_declared_order_with_the_sizes_of_symbols() -> None:
     arrays, symbols = check_inputs([ROWS, TWICE], {"z": Z, "x": X.astype(">f4")[:, ::-1]})
+    assert np.shares_memory(arrays["z"], Z), "what is as it should be is not copied"
     assert list(arrays) == ["x", "z"]
     assert symbols == {"N": 3, "T": 4}, "a size that is no symbol is none"
     assert arrays["x"].dtype.isnative
@@ -133,6 +136,35 @@ def test_sizes_that_a_program_needs_equal() -> None:
     assert not said(lambda: check_requirements([("T", "2 * S")], {"T": 6, "S": 3}))
     found = said(lambda: check_requirements([("T", "2 * S")], {"T": 6, "S": 2}))
     assert found.startswith("CS0844: the program needs `T` = `2 * S`, but for T=6, S=2 these are 6 and 4")
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ("T", 7),
+        ("-3", -3),
+        ("T + S", 9),
+        ("T - S", 5),
+        ("T * S", 14),
+        ("(T + 1) / 3 * S", 4),
+        ("(T - 8) // 2", -1),
+        ("-(S - T)", 5),
+    ],
+)
+def test_sizes(size: str, wanted: int) -> None:
+    assert evaluate(size, {"T": 7, "S": 2}) == wanted
+
+
+@pytest.mark.parametrize("size", ["T ** 2", "T / 0", "T +", "T.x", "2.5", "+T", "f(T)", "T < 3", "T\0", "(" * 300])
+def test_what_is_no_size_is_damage(size: str) -> None:
+    assert said(lambda: evaluate(size, {"T": 7})).startswith("CS0831")
+
+
+@pytest.mark.parametrize("kind", [Artifact, Port, StatePort, KnobPort, GatePort, Interface])
+def test_what_was_read_stays(kind: type) -> None:
+    """Sessions of many threads share it."""
+    with pytest.raises(FrozenInstanceError):
+        kind.__setattr__(kind.__new__(kind), fields(kind)[0].name, None)
 
 
 def described(**changes: Any) -> dict[str, Any]:
