@@ -7,6 +7,7 @@ operation is pointwise along all of them; where it is not, a demand counts as al
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 from cogseedc.ir.graph import Graph
 from cogseedc.ir.guards import TRUE, Guard, Literals
@@ -190,8 +191,9 @@ def _call(
     types = tuple(None if value is None else graph.type(value) for value in operands)
     flows = ops[call.op].flow(call.attrs, types, call.types)
     for port, (value, type, flow) in enumerate(zip(operands, types, flows, strict=False)):
-        if value is None or type is None:
+        if value is None:
             continue
+        assert type is not None
         way = None if type.batch is None else flow[type.batch]
         kept = isinstance(way, Pointwise) and all(t.batch == way.to for t in call.types)
         yield port, value, guard if kept else widened
@@ -203,15 +205,13 @@ def _merge(
     count = len(merge.arms)
     ordered = merge.mode is MergeMode.SELECT
     left = guard
+    values, gates, rest = operands[:count], operands[count : 2 * count], operands[2 * count :]
     fixed = 2 * count + merge.otherwise + (merge.mode is MergeMode.WEIGHTED_SUM)
-    shares = operands[fixed:]
-    for i, arm in enumerate(merge.arms):
-        value, gate = operands[i], operands[count + i]
-        if value is None or gate is None:
-            continue
+    for i, (arm, value, gate, share) in enumerate(zip_longest(merge.arms, values, gates, operands[fixed:])):
+        assert value is not None, "the verifier found every port of a join fed"
+        assert gate is not None
         here = left if ordered else guard
         yield count + i, gate, _along(literals, graph.type(gate), here)
-        share = shares[i] if i < len(shares) else None
         if share is not None:
             yield fixed + i, share, _along(literals, graph.type(share), here)
         followed = follows(literals, merge, i, gate.node, lay)
@@ -219,13 +219,14 @@ def _merge(
         yield i, value, _placed(literals, graph.type(value), merge.type, literals.and_(here, chosen))
         if followed:
             left = literals.and_(left, literals.not_taken(gate.node, arm))
-    rest = operands[2 * count : fixed]
-    if merge.otherwise and rest and rest[0] is not None:
-        yield 2 * count, rest[0], _placed(literals, graph.type(rest[0]), merge.type, left)
-    for port in range(2 * count + merge.otherwise, min(fixed, len(operands))):
-        weights = operands[port]
-        if weights is not None:
-            yield port, weights, _along(literals, graph.type(weights), guard)
+    if merge.otherwise:
+        otherwise, *rest = rest
+        assert otherwise is not None
+        yield 2 * count, otherwise, _placed(literals, graph.type(otherwise), merge.type, left)
+    if merge.mode is MergeMode.WEIGHTED_SUM:
+        weights = rest[0]
+        assert weights is not None
+        yield fixed - 1, weights, _along(literals, graph.type(weights), guard)
 
 
 def _placed(literals: Literals, value: TensorType, result: TensorType, guard: Guard) -> Guard:
