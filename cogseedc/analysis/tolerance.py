@@ -6,7 +6,22 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from cogseedc.diagnostics import Diagnostics
-from cogseedc.ir import Call, Constant, Dtype, Exit, Gate, Graph, NodeId, Ops, TensorType, Value, Weight, Wiring
+from cogseedc.ir import (
+    Call,
+    Constant,
+    Dtype,
+    Exit,
+    Gate,
+    Graph,
+    NodeId,
+    Ops,
+    TensorType,
+    Value,
+    Weight,
+    Wiring,
+    output_types,
+)
+from cogseedc.source import Span
 
 if TYPE_CHECKING:
     from cogseedc.target import Target
@@ -58,6 +73,30 @@ def candidates(
             if able and able != (FP32,):
                 found[id] = able
     return found
+
+
+def written(graph: Graph) -> dict[str, Span | None]:
+    """Precisions of 16 bits that the program itself writes as types of values, each with the first place of one."""
+    names = {dtype: name for name, dtype in HALF.items()}
+    found: dict[str, Span | None] = {}
+    for inner, _ in graph.nested():
+        for _, node in inner.nodes():
+            for type in output_types(node):
+                if type.dtype in names:
+                    found.setdefault(names[type.dtype], node.origin.span)
+    return found
+
+
+def hold_written(graph: Graph, target: Target, diagnostics: Diagnostics) -> None:
+    """Reports CS0706 for values of a precision that the target lacks."""
+    for precision, span in written(graph).items():
+        if precision not in target.precisions:
+            diagnostics.error(
+                "CS0706",
+                f"target `{target.name}` has no values of {HALF[precision].value}",
+                span,
+                help=f"{_offers(target)}: write f32; `bits {precision}` in a seed lets the targets that have it use it",
+            )
 
 
 def tolerated(call: Call) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import cogseedc
+from cogseedc.analysis.tolerance import written
 from cogseedc.analysis.widths import Widths
 from cogseedc.driver.card import model_card
 from cogseedc.driver.costs import costs_of, measured, rows, work
@@ -86,7 +87,8 @@ def _manifest(
     program: Program, weights: Weights, lowering: Lowering, files: list[Json], described: dict[str, Json]
 ) -> dict[str, Json]:
     target, settings = lowering.target, program.settings
-    absolute, relative = tolerance(lowering.precisions)
+    narrow = lowering.precisions | written(program.elaborated.graph).keys()
+    absolute, relative = tolerance(narrow)
     if lowering.precisions:
         absolute += last_step(rounded_graph(program, target, lowering.widths))
     return {
@@ -119,7 +121,7 @@ def _manifest(
             "precisions": [*sorted(lowering.precisions)],
             "absolute": absolute,
             "relative": relative,
-            "margin": max(MARGIN, absolute) if lowering.precisions else MARGIN,
+            "margin": max(MARGIN, absolute) if narrow else MARGIN,
             "gates": lowering.gates,
             "bits": lowering.bits,
         },

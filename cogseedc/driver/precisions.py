@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from cogseedc.analysis.tolerance import FP32
+from cogseedc.analysis.tolerance import FP32, hold_written
 from cogseedc.analysis.widths import Rounding, Widths, choose, wanted_ranges
 from cogseedc.diagnostics import Diagnostics
 from cogseedc.driver.manifest import Json
@@ -35,11 +35,13 @@ def chosen_widths(
 
     Raises UserError CS0706 .. CS0708, and CS0843 .. CS0845 for samples that do not fit the program.
     """
+    found = Diagnostics()
+    hold_written(program.elaborated.graph, target, found)
+    found.check()
     graphs = [graph for graph, _ in program.elaborated.graph.nested()]
     if bits == FP32 and not any(node.origin.forced_bits for graph in graphs for _, node in graph.nodes()):
         return Widths()
     graph = rounded_graph(program, target, Widths())
-    found = Diagnostics()
     ranges = None
     if calibration is not None and weights is not None:
         wanted = wanted_ranges(graph, OPS, target, bits, found)

@@ -101,7 +101,7 @@ class _Walk:
         if node.op == "cast" and step.inputs[0] is not None and step.inputs[0].dtype.floating:
             return self._truncation(step, args[0])
         if node.op == "capacity_mask":  # who comes before decides, too
-            return np.asarray(_least(operands, shape).min(axis=_axis(node), keepdims=True, initial=np.inf))
+            return np.asarray(_least(operands, shape).min(axis=axis_of(node), keepdims=True, initial=np.inf))
         if node.op in MOVES and all(v is None or not self._floating(v) for v in step.operands):
             return self._moved(step, node, args, operands)
         unknown = any(v is not None and self._floating(v) for v in step.operands) and node.op != "where"
@@ -150,7 +150,7 @@ def _distance(step: Step, args: Sequence[Array | None]) -> Array:
     return np.asarray(np.where(np.isnan(gap), np.where(a == b, 0.0, np.inf), gap))
 
 
-def _ordered(scores: Array, axis: int) -> Array:
+def in_order(scores: Array, axis: int) -> Array:
     """Scores from the best down along the axis, NaN as the lowest."""
     filled = np.where(np.isnan(scores), -np.inf, scores) if scores.dtype.kind == "f" else scores.astype("float64")
     return -np.sort(-filled, axis=axis)
@@ -160,7 +160,7 @@ def _gap(scores: Array, axis: int, k: int) -> Array:
     """The k-th minus the (k+1)-th along the axis, which stays with size one; infinite when there is none."""
     if scores.shape[axis] <= k:
         return np.full_like(scores[_at(scores, axis, 0)], np.inf, dtype="float64")
-    ordered = _ordered(scores, axis)
+    ordered = in_order(scores, axis)
     gap = ordered[_at(scores, axis, k - 1)] - ordered[_at(scores, axis, k)]
     return np.asarray(np.where(np.isnan(gap), 0.0, gap))
 
@@ -169,7 +169,7 @@ def _at(scores: Array, axis: int, index: int) -> tuple[slice, ...]:
     return (slice(None),) * (axis % scores.ndim) + (slice(index, index + 1),)
 
 
-def _axis(node: Call) -> int:
+def axis_of(node: Call) -> int:
     for name in ("over", "axis"):
         if name in node.attrs:
             value = node.attrs[name]
@@ -180,7 +180,7 @@ def _axis(node: Call) -> int:
     return -1
 
 
-def _count(node: Call, sizes: Mapping[str, int]) -> int:
+def count_of(node: Call, sizes: Mapping[str, int]) -> int:
     k = node.attrs["k"]
     assert isinstance(k, (int, Size))
     return Size.of(k).evaluate(sizes)
@@ -188,7 +188,7 @@ def _count(node: Call, sizes: Mapping[str, int]) -> int:
 
 def _argmax(sign: int) -> Decide:
     def margin(node: Call, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
-        axis = _axis(node)
+        axis = axis_of(node)
         gap = _gap(sign * args[0], axis, 1)
         keeps = len(node.types[0].axes) == args[0].ndim
         return gap if keeps else gap.squeeze(axis)
@@ -197,16 +197,16 @@ def _argmax(sign: int) -> Decide:
 
 
 def _top_indices(node: Call, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
-    axis = _axis(node)
-    return np.moveaxis(_gap(args[0], axis, _count(node, sizes)), axis, -1)
+    axis = axis_of(node)
+    return np.moveaxis(_gap(args[0], axis, count_of(node, sizes)), axis, -1)
 
 
 def _in_top(node: Call, args: Sequence[Array], sizes: Mapping[str, int]) -> Array:
     """Per index the distance to the other side of the boundary."""
-    scores, axis, k = args[0], _axis(node), _count(node, sizes)
+    scores, axis, k = args[0], axis_of(node), count_of(node, sizes)
     if scores.shape[axis] <= k:
         return np.asarray(np.inf)
-    ordered = _ordered(scores, axis)
+    ordered = in_order(scores, axis)
     last, first = ordered[_at(scores, axis, k - 1)], ordered[_at(scores, axis, k)]
     filled = np.where(np.isnan(scores), -np.inf, scores)
     gap = np.maximum(filled - first, last - filled)

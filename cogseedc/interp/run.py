@@ -18,6 +18,7 @@ from cogseedc.interp.arrays import (
     take_sample,
     to_reference,
 )
+from cogseedc.interp.choices import nearest
 from cogseedc.interp.collect import Result, collect
 from cogseedc.interp.evaluate import Evaluator, State
 from cogseedc.interp.schedule import Schedule, schedule
@@ -102,6 +103,12 @@ class Reference:
         of a loop: for one in its body, an array per turn of each. Nothing for a value that no output needs."""
         states = _within(self.plan, self._states, loop)
         return [state.values[value.node][value.port] for state in states if value.node in state.values]
+
+    def nearest(self) -> Array:
+        """For each state of the last run (a sample, or the whole batch) how near a choice that no gate makes was to
+        another; see `choices`."""
+        sizes = self._evaluator.sizes if self._evaluator is not None else {}
+        return np.asarray([nearest(self.plan, state, sizes) for state in self._states])
 
     def _check_names(self, given: Mapping[str, Array]) -> None:
         unknown = sorted(name for name in given if name not in self.plan.deciders)

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from cogseedc.diagnostics import Diagnostic, InternalError, Label, UserError
-from cogseedc.interp.arrays import NUMPY
+from cogseedc.interp.arrays import NUMPY, rounded
 from cogseedc.ir import Graph, InitKind, Weight
 from cogseedc.lazy import lazy
 
@@ -25,7 +25,11 @@ def initial_weights(graph: Graph, rng: int) -> dict[str, Array]:
 
     A weight depends on `rng`, its path, shape and initialiser only, so another weight changes none.
     """
-    return {path: _initial(node, rng) for path, node in graph.weights().items()}
+    found = graph.weights()
+    return {
+        path: rounded(_initial(node, rng), node.type.dtype).astype(NUMPY[node.type.dtype])
+        for path, node in found.items()
+    }
 
 
 def load_weights(graph: Graph, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -116,6 +116,8 @@ def _load(module: torch.nn.Module, weights: bytes) -> None:
     wanted = module.state_dict()
     for key in sorted({*wanted, *given}):
         have, need = given.get(key), wanted.get(key)
+        if have is not None and need is not None and (have.dtype, need.dtype) == (torch.float32, torch.bfloat16):
+            have = given[key] = have.to(torch.bfloat16)  # files keep bf16 in f32, exactly: numpy has none
         if have is None or need is None or have.shape != need.shape or have.dtype != need.dtype:
             message = f"the weight `{key}` is {_describe(have)}, but {_describe(need)} is wanted"
             raise UserError(Diagnostic("CS0838", message, help="build the artifact again with fitting weights"))

@@ -54,14 +54,9 @@ def compare_values(found: Array, reference: Array, tolerance: Tolerance, margin:
         return Distance(0.0, None)
     value = found.astype("float64")
     wanted = reference.astype("float64")
-    with np.errstate(all="ignore"):
-        gap = np.abs(value - wanted)
-        same = (value == wanted) | (np.isnan(value) & np.isnan(wanted))
-        gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
-        if reference.dtype.kind == "f":
-            bad = gap > tolerance.absolute + np.where(np.isfinite(wanted), tolerance.relative * np.abs(wanted), 0.0)
-        else:
-            bad = ~same & (np.asarray(np.inf if margin is None else margin) > near)
+    gap, bad = _apart(value, wanted, tolerance)
+    if reference.dtype.kind != "f":
+        bad = (gap > 0) & (np.asarray(np.inf if margin is None else margin) > near)
     if not bad.any():
         return Distance(float(gap.max()) if reference.dtype.kind == "f" else 0.0, None)
     worst = np.unravel_index(int(np.argmax(np.where(bad, gap, -1.0))), gap.shape)
@@ -69,6 +64,21 @@ def compare_values(found: Array, reference: Array, tolerance: Tolerance, margin:
     text = f"[{index}] is {value[worst]:.6g}, the reference says {wanted[worst]:.6g}"
     text += f"; {int(bad.sum())} of {bad.size} differ"
     return Distance(float(gap.max()), text)
+
+
+def too_far(found: Array, reference: Array, tolerance: Tolerance) -> Array:
+    """Where a floating output of the right shape is further from the reference than allowed."""
+    return _apart(found.astype("float64"), reference.astype("float64"), tolerance)[1]
+
+
+def _apart(value: Array, wanted: Array, tolerance: Tolerance) -> tuple[Array, Array]:
+    """How far apart values are, and where that is more than allowed. NaN equals NaN."""
+    with np.errstate(all="ignore"):
+        gap = np.abs(value - wanted)
+        same = (value == wanted) | (np.isnan(value) & np.isnan(wanted))
+        gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
+        allowed = tolerance.absolute + np.where(np.isfinite(wanted), tolerance.relative * np.abs(wanted), 0.0)
+    return gap, gap > allowed
 
 
 def compare_decisions(

@@ -6,7 +6,7 @@ near its threshold is no mismatch of values; decisions are compared by themselve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from cogseedc.interp import Reference, bind_sizes, forced, initial_states, kind_
 from cogseedc.ir import BATCH, GateKind, Graph, Input, Size
 from cogseedc.lazy import lazy
 from cogseedc.verify.census import Census
-from cogseedc.verify.compare import Mismatch, Tolerance, compare_rows, compare_run, compare_values
+from cogseedc.verify.compare import Distance, Mismatch, Tolerance, compare_rows, compare_run, compare_values, too_far
 from cogseedc.verify.forcing import ROTATE, Force, Scenario, groups, scenarios, untold
 from cogseedc.verify.inputs import choose_sizes, random_inputs
 from cogseedc.verify.report import Report
@@ -31,6 +31,9 @@ else:
 
 BATCHES = (0, 1, 2, 7, 16)
 NEAR = 1e-3
+DOUBT = 1e-5
+"""How near, relative to values above one, a choice that is no gate is to another when what hangs on it may differ:
+as far apart as sums in f32 in another order come out."""
 CALLS = 3
 """Calls of each run of a program with states: each gets the states that the artifact gave in the one before."""
 FORCED_BATCH = 7
@@ -106,6 +109,8 @@ class _Verification:
         self.distances: dict[str, float] = {}
         self.unrounded: dict[str, float] = {}
         self.notes: list[str] = []
+        self.doubtful: dict[str, int] = {}
+        """How many samples of an output differed by such a choice."""
 
     def report(self, inputs: Iterable[Mapping[str, Array]]) -> Report:
         sizes = choose_sizes(self.graph, self.settings.sizes, self.settings.equal)
@@ -130,8 +135,16 @@ class _Verification:
             distances=tuple(self.distances.items()),
             unrounded=tuple(self.unrounded.items()) if self.reference is not self.meaning else (),
             batch_coupled=self.plan.batch_coupled,
-            notes=tuple(self.notes),
+            notes=(*self.notes, *self._doubts()),
         )
+
+    def _doubts(self) -> Iterator[str]:
+        for name, count in self.doubtful.items():
+            if count:
+                yield (
+                    f"output {name}: {count} samples hang on a choice that is no gate (an index, a comparison)"
+                    " and nearer to another than f32 tells apart; they were not compared"
+                )
 
     def _natural(self, choice: Mapping[str, int]) -> None:
         """Runs with the program's own decisions, for one choice of sizes."""
@@ -239,9 +252,28 @@ class _Verification:
                 continue
             margin, near = margins.get(name), slack * self.settings.near
             found = compare_values(run.outputs[name], wanted, tolerance, margin, near)
+            if found.mismatch is not None and wanted.dtype.kind == "f" and run.outputs[name].shape == wanted.shape:
+                found = self._undoubted(name, run.outputs[name], wanted, tolerance)
             self.distances[name] = max(self.distances.get(name, 0.0), found.absolute)
             if found.mismatch is not None:
                 self._note(Mismatch("value", scenario, name, found.mismatch))
+
+    def _undoubted(self, name: str, value: Array, wanted: Array, tolerance: Tolerance) -> Distance:
+        """The distance of an output without the samples that differ by a choice that could as well go the other way.
+
+        Gates are replayed; an index that is taken or a condition of `where` is not.
+        """
+        axis = next(self.plan.type(v).batch for _, node, v in self.plan.outputs if node.name == name)
+        limit = DOUBT if self.reference is self.meaning else tolerance.absolute
+        doubtful = np.asarray(self.reference.nearest() <= limit)
+        if axis is None or len(doubtful) != wanted.shape[axis]:
+            doubtful = np.asarray(doubtful.any()).reshape([1] * wanted.ndim)
+        else:
+            doubtful = doubtful.reshape([-1 if i == axis else 1 for i in range(wanted.ndim)])
+        doubtful = doubtful & too_far(value, wanted, tolerance)
+        others = tuple(i for i in range(wanted.ndim) if i != axis)
+        self.doubtful[name] = self.doubtful.get(name, 0) + int(doubtful.any(axis=others).sum())
+        return compare_values(np.where(doubtful, wanted, value), wanted, tolerance, None, 0.0)
 
     def _distance(self, run: Run, outputs: Mapping[str, Array]) -> None:
         for name, wanted in outputs.items():

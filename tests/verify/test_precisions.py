@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cogseedc.analysis.widths import Rounding, Widths
+from cogseedc.diagnostics import UserError
 from cogseedc.driver import artifact as artifacts
 from cogseedc.driver.compile import compile as compile_program
 from cogseedc.runtime import open as open_artifact
@@ -153,3 +154,27 @@ def test_bodies_of_loops_have_precisions_too(target: str, bits: str, calibrated:
     for body in kept["loops"].values():
         assert {record["precision"] for record in body["nodes"]} == {bits}
         assert bool(body["rounded"]) is calibrated
+
+
+@pytest.mark.parametrize(("dtype", "target"), [*(("f16", target) for target in TARGETS), ("bf16", "torch-cpu")])
+def test_a_program_that_writes_types_of_16_bits_is_compared_as_they_are_exact(
+    dtype: str, target: str, tmp_path: Path
+) -> None:
+    (tmp_path / "net.seed").write_text(f"""
+export seed Net {{
+    in  x: f32[N, D=8]
+    out y: f32[N, K=3]
+    a = cast[{dtype}](x)
+    h = when mean(x) > 0 {{ a |> linear[D] |> layer_norm }} else {{ gru_cell(a, a) }}
+    y = cast[f32](linear[K](h))
+}}
+""")
+    report = verify_artifact(compile_program(tmp_path / "net.seed", target, tmp_path / "out", rng=0))
+    assert report.ok, report.to_text()
+
+
+@pytest.mark.parametrize("target", ["onnx-cpu", "onnx-edge"])
+def test_values_of_a_type_that_the_target_lacks_are_refused(target: str, tmp_path: Path) -> None:
+    (tmp_path / "net.seed").write_text("export seed Net { in x: bf16[N, D=8]  out y: bf16[N, D]  y = relu(x) }")
+    with pytest.raises(UserError, match="CS0706"):
+        compile_program(tmp_path / "net.seed", target, tmp_path / "out", rng=0)

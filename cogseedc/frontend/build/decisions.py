@@ -319,9 +319,8 @@ def condition(b: Builder, frame: Frame, item: Item, name: str, span: Span) -> Ga
         b.gates[item.value] = gate(b, frame, item, name, span)
     found = b.gates[item.value]
     if len(found.decision.type.axes) == len(item.type.axes):
-        return replace(
-            found, decision=replace(found.decision, type=item.type), over=tuple(n or "_" for n in item.type.names)
-        )
+        decision = found.decision.seen_as(found.decision.type.with_axes(item.type.axes))
+        return replace(found, decision=decision, over=tuple(n or "_" for n in item.type.names))
     return found
 
 
