@@ -13,6 +13,7 @@ import torch.nn.functional as F
 import cogseedc
 from cogseedc.backends.plan import Tiled, plan
 from cogseedc.backends.support import tiles as support
+from cogseedc.bench.compiled import compiled
 from cogseedc.driver.program import load
 from cogseedc.target import load as target
 from cogseedc.verify import Settings, verify_artifact
@@ -137,6 +138,14 @@ def test_the_cheapest_tiles_are_chosen() -> None:
     assert support.active_tiles(torch.rand(1, 64, 64) < 0.25, layers, 1.0, 0.0)[0] == 0, "random pixels touch all tiles"
     size, tiles = support.active_tiles(torch.zeros_like(mask), layers, 1.0, 0.0)
     assert (size > 0, len(tiles)) == (True, 0)
+
+
+def test_blocks_under_one_mask_share_its_tiles() -> None:
+    text = (
+        compiled(CHAIN.replace("m > i", "m > 0"), "torch-cpu", gates="tiles").payload.decode().partition("_block_0")[2]
+    )
+    functions = ("active_tiles", "rows_of_tiles", "inside_tiles", "changed_pixels", "take_tiles", "put_tiles")
+    assert [text.count(f" = {name}(") for name in functions] == [1, 1, 2, 1, 3, 3], "inside differs by layer"
 
 
 def test_a_base_is_written_over_only_where_nobody_reads_it() -> None:

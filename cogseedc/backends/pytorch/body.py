@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cogseedc.backends.names import Scope
 from cogseedc.backends.plan.model import Slot, SpaceId
@@ -58,6 +58,15 @@ class Nothing:
 Key = Slot | Rows | Taken | Symbol | Device | Record | Nothing
 
 
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """Variables that hold the size of tiles, and the tiles; and those that say more of their pixels, by expression."""
+
+    size: str
+    tiles: str
+    pixels: dict[str, str] = field(default_factory=dict)
+
+
 class Body:
     """Statements and variables of one method. What is read but not defined becomes a parameter."""
 
@@ -69,6 +78,8 @@ class Body:
         self.lines: list[str] = []
         self.counts: dict[SpaceId, str] = {}
         """Variables that hold the number of rows of a COMPACT space."""
+        self.tilings: dict[str, Tiling] = {}
+        """By the expressions that choose tiles."""
 
     def read(self, key: Key) -> str:
         """The variable that holds it."""

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from cogseedc.backends.plan.model import Slot, SpaceId, Tiled
 from cogseedc.backends.plan.tiles import Extent, Layer
-from cogseedc.backends.pytorch.body import Body, Device
+from cogseedc.backends.pytorch.body import Body, Device, Tiling
 from cogseedc.backends.pytorch.literal import literal
 from cogseedc.backends.pytorch.program import Program
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import Attr, Attrs, Call, Size, TensorType, Value
+
+_SAID = {"rows_of_tiles": "rows", "inside_tiles": "inside", "changed_pixels": "changed"}
+"""What a variable is called that holds what a function gives."""
 
 
 @dataclass
@@ -46,7 +49,6 @@ def tiled(program: Program, body: Body, step: Tiled, at: SpaceId, everywhere: Ca
     merge = program.graph.type(Value(step.node))
     sizes = program.sizes(body, merge.shape, at)
     writer = _Writer(program, body, step)
-    writer.find()
     before = len(body.lines)
     everywhere()
     dense, body.lines[before:] = body.lines[before:], []
@@ -56,7 +58,7 @@ def tiled(program: Program, body: Body, step: Tiled, at: SpaceId, everywhere: Ca
         base = f"{base}.expand({sizes})"
     writer.compute(name, base)
     sparse, body.lines[before:] = body.lines[before:], []
-    body.say(f"if {writer.size}:")
+    body.say(f"if {writer.tiling.size}:")
     body.lines += [f"    {line}" for line in sparse]
     body.say("else:")
     body.lines += [f"    {line}" for line in dense]
@@ -67,21 +69,25 @@ class _Writer:
 
     def __init__(self, program: Program, body: Body, step: Tiled) -> None:
         self.program, self.body, self.step = program, body, step
-        self.size, self.tiles = body.scope.free("tile"), body.scope.free("tiles")
         decision = program.value(body, step.decision)
         self.mask = decision if step.region.arm else f"~{decision}"
+        self.tiling = self._chosen()
         self.held: dict[Value, dict[int, tuple[str, Extent]]] = {}
         """Values on tiles, by how many of their pixels there are for one of the mask's."""
 
-    def find(self) -> None:
-        """The statement that chooses tiles."""
+    def _chosen(self) -> Tiling:
+        """What the statement that chooses tiles defines; steps that choose alike share it."""
         layers = zip(self.step.costs, self.step.region.layers, strict=True)
         parts = [f"({cost:.4g}, {la.extent.grid}, {la.extent.span})" for cost, la in layers]
         listed = f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
         least = literal(float(f"{self.step.least:.4g}"))
         text = f"active_tiles({self.mask}, {listed}, {self.step.moved:.4g}, {least})"
-        self.program.shared.support.add("active_tiles")
-        self.body.say(f"{self.size}, {self.tiles} = {text}", self.program.origin(self.step.node))
+        body = self.body
+        if text not in body.tilings:
+            self.program.shared.support.add("active_tiles")
+            body.tilings[text] = found = Tiling(body.scope.free("tile"), body.scope.free("tiles"))
+            body.say(f"{found.size}, {found.tiles} = {text}", self.program.origin(self.step.node))
+        return body.tilings[text]
 
     def compute(self, name: str, base: str) -> None:
         """The statements that compute tiles and put them over `base`."""
@@ -89,16 +95,19 @@ class _Writer:
         near = self._last(base)
         for value, extent in region.images:
             slot = next(s for s in self.step.reads() if (s.node, s.port) == (value.node, value.port))
-            pixels = extent.span - extent.grid
-            read = f"{self._scaled(extent.grid)} + {pixels}" if pixels else self._scaled(extent.grid)
-            source = near if slot == self.step.base else self._last(self.program.value(self.body, slot))
-            self._hold(value, extent, self._moved("take_tiles", source, extent, read))
+            over = slot == self.step.base
+            source = near if over else self._last(self.program.value(self.body, slot))
+            rows = self._pixels("rows_of_tiles", extent, Value(self.step.node) if over else value)
+            self.program.shared.support.add("take_tiles")
+            self._hold(value, extent, f"take_tiles({source}, {rows})")
         for layer in region.layers:
             self._layer(layer)
         result, _ = self.held[region.result][1]
         self.program.shared.support.add("put_tiles")
         spent = self.step.spent or f"{near} is not {base}"
-        text = f"put_tiles({near}, {self.tiles}, {self.size}, {self.mask}, {result}, {spent})"
+        tiles, image = self.tiling.tiles, self._image(Value(self.step.node))
+        changed = self._once("changed_pixels", f"{tiles}, {self.tiling.size}, {self.mask}, {image}")
+        text = f"put_tiles({near}, {changed}, {result}, {spent})"
         self.body.say(f"{name} = {text}", self.program.origin(self.step.node))
 
     def _last(self, source: str) -> str:
@@ -123,7 +132,7 @@ class _Writer:
         if extent is None:
             slot = next(s for run in self.step.dense for s in run.inputs if s and (s.node, s.port) == _key(value))
             text = program.value(body, slot)
-            return text if program.type(slot).batch is None else f"{text}.index_select(0, {self.tiles}[:, 0])"
+            return text if program.type(slot).batch is None else f"{text}.index_select(0, {self.tiling.tiles}[:, 0])"
         name, have = self.held[value][extent.grid]
         left = have.before - extent.before
         right = have.span - have.before - (extent.span - extent.before)
@@ -131,16 +140,28 @@ class _Writer:
             part = f"{left}:{f'-{right}' if right else ''}"
             name = self._say(f"{name}[:, :, {part}, {part}]")
         if layer.padded:
-            image = program.sizes(body, program.graph.type(value).shape[2:], self.step.output.space)
-            name = self._say(self._moved("zero_outside", name, extent, image))
+            name = self._say(f"torch.where({self._pixels('inside_tiles', extent, value)}, {name}, 0)")
         return name
 
-    def _moved(self, function: str, source: str, extent: Extent, last: str) -> str:
-        self.program.shared.support.add(function)
-        return f"{function}({source}, {self.tiles}, {self._scaled(extent.grid)}, {extent.before}, {last})"
+    def _pixels(self, function: str, extent: Extent, image: Value) -> str:
+        """The variable that holds what a function says of what tiles read of an image."""
+        by, more = extent.grid, extent.span - extent.grid
+        step = self.tiling.size if by == 1 else f"{by} * {self.tiling.size}"
+        size = f"{step} + {more}" if more else step
+        return self._once(function, f"{self.tiling.tiles}, {step}, {extent.before}, {size}, {self._image(image)}")
 
-    def _scaled(self, by: int) -> str:
-        return self.size if by == 1 else f"{by} * {self.size}"
+    def _image(self, value: Value) -> str:
+        """The height and width of an image."""
+        return self.program.sizes(self.body, self.program.graph.type(value).shape[2:], self.step.output.space)
+
+    def _once(self, function: str, arguments: str) -> str:
+        """The variable that holds what a function gives, which an earlier step on the same tiles may have asked for."""
+        text = f"{function}({arguments})"
+        if text not in self.tiling.pixels:
+            self.program.shared.support.add(function)
+            self.tiling.pixels[text] = name = self.body.scope.free(_SAID[function])
+            self.body.say(f"{name} = {text}", self.program.origin(self.step.node))
+        return self.tiling.pixels[text]
 
     def _hold(self, value: Value, extent: Extent, text: str) -> None:
         slot = Slot(value.node, value.port, self.step.output.space)

@@ -42,42 +42,44 @@ def along_tiles(places: torch.Tensor, step: int, before: int, size: int) -> torc
 
 
 def inside_tiles(tiles: torch.Tensor, step: int, before: int, size: int, image: tuple[int, int]) -> torch.Tensor:
-    """Which pixels of tiles lie in an image [tiles, size, size]."""
+    """Which pixels of tiles lie in an image [tiles, 1, size, size]."""
     y = along_tiles(tiles[:, 1], step, before, size)
     x = along_tiles(tiles[:, 2], step, before, size)
-    return ((y >= 0) & (y < image[0])).unsqueeze(2) & ((x >= 0) & (x < image[1])).unsqueeze(1)
+    return (((y >= 0) & (y < image[0])).unsqueeze(2) & ((x >= 0) & (x < image[1])).unsqueeze(1)).unsqueeze(1)
 
 
 def rows_of_tiles(tiles: torch.Tensor, step: int, before: int, size: int, image: tuple[int, int]) -> torch.Tensor:
-    """The pixels of tiles, as places in a flattened batch of images; those outside are moved to the border."""
+    """The pixels of tiles [tiles, size, size], as places in a flattened batch of images; those outside are moved to the
+    border."""
     y = along_tiles(tiles[:, 1], step, before, size).clamp(0, max(image[0] - 1, 0))
     x = along_tiles(tiles[:, 2], step, before, size).clamp(0, max(image[1] - 1, 0))
-    return ((tiles[:, :1] * image[0] + y).unsqueeze(2) * image[1] + x.unsqueeze(1)).flatten()
+    return (tiles[:, :1] * image[0] + y).unsqueeze(2) * image[1] + x.unsqueeze(1)
 
 
-def take_tiles(x: torch.Tensor, tiles: torch.Tensor, step: int, before: int, size: int) -> torch.Tensor:
-    """The pixels of tiles [tiles, C, size, size]; outside of the image they are arbitrary. x has its channels last."""
-    channels, height, width = x.shape[1:]
-    near = x.permute(0, 2, 3, 1).reshape(-1, channels)
-    found = near.index_select(0, rows_of_tiles(tiles, step, before, size, (height, width)))
-    return found.reshape(tiles.shape[0], size, size, channels).permute(0, 3, 1, 2)
+def take_tiles(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """The pixels of x, which has its channels last, in rows [tiles, size, size]: [tiles, C, size, size]."""
+    channels = x.shape[1]
+    found = x.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, rows.flatten())
+    return found.reshape(*rows.shape, channels).permute(0, 3, 1, 2)
 
 
-def zero_outside(x: torch.Tensor, tiles: torch.Tensor, step: int, before: int, image: tuple[int, int]) -> torch.Tensor:
-    """The pixels of tiles, zero outside of the image, as a convolution pads it."""
-    return torch.where(inside_tiles(tiles, step, before, x.shape[2], image).unsqueeze(1), x, 0)
+def changed_pixels(
+    tiles: torch.Tensor, size: int, mask: torch.Tensor, image: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which pixels of tiles lie in an image where the mask is true, and where these are in a flattened batch."""
+    rows = rows_of_tiles(tiles, size, 0, size, image).flatten()
+    inside = inside_tiles(tiles, size, 0, size, image).flatten()
+    chosen = torch.nonzero(inside & mask.flatten().index_select(0, rows)).squeeze(1)
+    return chosen, rows.index_select(0, chosen)
 
 
 def put_tiles(
-    x: torch.Tensor, tiles: torch.Tensor, size: int, mask: torch.Tensor, value: torch.Tensor, spent: bool
+    x: torch.Tensor, changed: tuple[torch.Tensor, torch.Tensor], value: torch.Tensor, spent: bool
 ) -> torch.Tensor:
-    """x, which has its channels last, with the pixels of tiles written over where the mask is true. Where x is `spent`,
-    that is, nobody reads it any more, it is written over itself (but for gradients, which may read it)."""
-    channels, height, width = x.shape[1:]
-    rows = rows_of_tiles(tiles, size, 0, size, (height, width))
-    inside = inside_tiles(tiles, size, 0, size, (height, width)).flatten()
-    chosen = torch.nonzero(inside & mask.flatten().index_select(0, rows)).squeeze(1)
+    """x, which has its channels last, with the changed pixels of tiles written over it. Where x is `spent`, that is,
+    nobody reads it any more, it is written over itself (but for gradients, which may read it)."""
+    chosen, rows = changed
     found = x if spent and not torch.is_grad_enabled() else x.clone(memory_format=torch.channels_last)
-    near = value.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, chosen)
-    found.permute(0, 2, 3, 1).view(-1, channels).index_copy_(0, rows.index_select(0, chosen), near)
+    near = value.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).index_select(0, chosen)
+    found.permute(0, 2, 3, 1).view(-1, x.shape[1]).index_copy_(0, rows, near)
     return found
