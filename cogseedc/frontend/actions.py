@@ -41,6 +41,8 @@ class Site:
             return
         upper = name.text[0].upper() + name.text[1:]
         fix = f"write `{upper}`" if name.text[0].isalpha() else "begin it with an upper-case letter"
+        if name.text in ("batch", "b"):
+            fix = "the batch is the axis `N`"
         message = f"`{name.text}` is no name of an axis: these begin with an upper-case letter"
         self.diagnostics.error("CS0123", message, name.span, help=fix)
 

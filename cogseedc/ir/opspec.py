@@ -35,12 +35,21 @@ Static = None | bool | int | float | str | Size | Dtype | AxisArg | tuple["Stati
 
 
 class RuleError(Exception):
-    """A type rule refuses a call. The caller adds spans; `operand` or `static` says which argument is at fault."""
+    """A type rule refuses a call. The caller adds spans; `operand` or `static` says which argument is at fault, `sizes`
+    which two would have to be equal."""
 
-    def __init__(self, code: str, message: str, help: str = "", operand: int | None = None, static: str | None = None):
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        help: str = "",
+        operand: int | None = None,
+        static: str | None = None,
+        sizes: tuple[Size, Size] | None = None,
+    ):
         super().__init__(message)
         self.code, self.message, self.help = code, message, help
-        self.operand, self.static = operand, static
+        self.operand, self.static, self.sizes = operand, static, sizes
 
 
 class Kind(Enum):
@@ -124,10 +133,16 @@ class Site:
         return operand < len(self.operands) and self.operands[operand] is not None
 
     def fail(
-        self, code: str, message: str, help: str = "", operand: int | None = None, static: str | None = None
+        self,
+        code: str,
+        message: str,
+        help: str = "",
+        operand: int | None = None,
+        static: str | None = None,
+        sizes: tuple[Size, Size] | None = None,
     ) -> NoReturn:
-        """Refuses the call."""
-        raise RuleError(code, message, help, operand, static)
+        """Refuses the call; where it would do with two equal sizes, they are `sizes`."""
+        raise RuleError(code, message, help, operand, static, sizes)
 
 
 @record

@@ -73,7 +73,8 @@ def _same_sizes(site: Site, types: Sequence[TensorType], but: int | None) -> Non
         for at, (a, b) in enumerate(zip(types[0].axes, t.axes, strict=True)):
             if at != but and a.size != b.size:
                 message = f"`{site.op}`: axis {a} of {types[0]} against {b} of {t}"
-                site.fail("CS0304", message, "all axes but the one that they follow each other in must be equal", i)
+                help = "all axes but the one that they follow each other in must be equal"
+                site.fail("CS0304", message, help, i, sizes=(a.size, b.size))
 
 
 def _concat_rule(site: Site) -> Resolution:

@@ -117,7 +117,8 @@ def _checked(site: Site, q: TensorType, k: TensorType, v: TensorType) -> tuple[_
     leading(site, 0, q.axes[: len(shape.lead)], shape.lead, "the query")
     leading(site, 2, v.axes[:-1], k.axes[:-1], "the values")
     if q.axes[-1].size != k.axes[-1].size:
-        site.fail("CS0352", f"{site.op}: a query of {q.axes[-1]} features meets keys of {k.axes[-1]}", operand=1)
+        message = f"{site.op}: a query of {q.axes[-1]} features meets keys of {k.axes[-1]}"
+        site.fail("CS0352", message, operand=1, sizes=(q.axes[-1].size, k.axes[-1].size))
     heads, causal = integer(site, "heads", 1), flag(site, "causal")
     for what, size in (("query", shape.features), ("value", shape.values.size)):
         if quotient(size, Size.of(heads)) is None:
@@ -138,9 +139,12 @@ def _checked(site: Site, q: TensorType, k: TensorType, v: TensorType) -> tuple[_
 
 def _mask_places(site: Site, mask: TensorType, shape: _Shape) -> tuple[int, ...]:
     """Axes of the scores that a mask's axes go with: in order where they fit all of them, those of the keys or the
-    last ones (in self-attention queries and keys have one name), else by name."""
+    last ones (in self-attention queries and keys have one name), else by name. One that is the same for all queries may
+    have an axis of size 1 there."""
     scores = shape.scores
     last, leads = scores.rank - 1, tuple(range(len(shape.lead)))
+    if shape.query is not None and mask.rank == scores.rank and mask.axes[last - 1] == Axis(None, Size.of(1)):
+        scores = scores.with_axes((*scores.axes[: last - 1], mask.axes[last - 1], scores.axes[last]))
     for places in ((*range(scores.rank),), (*leads, last), tuple(range(max(0, last - 1), last + 1)), (last,)):
         if len(places) == mask.rank and all(_fits(a, scores.axes[p]) for a, p in zip(mask.axes, places, strict=True)):
             return places
@@ -185,7 +189,10 @@ def _flow(attrs: Attrs, inputs: Types, types: tuple[TensorType, ...]) -> Flows:
     flows += [() if inputs[i] is None else (*keys, Mixing()) for i in (1, 2)]
     if present(inputs, MASK):
         last = shape.scores.rank - 1
-        flows.append(tuple(Mixing() if p == last else Pointwise(p) for p in _places(inputs, shape)))
+        axes = zip(take(inputs, MASK).axes, _places(inputs, shape), strict=True)
+        flows.append(
+            tuple(Mixing() if p == last or a.size != shape.scores.axes[p].size else Pointwise(p) for a, p in axes)
+        )
     elif len(inputs) > MASK:
         flows.append(())
     if len(inputs) > LENGTH:
@@ -435,6 +442,10 @@ OPS: tuple[OpSpec, ...] = (
                 "attend[2](q, k, v, mask=m, length=n)",
             ),
             Example("q: f32[N, D=4], k: f32[S=6, N, D=4], v: f32[S=6, N, D=4]", "attend[2, over=S](q, k, v)"),
+            Example(
+                "q: f32[N, T=3, D=4], k: f32[N, S=6, D=4], v: f32[N, S=6, D=4], m: bool[N, 1, S=6]",
+                "attend[2](q, k, v, mask=m)",
+            ),
             Example(
                 "q: f32[N, T=5, D=4], k: f32[N, T=5, D=4], v: f32[N, T=5, D=4], m: bool[N, T=5]",
                 "attend[2](q, k, v, mask=m)",

@@ -186,17 +186,17 @@ def placed(site: Site, axes_: Sequence[Axis], kind: TensorType, among: Sequence[
 
 def leading(site: Site, operand: int, axes_: tuple[Axis, ...], like: tuple[Axis, ...], what: str) -> None:
     """Refuses with CS0347 axes that are not those of `like`: same number, sizes, and names where both have one."""
-    fits = len(axes_) == len(like) and all(
-        a.size == b.size and (a.name is None or b.name is None or a.name == b.name)
-        for a, b in zip(axes_, like, strict=True)
-    )
-    if not fits:
+    pairs = list(zip(axes_, like, strict=False))
+    fits = len(axes_) == len(like) and all(a.name is None or b.name is None or a.name == b.name for a, b in pairs)
+    differ = next(((a.size, b.size) for a, b in pairs if a.size != b.size), None)
+    if not fits or differ:
         site.fail(
             "CS0347",
             f"{site.op}: {what} has the axes [{', '.join(map(str, axes_))}] where the first operand has "
             f"[{', '.join(map(str, like))}]",
             "they are read index by index together: expand or permute one of them",
             operand=operand,
+            sizes=differ if fits else None,
         )
 
 

@@ -57,6 +57,7 @@ def _matmul_rule(site: Site) -> Resolution:
             f"matmul: {show(a)} and {show(b)} do not fit: {a.axes[-1]} against {b.axes[-2]}",
             "the last axis of the first operand goes with the last but one of the second",
             operand=1,
+            sizes=(a.axes[-1].size, b.axes[-2].size),
         )
     lead: list[Axis] = []
     left, right = a.axes[:-2], b.axes[:-2]
@@ -64,7 +65,8 @@ def _matmul_rule(site: Site) -> Resolution:
         one = left[-i] if i <= len(left) else Axis(None, Size.of(1))
         two = right[-i] if i <= len(right) else Axis(None, Size.of(1))
         if one.size != two.size and Size.of(1) not in (one.size, two.size):
-            site.fail("CS0347", f"matmul: {show(a)} and {show(b)} do not fit: {one} against {two}", operand=1)
+            message = f"matmul: {show(a)} and {show(b)} do not fit: {one} against {two}"
+            site.fail("CS0347", message, operand=1, sizes=(one.size, two.size))
         if one.name and two.name and one.name != two.name and Size.of(1) not in (one.size, two.size):
             site.fail("CS0347", f"matmul: {show(a)} and {show(b)} do not fit: axis {one} against axis {two}", operand=1)
         wide = two if one.size == Size.of(1) else one
@@ -154,6 +156,7 @@ def _einsum_rule(site: Site) -> Resolution:
                     f'einsum "{equation}": the letter {letter} is {known} and {axis}, in {show(kind)}',
                     "a letter has one size",
                     operand=operand,
+                    sizes=(known.size, axis.size),
                 )
             if known.name is None and axis.name is not None:
                 axes[letter] = axis

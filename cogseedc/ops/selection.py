@@ -86,16 +86,16 @@ def _shared(site: Site, x: TensorType, index: TensorType, over: int) -> tuple[in
             site.fail("CS0310", f"`shared` of `{site.op}` is {show(given)}", help, static="shared")
         for axis, s in zip(index.axes, shared, strict=True):
             if s >= 0 and x.axes[s].size != axis.size:
-                site.fail("CS0304", f"`{site.op}`: axis {axis} of the index is {x.axes[s]} in {x}", operand=1)
+                message = f"`{site.op}`: axis {axis} of the index is {x.axes[s]} in {x}"
+                site.fail("CS0304", message, operand=1, sizes=(axis.size, x.axes[s].size))
         return shared
     found: list[int] = []
     for axis in index.axes:
         at = x.position(axis.name) if axis.name is not None else None
         at = -1 if at is None or at == over else at
         if at >= 0 and x.axes[at].size != axis.size:
-            site.fail(
-                "CS0304", f"`{site.op}`: axis {axis} of the index is {x.axes[at]} in {x}", "they must be equal", 1
-            )
+            message = f"`{site.op}`: axis {axis} of the index is {x.axes[at]} in {x}"
+            site.fail("CS0304", message, "they must be equal", 1, sizes=(axis.size, x.axes[at].size))
         found.append(at)
     return tuple(found)
 

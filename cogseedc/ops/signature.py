@@ -56,10 +56,43 @@ def _parameter(parameter: Parameter) -> str:
     return f"{parameter.name}={text}"
 
 
+_OTHERS = {
+    "over": "dim axis dims axes",
+    "axes": "dim axis dims perm",
+    "axis": "dim",
+    "keep": "keepdim keepdims",
+    "kernel": "kernel_size pool_size filter_size ksize",
+    "heads": "num_heads n_heads nhead",
+    "hidden": "hidden_size units",
+    "size": "out_features output_size units embedding_dim out_dim",
+    "channels": "out_channels filters",
+    "count": "num_embeddings vocab_size repeats",
+    "p": "rate",
+    "slope": "negative_slope alpha",
+    "groups": "num_groups",
+    "scale": "scale_factor",
+    "causal": "is_causal",
+    "affine": "elementwise_affine",
+    "bias": "use_bias",
+    "eps": "epsilon",
+    "sizes": "shape size",
+    "shift": "shifts",
+    "classes": "num_classes depth",
+}
+ELSEWHERE = {
+    name: tuple(ours for ours, others in _OTHERS.items() if name in others.split())
+    for name in " ".join(_OTHERS.values()).split()
+}
+"""What other frameworks call a static parameter, and the names that it may have here."""
+
+
 def _unknown(spec: OpSpec, name: str) -> RuleError:
     names = [p.name for p in spec.parameters]
+    known = [ours for ours in ELSEWHERE.get(name, ()) if ours in names]
     near = get_close_matches(name, names)
-    if near:
+    if known:
+        help = f"it is `{known[0]}` here"
+    elif near:
         help = f"did you mean `{near[0]}`?"
     elif any(o.name == name for o in spec.operands):
         help = f"`{name}` is a value, so it is given in parentheses: {signature(spec)}"

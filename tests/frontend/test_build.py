@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cogseedc.frontend.build import Options
-from cogseedc.ir import Exit, Gate, GateKind, Knob, Merge, MergeMode, Return
+from cogseedc.ir import Exit, Gate, GateKind, Input, Knob, Merge, MergeMode, Return
 from cogseedc.limits import Limits
 from tests.frontend.building import body, calls, codes, elaborated, graph_of, output_type, weights
 
@@ -40,6 +40,32 @@ def test_no_silent_outer_product() -> None:
 def test_a_callees_names_come_back_as_the_callers() -> None:
     head = "seed F { in x: f32[N, Q]\n out y: f32[N, Q]\n y = relu(x) }"
     assert codes(body("y = x + F(x)", head=head)) == []
+
+
+OPEN = {
+    "matmul": ("adj: f32[N, V, U]", "N, A, B", "y = matmul(adj, x)"),
+    "einsum": ("adj: f32[N, V, U]", "N, A, B", 'y = einsum["nvu,nud->nvd"](adj, x)'),
+    "concat": ("z: f32[N, U, D]", "N, A, 8", "y = concat(x, z)"),
+    "stack": ("z: f32[N, U, D]", "N, A, 4, 2", "y = stack(x, z)"),
+    "attend": ("k: f32[N, V, E]", "N, A, 4", "y = attend(x, k, x)"),
+    "take": ("j: i64[N, U]", "N, A", "y = take[over=D, shared=(0, 1)](x, j)"),
+    "a number": ("z: f32[N, E, 3]", "N, A, 3", "y = matmul(x, z)"),
+    "three": ("z: f32[N, U, D]\n in w: f32[N, P, D]", "N, A, 12", "y = concat(concat(x, z), w)"),
+    "in a loop": ("adj: f32[N, V, U]", "N, A, 4", "y = repeat 3 with h = x { next h = matmul(adj, h) }"),
+}
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "statement"), OPEN.values(), ids=list(OPEN))
+def test_open_sizes_that_an_operation_needs_equal_are_one(inputs: str, outputs: str, statement: str) -> None:
+    text = body(statement, f"x: f32[N, V, D=4]\n in {inputs}", f"y: f32[{outputs}]")
+    found, diagnostics = elaborated(text)
+    assert found is not None, [d.message for d in diagnostics]
+    symbols = {s for _, node in found.graph.of(Input) for size in node.type.shape for s in size.symbols()}
+    assert len(symbols - {"N"}) == 1
+
+
+def test_a_batch_is_no_other_size() -> None:
+    assert codes(body("y = matmul(x, z)", "x: f32[V, D=4, N]\n in z: f32[V, U, 3]", "y: f32[V, A, B]")) == ["CS0352"]
 
 
 def test_an_axis_that_only_the_out_port_names_is_inferred() -> None:

@@ -46,7 +46,7 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.survey import surveyed
-from cogseedc.ir import Call, Dtype, Exit, Gate, GateKind, Graph, Origin, Output, Weight
+from cogseedc.ir import Call, Dtype, Exit, Gate, GateKind, Graph, Origin, Output, Size, Weight
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.source import Span
@@ -123,7 +123,7 @@ def _all(
     if ref is None:
         _check_rest(file, module, diagnostics, limits, set())
         return None
-    sizes, before = dict(options.sizes), diagnostics.mark()
+    sizes, before = {name: Size.of(size) for name, size in options.sizes}, diagnostics.mark()
     while True:
         b = _builder(diagnostics, limits, sizes, dict(options.weight_shapes))
         try:
@@ -134,7 +134,8 @@ def _all(
             result = None
             break
         except SizeFound as found:
-            sizes[found.symbol] = found.size
+            known = {found.symbol: found.size}
+            sizes = {**{name: size.substitute(known) for name, size in sizes.items()}, **known}
             diagnostics.back_to(before)
     if result is not None and not diagnostics.failed:
         _hold_weights(result.graph, limits, diagnostics)
@@ -143,7 +144,7 @@ def _all(
 
 
 def _builder(
-    diagnostics: Diagnostics, limits: Limits, sizes: dict[str, int], shapes: dict[str, tuple[int, ...]]
+    diagnostics: Diagnostics, limits: Limits, sizes: dict[str, Size], shapes: dict[str, tuple[int, ...]]
 ) -> Builder:
     return Builder(diagnostics, limits, EVALUATORS, RUNNERS, sizes, shapes)
 
@@ -284,7 +285,7 @@ def _check_rest(file: ast.File, module: Module, diagnostics: Diagnostics, limits
             if a.name and not a.size
         ]
         found = Diagnostics(diagnostics.limit)
-        b = _builder(found, limits, {name: 8 for name in inputs if name != "N"}, {})
+        b = _builder(found, limits, {name: Size.of(8) for name in inputs if name != "N"}, {})
         try:
             surveyed(b, partial(_alone, SeedRef(item, module)))
         except BuildError as error:

@@ -24,10 +24,10 @@ from cogseedc.frontend.build.model import (
     Top,
     mistake,
 )
-from cogseedc.frontend.build.names import described, suggestion
+from cogseedc.frontend.build.names import counterpart, described, suggestion
 from cogseedc.frontend.build.statics import function, is_static, number
 from cogseedc.ir import AxisArg, Dtype, GateKind, Kind, OpSpec, RuleError, Size, Static
-from cogseedc.ops import bind
+from cogseedc.ops import bind, signature
 from cogseedc.record import record
 from cogseedc.source import Span
 
@@ -160,7 +160,16 @@ def invoke(b: Builder, frame: Frame, target: Item, given: Given, expr: ast.Apply
             origin = replace(origin, forced_bits=frame.origin.forced_bits)
             shared = replace(frame, weights=prefix, calls=join(frame.calls, name), counts={}, origin=origin)
             return invoke(b, shared, inner, given, expr)
-    raise mistake("CS0213", f"{described(target)} cannot be called", span, help="operations and seeds can")
+    named = counterpart(target.name) if isinstance(target, AxisArg) else ""
+    raise mistake(
+        "CS0213", f"{described(target)} cannot be called", _callee(expr), help=named or "operations and seeds can"
+    )
+
+
+def _callee(expr: ast.Apply | ast.Pipe) -> Span:
+    """Where what is called is named."""
+    callee = expr.callee
+    return callee.callee.span if isinstance(expr, ast.Pipe) and isinstance(callee, ast.Apply) else callee.span
 
 
 # Operations
@@ -251,9 +260,9 @@ def _slots(b: Builder, spec: OpSpec, given: Given, span: Span) -> tuple[list[Ite
         if at >= len(plain):
             raise mistake(
                 "CS0319",
-                f"`{spec.name}` takes {len(plain)} operands, not {len(items)}",
+                f"`{spec.name}` takes {len(plain)} operand{'s' * (len(plain) != 1)}, not {len(items)}",
                 where,
-                help=_operands_help(spec),
+                help=_static_help(spec, item) or _operands_help(spec),
             )
         slots[plain[at]], spans[plain[at]] = item, where
     for (name, item), where in zip(given.keywords, given.spans[len(given.positional) :], strict=True):
@@ -278,6 +287,13 @@ def _slots(b: Builder, spec: OpSpec, given: Given, span: Span) -> tuple[list[Ite
         slots.pop()
         spans.pop()
     return slots, spans[: len(slots)]
+
+
+def _static_help(spec: OpSpec, item: Item) -> str:
+    """What is said of a number among the operands of an operation that takes numbers while compiling."""
+    if not spec.parameters or isinstance(item, (Tensor, GateRef)):
+        return ""
+    return f"what is known while compiling stands in brackets: {signature(spec)}"
 
 
 def _operands_help(spec: OpSpec) -> str:

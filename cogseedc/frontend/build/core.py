@@ -19,6 +19,7 @@ from cogseedc.frontend.build.model import (
     Broken,
     BrokenUse,
     BuildError,
+    Configured,
     Decisions,
     Enough,
     Frame,
@@ -26,7 +27,10 @@ from cogseedc.frontend.build.model import (
     Instance,
     Item,
     Kept,
+    OpRef,
     Requirement,
+    SeedRef,
+    Shared,
     Tensor,
     Top,
     mistake,
@@ -43,6 +47,7 @@ from cogseedc.ir import (
     Graph,
     Init,
     InitKind,
+    Input,
     Node,
     NodeId,
     Operand,
@@ -71,6 +76,9 @@ _GEOMETRIES = {
 }
 """Operations whose result has a geometry of its own."""
 
+_REGROUPING = frozenset(("join", "split", "flatten", "reshape"))
+"""Operations that lay elements in other axes; where these have the sizes that there were, all they do is to name."""
+
 Evaluator = Callable[["Builder", Frame, Any], Item]
 Runner = Callable[["Builder", Frame, Any], None]
 
@@ -83,7 +91,7 @@ class Builder:
     limits: Limits
     evaluators: Mapping[type, Evaluator]
     runners: Mapping[type, Runner]
-    sizes: Mapping[str, int]
+    sizes: Mapping[str, Size]
     """`--size`: sizes of axes of the exported seed."""
     weight_shapes: Mapping[str, tuple[int, ...]]
     graph: Graph = field(default_factory=Graph)
@@ -204,7 +212,11 @@ class Builder:
         try:
             resolution = spec.rule(Site(name, types, given, frame.scope.all_axes()))
         except RuleError as error:
+            if error.sizes is not None and (found := self._solved(*error.sizes)) is not None:
+                raise found from None
             raise self.refused(error, span, spans) from None
+        if name in _REGROUPING and operands[0] and resolution.types[0].shape == operands[0].type.shape:
+            return (operands[0].seen_as(resolution.types[0]),)  # other names, and no work
         self.bounds.types(resolution.types, span)
         values: list[Value | None] = [t.value if t else None for t in operands]
         if resolution.weights:
@@ -226,6 +238,15 @@ class Builder:
             Tensor(Value(id, port), t, geometry if t.dtype.floating else "euclidean")
             for port, t in enumerate(resolution.types)
         )
+
+    def _solved(self, left: Size, right: Size) -> SizeFound | None:
+        """What makes two sizes equal: an open size of the inputs is a known one, or one that an earlier input has."""
+        sizes = [size for _, node in self.graph.of(Input) for size in node.type.shape]
+        open_ = [size for size in dict.fromkeys(sizes) if any(size == Size.symbol(s) for s in size.symbols() - {BATCH})]
+        for one, other in ((left, right), (right, left)):
+            if one in open_ and (other.value or other in open_[: open_.index(one)]):
+                return SizeFound(str(one), other)
+        return None
 
     def one(self, frame: Frame, name: str, *operands: Tensor, span: Span, **statics: Static) -> Tensor:
         """A call with one output and the given static arguments; the rest are defaults."""
@@ -328,7 +349,7 @@ class Builder:
                 continue
             symbols = sorted(axis.size.symbols())
             if given is not None and i < len(given) and axis.size == Size.symbol(symbols[0]):
-                raise SizeFound(symbols[0], given[i])
+                raise SizeFound(symbols[0], Size.of(given[i]))
             help = f"give it: `--size {symbols[0]}=32`, or write it in the port's type: `{symbols[0]}=32`"
             if BATCH in symbols:
                 help = (
@@ -375,7 +396,9 @@ class Builder:
                 raise mistake(
                     "CS0231", "one value is expected here, not a tuple", span, help="select an element: `xs[0]`"
                 )
-        raise mistake("CS0231", f"a value is expected here, not {described(item)}", span)
+        called = "call it: `f(x)`, and without operands `ones[4]()`"
+        help = called if isinstance(item, (OpRef, SeedRef, Configured, Shared)) else ""
+        raise mistake("CS0231", f"a value is expected here, not {described(item)}", span, help=help)
 
     def _size_value(self, frame: Frame, size: Size, span: Span) -> Tensor:
         if size.value is not None:
@@ -441,9 +464,9 @@ class ManyCalls(Exception):  # noqa: N818  # no error: elaboration starts again 
 
 
 class SizeFound(Exception):  # noqa: N818  # no error: elaboration starts again
-    """The weights file gives a size that the source leaves open; elaboration starts again with it."""
+    """The weights file, or a call, gives a size that the source leaves open; elaboration starts again with it."""
 
-    def __init__(self, symbol: str, size: int) -> None:
+    def __init__(self, symbol: str, size: Size) -> None:
         super().__init__(symbol)
         self.symbol, self.size = symbol, size
 

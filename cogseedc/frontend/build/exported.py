@@ -98,7 +98,7 @@ def _one_input(b: Builder, frame: Frame, port: ast.Port, name: str, scope: Scope
             if size is None:
                 symbol = label + (f"_{suffix}" if suffix and label != BATCH else "")
                 fixed = b.sizes.get(symbol, b.sizes.get(label))
-                size = known if known is not None else Size.of(fixed) if fixed is not None else Size.symbol(symbol)
+                size = known if known is not None else fixed if fixed is not None else Size.symbol(symbol)
             scope.axes.setdefault(label, size)
         assert size is not None
         axes.append(Axis(label, size))

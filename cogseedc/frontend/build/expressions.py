@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cogseedc.diagnostics import Label
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.align import aligned, renamed
 from cogseedc.frontend.build.core import Builder
@@ -14,10 +15,11 @@ from cogseedc.frontend.build.model import (
     GateRef,
     Item,
     Module,
+    Shared,
     Tensor,
     mistake,
 )
-from cogseedc.frontend.build.names import counterpart, described, suggestion
+from cogseedc.frontend.build.names import counterpart, described, method, suggestion
 from cogseedc.frontend.build.statics import arithmetic, compare, integer, is_static, number
 from cogseedc.ir import Axis, AxisArg, Dtype, TensorType
 from cogseedc.source import Span
@@ -43,6 +45,10 @@ def reference(b: Builder, frame: Frame, expr: ast.Reference) -> Item:
 
 def unknown(frame: Frame, name: str, span: Span) -> Exception:
     """The error for a name that nothing binds."""
+    later = _bound_below(frame, name, span)
+    if later is not None:
+        help = "a name is seen below its statement: move one of them"
+        return mistake("CS0201", f"`{name}` is not known here yet", span, Label(later, "bound here"), help=help)
     return mistake(
         "CS0201",
         f"`{name}` is not known here",
@@ -51,6 +57,16 @@ def unknown(frame: Frame, name: str, span: Span) -> Exception:
         or suggestion(name, frame.scope.visible())
         or "bind it before its use; a name is seen below its statement",
     )
+
+
+def _bound_below(frame: Frame, name: str, span: Span) -> Span | None:
+    """Where a later statement of the seed binds a name."""
+    for member in frame.instance.declaration.members:
+        names = member.names if isinstance(member, ast.Bind) else [getattr(member, "name", None)]
+        for found in names:
+            if isinstance(found, ast.Name) and found.text == name and found.span.start > span.start:
+                return found.span
+    return None
 
 
 def literal(b: Builder, frame: Frame, expr: ast.Number | ast.String | ast.Boolean) -> Item:
@@ -127,8 +143,11 @@ def elementwise(b: Builder, frame: Frame, op: str, items: list[Item], spans: lis
 
 def attribute(b: Builder, frame: Frame, expr: ast.Attribute) -> Item:
     """`value.name`: an output of a call, a part of a gate, a name of an imported file."""
-    owner = b.evaluate(frame, expr.value)
     name = expr.name.text
+    root = _root(expr)
+    if root is not None and frame.scope.find(root.name) is None and (help := counterpart(name, root.name)):
+        raise mistake("CS0201", f"`{root.name}` is not known here", root.span, help=help)
+    owner = b.evaluate(frame, expr.value)
     match owner:
         case Bundle(names=names, items=items) if name in names:
             return items[names.index(name)]
@@ -142,8 +161,16 @@ def attribute(b: Builder, frame: Frame, expr: ast.Attribute) -> Item:
         "CS0207",
         f"{described(owner)} has no parts, so no `.{name}`",
         expr.name.span,
-        help="only calls with several outputs, gates and imported files have parts",
+        help=method(name) or "only calls with several outputs, gates and imported files have parts",
     )
+
+
+def _root(expr: ast.Attribute) -> ast.Reference | None:
+    """What `a.b.c` begins with, where that is a name."""
+    value: ast.Expr = expr
+    while isinstance(value, ast.Attribute):
+        value = value.value
+    return value if isinstance(value, ast.Reference) else None
 
 
 def _gate_part(b: Builder, frame: Frame, gate: GateRef, expr: ast.Attribute) -> Item:
@@ -163,7 +190,9 @@ def select(b: Builder, frame: Frame, item: Item, expr: ast.Configure) -> Item:
     if isinstance(item, tuple):
         return _element(b, frame, item, expr)
     if not isinstance(item, (Tensor, GateRef)):
-        raise mistake("CS0207", f"{described(item)} cannot be indexed", expr.span)
+        shared = "its static arguments stand where it is shared: `share f = linear[4]`, then `f(x)`"
+        help = shared if isinstance(item, Shared) else ""
+        raise mistake("CS0207", f"{described(item)} cannot be indexed", expr.span, help=help)
     tensor = item.decision if isinstance(item, GateRef) else item
     if not expr.arguments:
         raise mistake("CS0208", "the selection is empty", expr.span, help="write `x[L=0]` or `x[L=0 .. 2]`")

@@ -67,10 +67,15 @@ def _top(b: Builder, frame: Frame, configured: Configured | None, given: Given, 
     named = dict(given.keywords)
     weights_item = named.pop("weights", None)
     if named or len(given.positional) != 1:
-        raise mistake("CS0214", "`top` takes scores, and `weights=` where they differ from the scores", expr.span)
+        raise mistake(
+            "CS0214",
+            "`top` takes scores, and `weights=` where they differ from the scores",
+            expr.span,
+            help="how many it takes stands in brackets: `top[2](scores)`",
+        )
     at = given.spans[0]
     scores = b.tensor(frame, given.positional[0], at)
-    spec = OPS["top_indices"]
+    spec = replace(OPS["top_indices"], name="top")
     statics = bound(b, spec, replace(target, keywords=tuple(keywords.items())))
     indices = b.call(frame, "top_indices", [scores], expr.span, statics, given.spans)[0]
     position = _class_axis(scores, indices)

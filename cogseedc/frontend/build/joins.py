@@ -177,7 +177,12 @@ def _lacking(b: Builder, gate: GateRef, axis: Axis, type_: TensorType, span: Spa
         help = "decide about the value itself, or bring the decision to its size"
     else:
         message = f"the gate is over {axis.name or axis.size}, which the value `{type_}` lacks"
+        alike = next((a.name for a in type_.axes if a.name and a.size == axis.size and a.size != _ONE), None)
         help = f"give the value the axis: `expand[{axis.name}](...)`" if axis.name else ""
+        if axis.name and alike:
+            help = (
+                f"axes meet by name: decide over {alike}, or name it anew, `join[over={alike}, into={axis.name}](...)`"
+            )
     return mistake("CS0414", message, span, *([Label(where, "the gate is declared here")] if where else []), help=help)
 
 

@@ -257,6 +257,14 @@ class Scope:
             scope = scope.parent
         return None
 
+    @property
+    def unread(self) -> frozenset[str]:
+        """Names in statements of the file that could not be read, which are broken in all of it."""
+        scope = self
+        while scope.parent is not None:
+            scope = scope.parent
+        return frozenset(name for name, item in scope.names.items() if item is BROKEN)
+
     def visible(self) -> list[str]:
         """All names that can be read here, for did-you-mean."""
         found: list[str] = []

@@ -18,6 +18,8 @@ from cogseedc.frontend.build.model import (
     Tensor,
 )
 from cogseedc.ir import AxisArg, Dtype, Size
+from cogseedc.ir.opspec import OpSpec
+from cogseedc.ops import OPS, signature
 
 MOST = 1000
 """Names that are compared: those of about the same length."""
@@ -41,6 +43,20 @@ ELSEWHERE = {
         "take": "index_select lookup",
         "pow": "power",
         "detach": "stop_gradient",
+        "attend": "scaled_dot_product_attention attention",
+        "multi_head_attention": "mha",
+        "conv_transpose2d": "conv2d_transpose convtranspose2d",
+        "global_avg_pool": "globalaveragepooling2d globalavgpool",
+        "global_max_pool": "globalmaxpooling2d globalmaxpool",
+        "mean": "reduce_mean",
+        "sum": "reduce_sum add_n",
+        "max": "reduce_max amax",
+        "min": "reduce_min amin",
+        "in_top": "topk_mask",
+        "cast": "to type astype",
+        "maximum": "fmax",
+        "hard_swish": "hswish",
+        "hard_sigmoid": "hsigmoid",
         "std.losses.CrossEntropy": "cross_entropy crossentropyloss nll_loss softmax_cross_entropy",
         "std.losses.Distillation": "kl_div kldivloss",
     }.items()
@@ -49,10 +65,74 @@ ELSEWHERE = {
 """What other frameworks call what is here under another name; with dots, a seed of the standard library."""
 
 
-def counterpart(name: str) -> str:
-    """A help text for a name that another framework has, or an empty one."""
-    package, dot, ours = ELSEWHERE.get(name.lower(), "").rpartition(".")
-    return f"it is `{ours}`: `from {package} import {ours}`" if dot else f"it is `{ours}` here" if ours else ""
+_PLAIN = {op.replace("_", ""): op for op in OPS}
+"""Operations as classes of layers spell them, `BatchNorm` too."""
+_LIBRARIES = frozenset(
+    (
+        "nn",
+        "torch",
+        "f",
+        "functional",
+        "tf",
+        "keras",
+        "layers",
+        "np",
+        "numpy",
+        "jnp",
+        "jax",
+        "flax",
+        "mx",
+        "ops",
+        "onnx",
+    )
+)
+
+
+def counterpart(name: str, owner: str = "") -> str:
+    """A help text for a name that another framework has, there perhaps in a module `owner`; or an empty one."""
+    low = name.lower()
+    known = ELSEWHERE.get(low) or _PLAIN.get(low.replace("_", ""), "")
+    if owner.lower() in _LIBRARIES and known in OPS:
+        return f"an operation stands without a module: `{known}`, {_written(OPS[known])}"
+    package, dot, ours = ("", "", "") if known == name else known.rpartition(".")
+    if dot:
+        return f"it is `{ours}`: `from {package} import {ours}`"
+    also = "; a gate takes `top[k](scores)`" if ours == "top_indices" else ""
+    return f"it is `{ours}` here{also}" if ours else ""
+
+
+_DTYPES = {
+    name: ours
+    for ours, names in {
+        "f32": "float float32 fp32 double float64 real single",
+        "f16": "half float16 fp16",
+        "bf16": "bfloat16",
+        "i64": "int long int64 integer",
+        "i32": "int32",
+        "i8": "int8",
+        "u8": "uint8 byte",
+        "bool": "boolean",
+    }.items()
+    for name in names.split()
+}
+
+
+def dtype_elsewhere(name: str) -> str:
+    """A help text for a dtype as another framework calls it, or an empty one."""
+    ours = _DTYPES.get(name.lower())
+    return f"it is `{ours}` here" if ours else ""
+
+
+def method(name: str) -> str:
+    """A help text for an operation that was called like a method of a value, or an empty one."""
+    known = name if name in OPS else ELSEWHERE.get(name.lower(), "")
+    if name in ("shape", "size"):
+        return "the size of an axis is its name, where a number is wanted: `linear[2 * D](x)`"
+    return f"an operation is no method: `x |> {known}`, {_written(OPS[known])}" if known in OPS else ""
+
+
+def _written(spec: OpSpec) -> str:
+    return f"written {signature(spec)}"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

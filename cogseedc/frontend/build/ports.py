@@ -9,7 +9,7 @@ from cogseedc.frontend import ast
 from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.expressions import is_axis_name
 from cogseedc.frontend.build.model import Frame, Item, Scope, Tensor, mistake
-from cogseedc.frontend.build.names import described, suggestion
+from cogseedc.frontend.build.names import described, dtype_elsewhere, suggestion
 from cogseedc.frontend.build.statics import integer, number
 from cogseedc.ir import BATCH, Axis, Dtype, Size, TensorType
 from cogseedc.source import Span
@@ -25,7 +25,7 @@ def dtype_of(name: ast.Name) -> Dtype:
             "CS0236",
             f"`{name.text}` is no dtype",
             name.span,
-            help=suggestion(name.text, known) or f"one of {', '.join(known)}",
+            help=dtype_elsewhere(name.text) or suggestion(name.text, known) or f"one of {', '.join(known)}",
         ) from None
 
 

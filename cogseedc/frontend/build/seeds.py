@@ -261,14 +261,15 @@ def run_body(b: Builder, body: Frame, declaration: ast.SeedDeclaration, binding:
         return (BROKEN,)
     results = [_output(b, body, port, binding) for port in parts.outputs]
     if not results:
-        b.report(
-            mistake(
-                "CS0227",
-                f"the seed `{declaration.name.text}` has no output",
-                declaration.name.span,
-                help="declare one: `out y: f32[N, D]`",
+        if not body.scope.unread:  # else it may have been there
+            b.report(
+                mistake(
+                    "CS0227",
+                    f"the seed `{declaration.name.text}` has no output",
+                    declaration.name.span,
+                    help="declare one: `out y: f32[N, D]`",
+                )
             )
-        )
         return (BROKEN,)
     return _returned(b, body, results, states_before)
 

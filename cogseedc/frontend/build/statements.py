@@ -87,7 +87,8 @@ def marked(b: Builder, frame: Frame, statement: ast.Statement) -> Frame:
                 "CS0217",
                 f"there is no attribute `@{name}`",
                 mark.span,
-                help=suggestion(name, ("bits", *_INERT)) or "the attributes are @bits, @device and @cache",
+                help=suggestion(name, ("bits", *_INERT))
+                or "the attributes are @bits, @device and @cache; a matrix product is `matmul(a, b)`",
             )
     return frame
 
@@ -240,7 +241,8 @@ def gate(b: Builder, frame: Frame, statement: ast.GateDeclaration) -> None:
 
 @recovering(lambda s: s.names)
 def next_(b: Builder, frame: Frame, statement: ast.Next) -> None:
-    if all(frame.scope.names.get(name.text) is BROKEN for name in statement.names):
+    unread = frame.scope.unread
+    if all(name.text in unread or frame.scope.names.get(name.text) is BROKEN for name in statement.names):
         raise BrokenUse
     at_exit = frame.leaving is not None and frame.scope is frame.leaving
     if frame.carries is None and not frame.scope.states and not at_exit:
