@@ -47,7 +47,7 @@ def demands(graph: Graph, ops: Ops) -> Demands:
         literals = Literals.over(over)
         return Demands(literals, guards(graph, literals))
     literals = Literals.over(over, project=True)
-    found, _ = narrowed(graph, ops, literals, guards(graph, literals))
+    found, _ = narrowed(graph, ops, literals, guards(graph, literals), training=False)
     literals = Literals.over((*over, *alone), project=True)
     order = graph.wiring().order
     kept = kept_channels(graph, order, ops)

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from cogseedc.analysis.cost import ASSUMED, node_cost
 from cogseedc.ir import Graph, NodeId, Ops, Value
+from cogseedc.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trunk:
     """The part of a graph between values. What depends on no source (weights, knobs) does not count as a path."""
 
@@ -19,7 +19,7 @@ class Trunk:
     sinks: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cut:
     """A value that every path of the trunk goes through, and the MACs of the trunk up to it, per sample."""
 
@@ -35,30 +35,29 @@ def cuts(graph: Graph, ops: Ops, trunk: Trunk) -> tuple[list[Cut], int]:
     """
     order = _between(graph, trunk)
     place = {id: i for i, id in enumerate(order)}
-    values = list(dict.fromkeys([*trunk.sources, *_produced(graph, order)]))
-    ends = {value: _end(graph, trunk, place, value) for value in values}
-    number = {value: i for i, value in enumerate(values)}
-    alive = sum(1 for value in trunk.sources if ends[value] >= 0)
-    names = sum(number[value] for value in trunk.sources if ends[value] >= 0)
-    dying: dict[int, list[Value]] = {}
     born: dict[int, list[Value]] = {}
-    for value, end in ends.items():
-        dying.setdefault(end, []).append(value)
-        if value not in trunk.sources:
+    dying: dict[int, list[Value]] = {}
+    alive = dict[Value, None]()
+    for value in dict.fromkeys([*trunk.sources, *_produced(graph, order)]):
+        readers = _readers(graph, trunk, place, value)
+        if not readers:
+            continue
+        dying.setdefault(max(readers), []).append(value)
+        if value in trunk.sources:
+            alive[value] = None
+        else:
             born.setdefault(place[value.node], []).append(value)
-    found, spent = list[Cut](), 0
-    ignored = {*trunk.sources, *trunk.sinks}
+    found, spent = dict[Value, int](), 0
     for i, id in enumerate(order):
         spent += _macs(graph, ops, id)
-        for value in born.get(i, []):
-            if ends[value] > i:
-                alive, names = alive + 1, names + number[value]
+        alive.update(dict.fromkeys(born.get(i, [])))
         for value in dying.get(i, []):
-            if value in trunk.sources or place[value.node] < i:
-                alive, names = alive - 1, names - number[value]
-        if alive == 1 and values[names] not in ignored and (not found or found[-1].value != values[names]):
-            found.append(Cut(values[names], spent))
-    return found, spent
+            del alive[value]
+        if len(alive) == 1:
+            [value] = alive
+            found.setdefault(value, spent)
+    ignored = {*trunk.sources, *trunk.sinks}
+    return [Cut(value, macs) for value, macs in found.items() if value not in ignored], spent
 
 
 def _between(graph: Graph, trunk: Trunk) -> list[NodeId]:
@@ -82,12 +81,12 @@ def _produced(graph: Graph, order: Sequence[NodeId]) -> Iterator[Value]:
             yield Value(id, port)
 
 
-def _end(graph: Graph, trunk: Trunk, place: dict[NodeId, int], value: Value) -> int:
-    """Place of the last node of the trunk that reads a value; a sink is read after all; -1: never read."""
+def _readers(graph: Graph, trunk: Trunk, place: dict[NodeId, int], value: Value) -> list[int]:
+    """Places of the nodes of the trunk that read a value; a sink is read after all."""
     if value in trunk.sinks:
-        return len(place)
+        return [len(place)]
     outs = graph.wiring().outs[value.node]
-    return max((place.get(e.dst, -1) for e in outs if e.src_port == value.port), default=-1)
+    return [place[e.dst] for e in outs if e.src_port == value.port and e.dst in place]
 
 
 def _macs(graph: Graph, ops: Ops, id: NodeId) -> int:
@@ -120,9 +119,9 @@ def balanced(before: Sequence[int], total: int, count: int) -> tuple[int, ...]:
     if not count:
         return ()
     best = list(before)
-    trail = list[list[int]]()
+    trail = list[dict[int, int]]()
     for turn in range(1, count):
-        row, back = list(best), [0] * len(before)
+        row, back = list(best), dict[int, int]()
         for i in range(turn, len(before)):
             back[i] = _crossing(best, before, turn - 1, i)
             row[i] = max(best[back[i]], before[i] - before[back[i]])

@@ -73,7 +73,7 @@ def demand_at(
 
 
 def narrowed(
-    graph: Graph, ops: Ops, literals: Literals, guards: dict[NodeId, Guard], *, training: bool = False
+    graph: Graph, ops: Ops, literals: Literals, guards: dict[NodeId, Guard], *, training: bool
 ) -> tuple[dict[NodeId, Guard], dict[NodeId, Lay]]:
     """Guards that control edges say, narrowed to the positions that are demanded; and where their axes lie.
 

@@ -110,12 +110,12 @@ class Literals:
         for id, gate in table.items():
             start = first[id] = len(groups)
             many = gate.kind is GateKind.MANY
-            width = 2 if many else gate.arms
-            for bit in range(start, start + (2 * gate.arms if many else gate.arms), width or 1):
-                groups += [((1 << width) - 1) << bit] * width
-                pairs |= (width == 2) << bit
+            count, width = (gate.arms, 2) if many else (1, gate.arms)
+            for _ in range(count):
+                pairs |= (width == 2) << len(groups)
+                groups += [((1 << width) - 1) << len(groups)] * width
             owners += [id] * (len(groups) - start)
-            own = ((1 << (len(groups) - start)) - 1) << start
+            own = (1 << len(groups)) - (1 << start)
             axes = len(gate.type.axes) - many
             batch |= own if axes else 0
             placed |= own if axes > 1 else 0
@@ -178,7 +178,7 @@ class Literals:
         """The guard with what gates over more than the batch, those in `mask`, say of positions said of rows: there is
         such a position."""
         mask &= self.placed
-        if not mask or not any(term & mask for term in guard.terms):
+        if not any(term & mask for term in guard.terms):
             return guard
         return self._canonical([term & ~mask | self._said_of_rows(term & mask) for term in guard.terms])
 
@@ -229,9 +229,9 @@ class Literals:
         both = a | b
         if both & both >> 1 & self.pairs:
             return True
-        rest = (a if not b or a.bit_count() < b.bit_count() else b) & ~(self.pairs | self.pairs << 1)
+        rest = a & ~(self.pairs | self.pairs << 1)  # of a group that both speak of, each has some
         while rest:
-            group = self.groups[(rest & -rest).bit_length() - 1]
+            group = self.groups[_lowest(rest)]
             if both & group == group:
                 return True
             rest &= ~group
@@ -279,7 +279,7 @@ class Literals:
 
     def _owners(self, term: int) -> Iterator[NodeId]:
         while term:
-            owner = self.owners[(term & -term).bit_length() - 1]
+            owner = self.owners[_lowest(term)]
             yield owner
             term &= ~self.mask(owner)
 
@@ -299,13 +299,13 @@ class Literals:
 
     def _full(self, term: int) -> int:
         """A conjunction with all that it says of rows."""
-        return term | self._said_of_rows(term & self.placed) if term & self.placed else term
+        return term | self._said_of_rows(term & self.placed)
 
     def _everywhere(self, terms: list[int]) -> list[int] | None:
         """Replaces terms that differ in which arm is taken anywhere in a row: at any position it is one of them."""
-        for id, projection in self.projections.items() if self.projected else ():
+        for id, projection in self.projections.items():
             mask, first = self.mask(projection), self.first[projection]
-            if self.gates[id].kind is GateKind.MANY or sum(bool(term & mask) for term in terms) < self.gates[id].arms:
+            if self.gates[id].kind is GateKind.MANY:
                 continue
             for rest in dict.fromkeys(term & ~mask for term in terms):
                 each = {rest | 2 << (first + 2 * arm) for arm in range(self.gates[id].arms)}
@@ -318,7 +318,7 @@ class Literals:
         for i, a in enumerate(terms):
             for b in terms[i + 1 :]:
                 different = a ^ b
-                if not different & ~self.groups[(different & -different).bit_length() - 1]:
+                if not different & ~self.groups[_lowest(different)]:
                     return [t for t in terms if t not in (a, b)] + [a & b]
         return None
 
@@ -340,7 +340,7 @@ class Literals:
 
     def _groups_of(self, bits: int) -> Iterator[int]:
         while bits:
-            group = self.groups[(bits & -bits).bit_length() - 1]
+            group = self.groups[_lowest(bits)]
             yield group
             bits &= ~group
 
@@ -360,8 +360,8 @@ class Literals:
             if len(guards[gate].terms) == 1:
                 said |= guards[gate].terms[0]
         for group in self._groups_of(term & ~said):
-            gate = self.owners[group.bit_length() - 1]
-            first = (group & -group).bit_length() - 1
+            first = _lowest(group)
+            gate = self.owners[first]
             if self.gates[gate].kind is GateKind.MANY:
                 arm = (first - self.first[gate]) // 2
                 yield gate, ~arm if term >> first & 1 else arm
@@ -377,6 +377,11 @@ class Literals:
     def literal(self, edge: ControlEdge) -> Guard:
         """What one control edge says, by itself."""
         return self.taken(edge.src, edge.arm) if edge.arm >= 0 else self.not_taken(edge.src, ~edge.arm)
+
+
+def _lowest(bits: int) -> int:
+    """The index of the first bit that is set."""
+    return (bits ^ (bits - 1)).bit_length() - 1
 
 
 def _minimal(terms: Iterable[int]) -> list[int]:

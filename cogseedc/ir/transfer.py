@@ -84,8 +84,8 @@ def _movable(type: TensorType, at: Lay) -> bool:
     if at == WHOLE:
         return True
     if type.batch is None:
-        return max(at, default=-1) < 0
-    return bool(at) and at[0] == type.batch
+        return all(own < 0 for own in at)
+    return at[0] == type.batch
 
 
 def _lays(graph: Graph, ops: Ops, payload: object, operands: Operands, lay: Lay) -> list[Lay] | None:
@@ -124,13 +124,13 @@ def _query_lays(spec: OpSpec, call: Call, inputs: tuple[TensorType | None, ...],
     """Some queries with all that they are asked of."""
     found: list[Lay] = []
     for type, flows in zip(inputs, spec.flow(call.attrs, inputs, call.types), strict=False):
-        to = [] if type is None else [flow.to if isinstance(flow, Pointwise) else None for flow in flows]
+        to = [flow.to if isinstance(flow, Pointwise) else None for flow in flows]
         if to[:2] == [0, 1]:
             found.append(lay)
         elif 1 in to:
             return None
         else:
-            found.append(WHOLE if type is not None and type.batch is not None else ())
+            found.append(() if type is None or type.batch is None else WHOLE)
     return found if lay in found else None
 
 
@@ -141,7 +141,7 @@ def _call_lay(type: TensorType, flows: Sequence[Flow], lay: Lay, result: TensorT
         return None
     to = {flow.to: i for i, flow in enumerate(flows) if isinstance(flow, Pointwise)}
     at = tuple(to.get(p, -1) for p in lay)
-    if any(own >= 0 and type.shape[own] != result.shape[p] for p, own in zip(lay, at, strict=True)):
+    if any(own != -1 and type.shape[own] != result.shape[p] for p, own in zip(lay, at, strict=True)):
         return None
     whole = any(not isinstance(flow, Pointwise) and type.shape[i].value != 1 for i, flow in enumerate(flows))
     return None if whole and min(at) < 0 <= max(at) else at
@@ -205,7 +205,7 @@ def _merge(
     count = len(merge.arms)
     ordered = merge.mode is MergeMode.SELECT
     left = guard
-    values, gates, rest = operands[:count], operands[count : 2 * count], operands[2 * count :]
+    values, gates, rest = operands[:count], operands[count : 2 * count], iter(operands[2 * count :])
     fixed = 2 * count + merge.otherwise + (merge.mode is MergeMode.WEIGHTED_SUM)
     for i, (arm, value, gate, share) in enumerate(zip_longest(merge.arms, values, gates, operands[fixed:])):
         assert value is not None, "the verifier found every port of a join fed"
@@ -220,11 +220,11 @@ def _merge(
         if followed:
             left = literals.and_(left, literals.not_taken(gate.node, arm))
     if merge.otherwise:
-        otherwise, *rest = rest
+        otherwise = next(rest)
         assert otherwise is not None
         yield 2 * count, otherwise, _placed(literals, graph.type(otherwise), merge.type, left)
     if merge.mode is MergeMode.WEIGHTED_SUM:
-        weights = rest[0]
+        weights = next(rest)
         assert weights is not None
         yield fixed - 1, weights, _along(literals, graph.type(weights), guard)
 

@@ -46,14 +46,14 @@ def _shed(graph: Graph, context: Context, dead: list[NodeId]) -> None:
     for id, merge in list(graph.of(Merge)):
         if id in gone:
             continue
-        fed = graph.feeds(id)
-        if all(value is None or value.node not in gone for value in fed):
-            continue
-        count = len(merge.arms)
+        fed, count = graph.feeds(id), len(merge.arms)
         pairs = zip(fed[:count], fed[count : 2 * count], strict=True)
         kept = [i for i, pair in enumerate(pairs) if all(v is not None and v.node not in gone for v in pair)]
         rest = fed[2 * count] if merge.otherwise else None
-        if rest is None or rest.node in gone:
+        lost = rest is not None and rest.node in gone
+        if len(kept) == count and not lost:
+            continue
+        if rest is None or lost:
             rest = None
             if merge.mode is MergeMode.SELECT:
                 rest = fed[kept.pop()]

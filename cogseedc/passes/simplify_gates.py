@@ -89,27 +89,25 @@ def _negated(graph: Graph, id: NodeId, gate: Gate) -> NodeId | None:
     if gate.kind is not GateKind.BOOL or gate.exit is not None or gate.estimator is not None:
         return None
     decided = _decided(graph, id)
-    if decided is None:
-        return None
-    call = graph[decided.node]
+    call = graph[decided]
     if not isinstance(call, Call) or call.op != "logical_not":
         return None
-    source = _decided(graph, decided.node)
-    if source is None:
-        return None
-    inner = graph[source.node]
+    source = _decided(graph, decided)
+    inner = graph[source]
     alike = isinstance(inner, Gate) and inner.kind is GateKind.BOOL and inner.type.shape == gate.type.shape
-    return source.node if alike else None
+    return source if alike else None
 
 
-def _decided(graph: Graph, id: NodeId) -> Value | None:
-    """The first operand. Rules edit between reads, so they do not ask for the wiring, which would be made anew."""
-    return next(iter(graph.feeds(id)), None)
+def _decided(graph: Graph, id: NodeId) -> NodeId:
+    """What feeds the first port. Rules edit between reads: they do not ask for the wiring, which would be made anew."""
+    value, *_ = graph.feeds(id)
+    assert value is not None, "the verifier found the port fed"
+    return value.node
 
 
 def _ask(graph: Graph, id: NodeId, merge: Merge, old: NodeId, new: NodeId) -> bool:
     count = len(merge.arms)
-    asked = [i for i, gate in enumerate(graph.feeds(id)[count : 2 * count]) if gate is not None and gate.node == old]
+    asked = [i for i, gate in enumerate(graph.feeds(id)[count:][:count]) if gate == Value(old)]
     for i in asked:
         graph.disconnect(DataEdge(old, 0, id, count + i))
         graph.connect(DataEdge(new, 0, id, count + i))
@@ -157,8 +155,7 @@ def _left(graph: Graph, literals: Literals, guard: Guard, id: NodeId, merge: Mer
 
 def _constant(graph: Graph, gate: NodeId, arm: int) -> bool | None:
     """Whether a gate takes an arm, when its decision is one constant, or an `and` or `or` that a constant decides."""
-    node, decided = graph[gate], _decided(graph, gate)
-    source = None if decided is None else _settled(graph, decided.node)
+    node, source = graph[gate], _settled(graph, _decided(graph, gate))
     if not isinstance(node, Gate) or node.kind is GateKind.MANY or source is None:
         return None
     decisions = {int(value) for value in source.values}
@@ -193,8 +190,10 @@ def _collapse(graph: Graph) -> bool:
         count = len(node.arms)
         operands = graph.feeds(id)
         values = operands[:count] + operands[2 * count :]
-        if values[0] is not None and len(set(values)) == 1 and graph.type(values[0]).shape == node.type.shape:
-            graph.redirect(Value(id), values[0])
+        first, *others = values
+        assert first is not None, "the verifier found every port of a join fed"
+        if all(value == first for value in others) and graph.type(first).shape == node.type.shape:
+            graph.redirect(Value(id), first)
             graph.remove([id])
             changed = True
         elif node.otherwise and count > 1 and values[-2] == values[-1]:

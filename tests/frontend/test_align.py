@@ -14,8 +14,9 @@ NEVER = "axes of two names never meet: name them alike where they are made, or"
 
 
 def made(inputs: str, expression: str, output: str) -> str:
-    """The calls of a program in words, or what is said against it."""
-    found, diagnostics = elaborated(body(f"y = {expression}", inputs, f"y: {output}"))
+    """The calls of a program in words, or what is said against it. Gates may stand before the expression."""
+    *gates, value = expression.split("; ")
+    found, diagnostics = elaborated(body("\n ".join([*gates, f"y = {value}"]), inputs, f"y: {output}"))
     if found is None or list(diagnostics):
         return "; ".join(f"{d.code}: {d.message}: {d.help}" for d in diagnostics)
     calls = [node for _, node in found.graph.nodes() if isinstance(node, Call)]
@@ -36,8 +37,14 @@ def made(inputs: str, expression: str, output: str) -> str:
         (f"{TWO}\n in b: f32[N, D=4]", "x + b", "f32[N, D]", "add f32[N, D=4]"),
         (f"{TWO}\n in b: f32[1, 4]", "x + b", "f32[N, 4]", "add f32[N, 4]"),
         ("x: f32[N, D=4]\n in b: f32[1, N, D=4]", "x + b", "f32[1, N, D]", "add f32[1, N, D=4]"),
-        (f"{X}\n in b: f32[N, E=4]", "x + b", "f32[N, T, D]",
-         f"CS0233: {NEITHER.format('T=6, D=4', 'E=4')}: add the missing axis first, for instance `expand[D](...)`"),
+        (f"{X}\n in b: f32[N, C=4]", "x + b", "f32[N, T, D]",
+         f"CS0233: {NEITHER.format('T=6, D=4', 'C=4')}: add the missing axis first, for instance `expand[C](...)`"),
+        (f"{TWO}\n in b: f32[N, D=1]", "mean[over=D](x + b)", "f32[N]", "add f32[N, 4]; mean f32[N]"),
+        ("x: f32[N, T=6, 4]\n in b: f32[N, D=4]", "x + b", "f32[N, T, D]", "unsqueeze 1 f32[N, 1, D=4]; add f32[N, T=6, D=4]"),
+        ("x: f32[N, A, D=4]\n in b: f32[N, 6, D=4]", "x + b", "f32[N, A=6, D]", "add f32[N, A, D=4]"),
+        ("x: f32[N]", "gate g over N = x > 0; logical_or(g, x < 1)", "bool[N]", "gt bool[N]; lt bool[N]; logical_or bool[N]"),
+        ("x: f32[N]", "gate g over N = x > 0; where(g, x, 0)", "f32[N]", "gt bool[N]; where f32[N]"),
+        ("x: f32[N]", "gate g over N = x > 0; g + x", "f32[N]", "gt bool[N]; cast f32[N]; add f32[N]"),
         ("x: f32[N, A=3, B=3]\n in b: f32[N, C=3, B=3]", "x + b", "f32[N, A, B]",
          f"CS0233: {NEITHER.format('A=3, B=3', 'C=3, B=3')}: {NEVER} with `reshape[(N, A, B)](...)`"),
         (f"{TWO}\n in b: f32[N, 3]", "x + b", "f32[N, 4]",

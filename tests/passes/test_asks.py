@@ -115,6 +115,7 @@ class Placed:
         self.toy = Toy()
         self.values = {name: self.toy.input(name, type) for name, type in FORMS.items()}
         self.values["t"] = self.toy.gate("t", self.values["wide"], type=PLACES)
+        self.values["v"] = self.toy.gate("v", self.values["wide"], type=PLACES)
         self.values["s"] = self.toy.gate("s", self.values["wide"])
         self.literals = Literals.over(self.toy.graph.of(Gate), project=True)
 
@@ -123,7 +124,7 @@ class Placed:
         for gate in under.split():
             guard = self.literals.and_(guard, self.literals.taken(self.values[gate].node, 1))
         names = {value: name for name, value in self.values.items()}
-        id = self.toy.graph.add(node, [self.values[name] for name in operands.split()])
+        id = self.toy.graph.add(node, [None if name == "-" else self.values[name] for name in operands.split()])
         found = asks(self.toy.graph, OPS, self.literals, id, guard, lay)
         return ", ".join(
             f"{names[v]}: {said(self.literals, part)}{' at ' * bool(at)}{','.join(map(str, at))}"
@@ -133,6 +134,7 @@ class Placed:
 
 JOIN = Merge(SELECT, (1,), True, ((0, 1),), WIDE)
 TWO = Merge(SELECT, (1, 1), True, ((0,), (0, 1)), WIDE)
+THREE = Merge(SELECT, (1, 1, 1), True, ((0, 1), (0,), (0, 1)), WIDE, shares=True)
 PICK = Merge(WEIGHTED, (1,), True, ((0, 1),), WIDE)
 
 
@@ -150,7 +152,10 @@ PICK = Merge(WEIGHTED, (1,), True, ((0, 1),), WIDE)
         (JOIN, "wide t wide", "t", (0, 2), "t: some t1, wide: t at 0,2, wide: t at 0,2"),
         (TWO, "wide wide s t rows", "", (), "s: always, wide: s, t: !s, wide: t & !s at 0,1, rows: some t0 & !s"),
         (PICK, "wide t wide places", "", (), "t: always, wide: t at 0,1, wide: !t at 0,1, places: always"),
-        (PICK, "wide t wide places", "t", (0, 1), "t: t at 0,1, wide: t at 0,1, wide: never, places: t at 0,1"),
+        (THREE, "wide wide wide t s v rows - places", "", (),
+         ("t: always, wide: t at 0,1, s: some t0, places: !t at 0,1, wide: !t & s at 0,1, v: !t & !s at 0,1, "
+         "wide: !t & v & !s at 0,1, rows: some t0 & some v0 & !s")),
+        (PICK, "wide t rows places", "t", (0, 1), "t: t at 0,1, wide: t at 0,1, rows: never, places: t at 0,1"),
         (Gate("z", GateKind.BOOL, 2, ("N", "T"), PLACES), "places", "t", (0, 1), "places: t at 0,1"),
         (Gate("z", GateKind.BOOL, 2, ("N", "T"), PLACES), "places", "t", (1, 0), "places: some t1"),
     ],

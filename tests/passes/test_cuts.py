@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cogseedc.analysis import Trunk, balanced, cuts, place
-from tests.passes.toy import OPS, Toy
+from cogseedc.ir import Attrs, Call, Origin, Value
+from tests.passes.toy import OPS, ROW, Toy
 
 
 @st.composite
@@ -101,3 +102,53 @@ def test_a_long_chain_is_fast():
     toy.output(x)
     chosen = place(toy.graph, OPS, Trunk((source,), (x,)), 3)
     assert [c.node for c in chosen] == [1500, 3000, 4500]
+
+
+def told(graph, trunk):
+    """Paths of the cuts with the work up to each, and all of it."""
+    found, total = cuts(graph, OPS, trunk)
+    return [(graph[cut.value.node].origin.path, cut.macs) for cut in found], total
+
+
+def test_work_is_that_of_the_trunk():
+    """What comes from elsewhere, lies behind or leads elsewhere is none of it."""
+    toy = Toy()
+    x, other = toy.input(), toy.input("other")
+    a = toy.layer(x, "a", macs=1)
+    b = toy.layer(a, "b", macs=2)
+    c = toy.call("g", b, toy.layer(other, "other", macs=100), path="c")
+    d = toy.layer(c, "d", macs=4)
+    e = toy.layer(d, "e", macs=8)
+    toy.output(toy.layer(e, "f", macs=100))
+    toy.output(toy.layer(c, "aside", macs=100), "z")
+    assert told(toy.graph, Trunk((x,), (e,))) == ([("a", 1), ("b", 3), ("c", 3), ("d", 7)], 15)
+    assert told(toy.graph, Trunk((a,), (d,))) == ([("b", 2), ("c", 2)], 6)
+    assert told(toy.graph, Trunk((x, a), (d,))) == ([("b", 2), ("c", 2)], 6)
+    assert told(toy.graph, Trunk((x, other), (e,))) == ([("c", 103), ("d", 107)], 115)
+    assert told(toy.graph, Trunk((c,), (e, d))) == ([], 12)
+
+
+def test_outputs_of_one_node_are_values_of_their_own():
+    toy = Toy()
+    x = toy.input()
+    two = Value(toy.graph.add(Call("f", Attrs(), (ROW, ROW), Origin("two")), [x]))
+    second = Value(two.node, 1)
+    a = toy.layer(two, "a", macs=1)
+    toy.output(a)
+    toy.output(toy.layer(second, "b", macs=4), "z")
+    assert told(toy.graph, Trunk((x,), (a,))) == ([("two", 0)], 1)
+    both = toy.call("g", toy.layer(a, "c", macs=2), second, path="both")
+    assert told(toy.graph, Trunk((x,), (toy.layer(both, "d"),))) == ([("both", 3)], 103)
+    assert told(toy.graph, Trunk((second,), (both,))) == ([], 0)
+
+
+def test_places_that_are_not_legal_are_left_out():
+    toy = Toy()
+    x = source = toy.input()
+    values = [x := toy.layer(x, f"l{i}") for i in range(4)]
+    trunk = Trunk((source,), (values[-1],))
+    assert place(toy.graph, OPS, trunk, 1) == (values[1],)
+    assert place(toy.graph, OPS, trunk, 1, lambda value: value != values[1]) == (values[0],)
+    assert place(toy.graph, OPS, trunk, 2, lambda value: value != values[1]) == (values[0], values[2])
+    assert place(toy.graph, OPS, trunk, 3, lambda value: value != values[1]) is None
+    assert place(toy.graph, OPS, trunk, 0) == ()

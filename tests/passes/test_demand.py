@@ -1,9 +1,11 @@
 """Demand against brute force on random programs of joins, and by hand."""
 
+import pytest
 from hypothesis import given, settings
 
 from cogseedc.analysis import demand, demand_at
-from cogseedc.ir import FALSE, TRUE, Constant, Input, Literals, Loss, MergeMode, Output, Weight
+from cogseedc.analysis.demand import Demands, _cyclic, _open
+from cogseedc.ir import FALSE, TRUE, Constant, ControlEdge, Input, Literals, Loss, MergeMode, Output, Weight
 from tests.passes.programs import programs, satisfied, worlds
 from tests.passes.toy import OPS, UNIFORM, Toy, needed
 
@@ -137,3 +139,79 @@ def test_two_hundred_exits():
     assert len(literals.owners_of(found[end.node].terms[0])) == 200
     assert len(literals.owners_of(found[layers[100].node].terms[0])) == 100
     assert any(isinstance(n, Output) for _, n in toy.graph.nodes())
+
+
+def chain_of_gates():
+    """`a` decides `p`, `b` decides `q`, `c` decides `r`, and nothing says when any of them runs; `d` decides nothing."""
+    toy = Toy()
+    x = toy.input()
+    values = {name: toy.layer(x, name) for name in "abcd"}
+    gates = {name: toy.gate(name, values[value]) for name, value in zip("pqr", "abc", strict=True)}
+    literals = Literals.of(toy.graph)
+    ids = {name: value.node for name, value in (values | gates).items()}
+    bits = {name: literals.mask(gate.node) for name, gate in gates.items()}
+    return toy.graph, literals, ids, bits
+
+
+def guarded(graph, literals, ids, said):
+    """Guards in words, of nodes by name: `a: p & q | r`; all others run always."""
+    found = dict.fromkeys((id for id, _ in graph.nodes()), TRUE)
+    for text in said.split(", ") if said else ():
+        name, guard = text.split(": ")
+        union = FALSE
+        for term in guard.split(" | "):
+            every = TRUE
+            for gate in term.split(" & "):
+                every = literals.and_(every, literals.taken(ids[gate], 1))
+            union = literals.or_(union, every)
+        found[ids[name]] = union
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("", {}), ("a: q, d: p & q", {}), ("q: p, d: q", {"d": "q"}), ("q: p, d: q & p", {}), ("q: p, r: q & p, d: r", {"d": "r"}),
+        ("q: p, r: p, d: q | r", {"d": "qr"}), ("q: p, r: p, d: q & p | r", {"d": "r"}),
+        ("q: p | r, d: q & p | r", {}), ("q: r, b: q, d: q & r", {"b": "q"}),
+    ],
+)  # fmt: skip
+def test_what_is_asked_where_a_gate_has_not_decided(said, wanted):
+    graph, literals, ids, bits = chain_of_gates()
+    found = _open(literals, guarded(graph, literals, ids, said))
+    assert found == {ids[name]: sum(bits[gate] for gate in gates) for name, gates in wanted.items()}
+
+
+def test_a_gate_does_not_wait_for_its_own_decision():
+    graph, literals, ids, _ = chain_of_gates()
+    assert _open(literals, guarded(graph, literals, ids, "p: p")) == {ids["p"]: literals.taken(ids["p"], 1).terms[0]}
+
+
+@pytest.mark.parametrize(
+    ("said", "edges", "wanted"),
+    [
+        ("", "", {}), ("b: p, c: q, d: r", "", {}), ("a: q", "", {}), ("a: q, b: r, d: p", "", {}), ("a: p", "", {"a": "p"}),
+        ("a: p & q", "", {"a": "p"}), ("a: q, b: p", "", {"a": "q", "b": "p"}), ("a: q & r, b: p, d: p & q", "", {"a": "q", "b": "p", "d": "pq"}),
+        ("a: q, b: r, c: p", "", {"a": "q", "b": "r", "c": "p"}), ("a: q", "p>b", {"a": "q"}), ("a: q", "p>d", {}),
+        ("a: q | r, b: p", "", {"a": "q", "b": "p"}), ("a: q & p, b: p", "", {"a": "p"}), ("p: q", "", {}), ("p: q, b: p", "", {"p": "q", "b": "p"}),
+    ],
+)  # fmt: skip
+def test_gates_that_would_wait_for_what_they_guard(said, edges, wanted):
+    """Given up are literals of what decides by the node itself, or else of all gates that wait for each other."""
+    graph, literals, ids, bits = chain_of_gates()
+    for edge in edges.split():
+        gate, node = edge.split(">")
+        graph.connect(ControlEdge(ids[gate], ids[node], 1))
+    found = _cyclic(graph, literals, guarded(graph, literals, ids, said))
+    assert found == {ids[name]: sum(bits[gate] for gate in gates) for name, gates in wanted.items()}
+
+
+def test_demand_is_found_once_for_a_graph_that_nobody_edits():
+    toy, layers, _, end = early_exit()
+    demands = Demands()
+    _, found = demands.of(toy.graph, OPS, False)
+    assert demands.of(toy.graph, OPS, False)[1] is found
+    assert demands.of(toy.graph, OPS, True)[1] is not found
+    toy.output(end, "z")
+    again = demands.of(toy.graph, OPS, False)[1]
+    assert (found[layers[1].node] == TRUE, again[layers[1].node] == TRUE) == (False, True)

@@ -1,13 +1,29 @@
 """The guard algebra against truth tables over small gates."""
 
+from dataclasses import FrozenInstanceError
 from itertools import combinations, product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cogseedc.ir import FALSE, TRUE, Axis, Dtype, Gate, GateKind, Guard, Literals, NodeId, Size, TensorType
-from tests.passes.toy import CLASS, UNIFORM, YES, N
+from cogseedc.ir import (
+    FALSE,
+    TRUE,
+    Axis,
+    Dtype,
+    Gate,
+    GateKind,
+    Guard,
+    Literals,
+    NodeId,
+    Size,
+    TensorType,
+    decider,
+    guardable,
+    placeable,
+)
+from tests.passes.toy import CLASS, ROW, UNIFORM, YES, N, Toy
 
 MASK = TensorType(Dtype.BOOL, (N, Axis("E", Size.of(2))))
 GATES = {
@@ -44,14 +60,14 @@ literals = st.sampled_from(
 )
 
 
-def _all(guards):
+def _every(literals, guards):
     result = TRUE
     for guard in guards:
-        result = LITERALS.and_(result, guard)
+        result = literals.and_(result, guard)
     return result
 
 
-terms = st.lists(literals, min_size=1, max_size=4).map(_all)
+terms = st.lists(literals, min_size=1, max_size=4).map(lambda guards: _every(LITERALS, guards))
 unions = st.lists(terms, max_size=5).map(LITERALS.union)
 anything = st.one_of(terms, unions, st.just(TRUE), st.just(FALSE))
 
@@ -118,6 +134,125 @@ def test_complements_join():
     both = LITERALS.and_(a, b)
     other = LITERALS.and_(LITERALS.not_taken(NodeId(3), 1), b)
     assert LITERALS.or_(both, other) == b
+
+
+LAID_OUT = {
+    NodeId(0): Gate("a", GateKind.BOOL, 2, ("N",), YES),
+    NodeId(3): Gate("b", GateKind.ONE, 3, ("N",), CLASS),
+    NodeId(4): Gate("c", GateKind.MANY, 3, ("N",), MASK),
+    NodeId(5): Gate("d", GateKind.BOOL, 2, (), UNIFORM),
+    NodeId(7): Gate("t", GateKind.BOOL, 2, ("N", "T"), YES.with_axes((N, Axis("T", Size.of(4)))), exit="e"),
+    NodeId(8): Gate("m", GateKind.MANY, 3, ("N", "T"), MASK.with_axes((N, Axis("T", Size.of(4)), MASK.axes[1]))),
+    NodeId(9): Gate("e", GateKind.ONE, 1, ("N",), CLASS),
+}
+
+
+def bits(first, count):
+    return sum(1 << i for i in range(first, first + count))
+
+
+def test_the_bits_of_gates():
+    """Two for each arm of several, the projection of a gate before its own; what is over nothing is not of the batch."""
+    found = Literals.over(LAID_OUT.items(), project=True)
+    places = {0: (0, 2), 3: (2, 3), 4: (5, 6), 5: (11, 2), ~7: (13, 4), 7: (17, 2), ~8: (19, 6), 8: (25, 6), 9: (31, 1)}
+    assert found.first == {id: first for id, (first, _) in places.items()}
+    assert {id: found.mask(id) for id in places} == {id: bits(*place) for id, place in places.items()}
+    assert found.owners == tuple(id for id, (_, count) in places.items() for _ in range(count))
+    wide = {0: 2, 3: 3, 5: 2, 7: 2, 9: 1}
+    groups = [
+        (at, wide.get(id, 2))
+        for id, (first, count) in places.items()
+        for at in range(first, first + count, wide.get(id, 2))
+    ]
+    assert found.groups == tuple(bits(*group) for group in groups for _ in range(group[1]))
+    assert found.pairs == sum(1 << first for first, width in groups if width == 2)
+    assert found.batch == bits(0, 32) & ~bits(11, 2)
+    assert found.placed == bits(17, 2) | bits(25, 6)
+    assert found.projections == {7: ~7, 8: ~8}
+    assert found.projected == bits(13, 4) | bits(19, 6)
+    assert [found.own(id) for id in (0, 7)] == [bits(0, 2), bits(13, 6)]
+    assert found.mask(NodeId(77)) == found.own(NodeId(77)) == 0
+    projection = found.gates[NodeId(~7)]
+    assert (projection.kind, projection.arms, projection.over, projection.exit) == (GateKind.MANY, 2, ("N",), None)
+    assert str(projection.type) == "bool[N, arm=2]"
+    assert [decider(NodeId(id)) for id in (0, 5, ~0, ~5)] == [0, 5, 0, 5]
+    with pytest.raises(FrozenInstanceError):
+        found.batch = 0
+    alone = Literals.over(LAID_OUT.items())
+    assert (alone.projections, alone.projected, len(alone.owners)) == ({}, 0, 22)
+
+
+def test_gates_that_guard_and_gates_that_choose_positions():
+    T, E = Axis("T", Size.of(4)), MASK.axes[1]
+    axes = [(), (N,), (T,), (N, T), (T, N), (T, T)]
+    plain = [Gate("g", GateKind.BOOL, 2, (), YES.with_axes(a)) for a in axes]
+    many = [Gate("g", GateKind.MANY, 2, (), YES.with_axes((*a, E))) for a in axes]
+    for gates in (plain, many):
+        assert [guardable(gate) for gate in gates] == [True, True, False, False, False, False]
+        assert [placeable(gate) for gate in gates] == [False, False, False, True, False, False]
+    toy = Toy()
+    x = toy.input(type=ROW.with_axes((N, T)))
+    a, b, _ = toy.gate("a", x), toy.gate("b", x), toy.gate("t", x, type=YES.with_axes((N, T)))
+    assert list(Literals.of(toy.graph).gates) == [a.node, b.node]
+    assert list(Literals.of(toy.graph, frozenset([a.node])).gates) == [b.node]
+
+
+def test_what_changes_nothing_comes_back_as_it_is():
+    """Programs have thousands of equal guards, which are told apart by identity first."""
+    a, b = LITERALS.taken(NodeId(3), 1), LITERALS.taken(NodeId(5), 2)
+    same = Guard(a.terms)
+    for found, wanted in (
+        (LITERALS.and_(TRUE, a), a), (LITERALS.and_(a, TRUE), a), (LITERALS.and_(FALSE, a), FALSE), (LITERALS.and_(a, FALSE), FALSE),
+        (LITERALS.or_(TRUE, a), TRUE), (LITERALS.or_(a, TRUE), TRUE), (LITERALS.or_(FALSE, a), a), (LITERALS.or_(a, FALSE), a),
+        (LITERALS.or_(a, same), a), (LITERALS.drop(a, LITERALS.mask(NodeId(5))), a), (LITERALS.alike(a), a),
+    ):  # fmt: skip
+        assert found is wanted
+    literals = Literals.over(LAID_OUT.items(), project=True)
+    t, some = literals.taken(NodeId(7), 1), literals.taken(NodeId(~7), 1)
+    row = literals.and_(literals.taken(NodeId(0), 1), some)
+    assert literals.project(row, literals.placed) is row
+    assert literals.project(t, literals.mask(NodeId(8))) is t
+    assert literals.alike(t) is t
+    assert literals.nested(LITERALS.taken(NodeId(3), 1), literals.projected) == LITERALS.taken(NodeId(3), 1)
+    assert Literals.over(LAID_OUT.items()).nested(t, 0) is t
+    assert literals.or_(a, b) is not a
+
+
+def test_what_cannot_be():
+    for gate in GATES:
+        mask = LITERALS.mask(gate)
+        group = LITERALS.groups[LITERALS.first[gate]]
+        for bit in range(mask.bit_length()):
+            if group >> bit & 1:
+                assert LITERALS.contradictory(group)
+                assert not LITERALS.contradictory(group & ~(1 << bit))
+                assert LITERALS.contradictory(group & ~(1 << bit), 1 << bit)
+                assert LITERALS.contradictory(1 << bit, group & ~(1 << bit))
+    assert not LITERALS.contradictory(0)
+
+
+MANY_GATES = {NodeId(i): Gate(f"g{i}", GateKind.BOOL, 2, ("N",), YES) for i in range(40)}
+
+
+def test_a_union_of_more_than_four_is_what_covers_them():
+    literals = Literals.over(MANY_GATES.items())
+    p, *others = (literals.taken(id, 1) for id in MANY_GATES)
+    parts = [literals.and_(p, other) for other in others]
+    four = literals.union(parts[:4])
+    assert four == Guard(tuple(sorted(part.terms[0] for part in parts[:4])))
+    assert literals.union(parts[:5]) == p
+    assert literals.or_(four, literals.and_(parts[0], others[9])) == four, "a term that another covers is none"
+    assert literals.or_(literals.and_(parts[0], others[9]), four) == four
+
+
+def test_what_lies_in_the_last_term_is_found_at_once():
+    """Cutting away the others first would take a thousand steps, and the patience is 256."""
+    literals = Literals.over(MANY_GATES.items())
+    taken = [literals.taken(id, 1) for id in MANY_GATES]
+    union = literals.union([*(_every(literals, taken[i : i + 10]) for i in (0, 10, 20)), taken[39]])
+    assert len(union.terms) == 4
+    assert literals.implies(literals.and_(taken[39], taken[38]), union)
+    assert not literals.implies(taken[38], union)
 
 
 def test_an_unknown_gate_counts_as_true():

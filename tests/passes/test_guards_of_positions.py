@@ -115,6 +115,13 @@ def test_guards_with_what_they_say_of_rows(a: Guard) -> None:
         )
 
 
+def test_what_is_said_of_rows_before_positions_are_chosen_stays() -> None:
+    literals = Literals.over([(P, GATES[P])], project=True)
+    some, taken = literals.projections[P], literals.taken(P, 1)
+    said = literals.and_(literals.not_taken(some, 0), taken)
+    assert literals.nested(said, literals.projected) == literals.and_(said, literals.taken(some, 1))
+
+
 def test_literals_of_positions_are_those_of_their_rows() -> None:
     for gate in (P, Q, R):
         for arm in range(GATES[gate].arms):
@@ -130,6 +137,13 @@ def test_literals_of_positions_are_those_of_their_rows() -> None:
         if gate is R:
             continue  # at a position there may be none
         assert LITERALS.union(LITERALS.taken(SOME[gate], arm) for arm in range(GATES[gate].arms)) == TRUE
+    assert not LITERALS.union(LITERALS.taken(SOME[R], arm) for arm in range(2)).always
+    here, there, other = (LITERALS.taken(id, 1) for id in (A, SOME[P], SOME[Q]))
+    either = [LITERALS.and_(here, LITERALS.taken(SOME[P], arm)) for arm in range(2)]
+    assert LITERALS.union([*either, other]) == LITERALS.or_(here, other)
+    assert LITERALS.alike(LITERALS.and_(there, LITERALS.taken(Q, 2))) == LITERALS.and_(
+        LITERALS.taken(P, 1), LITERALS.taken(Q, 2)
+    )
     both = LITERALS.and_(LITERALS.taken(SOME[P], 1), LITERALS.taken(SOME[Q], 2))
     assert LITERALS.alike(both) == LITERALS.and_(LITERALS.taken(P, 1), LITERALS.taken(Q, 2))
     two = LITERALS.union([LITERALS.taken(SOME[Q], arm) for arm in (0, 1)])

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from cogseedc.analysis import demand_at
+from cogseedc.analysis import demand_at, guards
+from cogseedc.analysis.demand import narrowed
 from cogseedc.ir import (
     WHOLE,
     Axis,
@@ -15,6 +16,7 @@ from cogseedc.ir import (
     Dtype,
     Gate,
     Graph,
+    Guard,
     Lay,
     Literals,
     Merge,
@@ -26,7 +28,9 @@ from cogseedc.ir import (
 )
 from cogseedc.ir.transfer import follows, lay_of
 from cogseedc.ops import OPS
+from cogseedc.passes import Context, EliminateDeadSeeds
 from tests.frontend.building import body, graph_of
+from tests.passes.joins import said
 from tests.passes.toy import OPS as toy_ops
 from tests.passes.toy import N, Toy
 
@@ -65,10 +69,18 @@ CASES: list[tuple[str, str, str, str, Lay, tuple[Lay, ...] | None]] = [
     ("embedding", "y = embedding[10, D=4](x)", "x: i64[N, T=6]", "N, T, D", (0, 1), ((0, 1), ())),
     ("conv2d", "y = conv2d[8, kernel=1](x)", PIXELS, "N, C=8, H, W", (0, 2, 3), ((0, 2, 3), (), ())),
     ("conv2d", "y = conv2d[8, kernel=3, padding=1](x)", PIXELS, "N, C=8, H, W", (0, 2, 3), None),
+    ("conv2d", "y = conv2d[8, kernel=(1, 3), padding=(0, 1)](x)", PIXELS, "N, C=8, H, W", (0, 2), ((0, 2), (), ())),
+    ("conv2d", "y = conv2d[8, kernel=(1, 3), padding=(0, 1)](x)", PIXELS, "N, C=8, H, W", (0, 3), None),
     ("max_pool2d", "y = max_pool2d[1](x)", PIXELS, "N, C, H, W", (0, 2, 3), ((0, 2, 3),)),
     ("max_pool2d", "y = max_pool2d[1, stride=2](x)", PIXELS, "N, C, H2=3, W2=3", (0, 2, 3), None),
     ("attend", "y = attend(x, z, z)", f"{TOKENS}\n in z: f32[N, S=5, D]", "N, T, D", (0, 1), ((0, 1), WHOLE, WHOLE)),
     ("attend", "y = attend(x, z, z)", f"{TOKENS}\n in z: f32[N, S=5, D]", "N, T, D", (0, 2), None),
+    ("attend", "y = attend(x, z, z, mask=m)", f"{TOKENS}\n in z: f32[N, S=5, D]\n in m: bool[N, T, S]", "N, T, D", (0, 1),
+     ((0, 1), WHOLE, WHOLE, (0, 1))),
+    ("attend", "y = attend(x, z, z, mask=m)", f"{TOKENS}\n in z: f32[N, S=5, D]\n in m: bool[T, S]", "N, T, D", (0, 1), None),
+    ("attend", "y = attend(x, z, z, mask=m)", f"{TOKENS}\n in z: f32[N, S=5, D]\n in m: bool[S]", "N, T, D", (0, 1),
+     ((0, 1), WHOLE, WHOLE, ())),
+    ("clamp", "y = clamp(x, high=x)", TOKENS, "N, T, D", (0, 1), ((0, 1), (), (0, 1))),
     ("Gate", GATE, TOKENS, "N, T, D", (0, 1), ((0, 1),)),
     ("Gate", GATE, TOKENS, "N, T, D", (1, 0), None),
     ("Merge", GATE, TOKENS, "N, T, D", (0, 1), ((0, 1), (0, 1), (0, 1))),
@@ -113,6 +125,15 @@ def test_an_arm_of_a_lower_rank(axes: tuple[Axis, ...], lay: Lay, wanted: Lay | 
     assert (None if found is None else found[2]) == wanted
 
 
+def test_an_arm_of_a_lower_rank_where_the_batch_is_not_first() -> None:
+    toy, type = Toy(), TensorType(Dtype.F32, (Axis("K", Size.of(2)), *WHOLE_ROW))
+    x, low = toy.input(type=type), toy.input("low", type=type.with_axes(WHOLE_ROW))
+    gate = toy.gate("g", x, type=DECIDED)
+    id = toy.graph.add(Merge(MergeMode.SELECT, (1,), True, ((1, 2),), type), [x, gate, low])
+    assert laid(toy.graph, toy_ops, id, (1, 2)) == ((1, 2), (0, 1), (0, 1))
+    assert laid(toy.graph, toy_ops, id, (1, 3)) == ((1, 3), (0, -1), (0, 2))
+
+
 def test_which_decisions_of_a_join_are_followed() -> None:
     graph = graph_of(body(GATE, TOKENS, "y: f32[N, T, D]"))
     id = node(graph, "Merge")
@@ -121,8 +142,9 @@ def test_which_decisions_of_a_join_are_followed() -> None:
     assert lay_of(literals, merge, graph.wiring().operands(id)) == (0, 1)
     assert follows(literals, merge, 0, gate, (0, 1))
     assert not follows(literals, merge, 0, gate, (0, 2))
-    assert not follows(Literals.over([]), merge, 0, gate, (0, 1))
-    assert lay_of(Literals.over([]), merge, graph.wiring().operands(id)) == ()
+    for literals in (Literals.over([]), Literals.over([(NodeId(99), graph[gate])])):
+        assert not follows(literals, merge, 0, gate, (0, 1))
+        assert lay_of(literals, merge, graph.wiring().operands(id)) == ()
 
 
 TWO = """gate g over N, T = x[D=0] > 0
@@ -144,3 +166,42 @@ def test_what_is_needed_at_which_positions() -> None:
     for kind in ("linear", "exp", "mean"):
         assert found[node(graph, kind)].always, f"{kind} is read at all positions"
         assert node(graph, kind) not in lays
+
+
+G, S = "gate g over N, T = x[D=0] > 0\n ", "gate s over N = mean[over=D](x[T=0]) > 0\n "
+H = "gate h over N, D = x[T=0] > 0\n "
+NEEDED = [
+    (G + "a = tanh(x)\n b = exp(a)\n y = when g { b } else { a }", "tanh: always, exp: g at 0,1"),
+    (G + "a = tanh(x)\n y = when g { sigmoid(softmax[over=T](a)) } else { x }", "tanh: some g1, softmax: some g1, sigmoid: g at 0,1"),
+    (G + "a = tanh(x)\n y = when g { a + softmax[over=T](a) } else { x }", "tanh: some g1, softmax: some g1, add: g at 0,1"),
+    (G + "a = tanh(x)\n y = when g { permute[(N, T, D)](exp(permute[(N, D, T)](a))) } else { x }",
+     "tanh: g at 0,1, permute: g at 0,2, exp: g at 0,2, permute: g at 0,1"),
+    (G + H + "a = tanh(x)\n y = (when g { exp(a) } else { x }) + (when h { sin(a) } else { x })",
+     "tanh: some g1 | some h1, exp: g at 0,1, sin: h at 0,2, add: always"),
+    (G + "a = tanh(mean[over=N](x))\n y = when g { x + a } else { x }", "tanh: always, add: some g1"),
+    (G + S + "a = tanh(x)\n y = when s { when g { exp(a) } else { sin(a) } } else { x }",
+     "tanh: s, exp: g & s at 0,1, sin: !g & s at 0,1"),
+    (G + S + "a = tanh(x)\n y = when g { when s { exp(a) } else { x } } else { x }", "tanh: g & s at 0,1, exp: g & s at 0,1"),
+    (G + "a = tanh(x)\n b = exp(a)\n gate k over N, T = b[D=0] > 0\n y = when g { when k { sin(b) } else { x } } else { x }",
+     "tanh: g at 0,1, exp: g at 0,1, select: g at 0,1, gt: g at 0,1, sin: g & k at 0,1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statements", "wanted"), NEEDED)
+def test_where_each_call_is_needed(statements: str, wanted: str) -> None:
+    """Of all that is computed behind the gates; and the same where control edges say what they can."""
+    graph = graph_of(body(statements, TOKENS, "y: f32[N, T, D]"))
+    first = next(id for id, call in graph.of(Call) if call.op == "tanh")
+    literals = Literals.over(graph.of(Gate), project=True)
+    assert placed(graph, literals, first, *demand_at(graph, OPS, literals)) == wanted
+    EliminateDeadSeeds().run(graph, Context(OPS))
+    assert (
+        placed(graph, literals, first, *narrowed(graph, OPS, literals, guards(graph, literals), training=False))
+        == wanted
+    )
+
+
+def placed(graph: Graph, literals: Literals, first: NodeId, found: dict[NodeId, Guard], lays: dict[NodeId, Lay]) -> str:
+    calls = [(id, call.op) for id, call in graph.of(Call) if id >= first]
+    at = {id: f" at {','.join(map(str, lay))}" for id, lay in lays.items()}
+    return ", ".join(f"{op}: {said(literals, found[id])}{at.get(id, '')}" for id, op in calls if not found[id].never)

@@ -78,6 +78,8 @@ OPS = {
         _spec("mix", ["x"], mixing=True),
         _spec("drop", ["x"], training=True),
         _spec("logical_not", ["x"]),
+        _spec("logical_and", ["x", "y"]),
+        _spec("logical_or", ["x", "y"]),
         _spec("decide", ["x"]),
     )
 }

@@ -85,7 +85,7 @@ def _common(values: Sequence[Tensor], literals: Sequence[Item], op: str) -> Dtyp
         return Dtype.BOOL
     fractional = any(isinstance(v, float) for v in literals)
     if not values:
-        only_bool = bool(literals) and all(isinstance(v, bool) for v in literals)
+        only_bool = all(isinstance(v, bool) for v in literals)
         dtype = Dtype.F32 if fractional else Dtype.BOOL if only_bool else Dtype.I64
     else:
         dtype = values[0].type.dtype
@@ -135,7 +135,7 @@ def _mapping(small: TensorType, host: TensorType) -> tuple[int | None, ...] | No
     rest: list[int] = []
     for i, axis in enumerate(small.axes):
         at = host.position(axis.name) if axis.name is not None else None
-        if at is not None and at in free:
+        if at is not None:
             result[i] = at
             free.remove(at)
         else:
@@ -179,8 +179,6 @@ def _equal_sizes(
 
 def laid_out(b: Builder, frame: Frame, tensor: Tensor, mapping: Sequence[int | None], rank: int, span: Span) -> Tensor:
     """The tensor with its axes in the host's order, ones where the host has more, none to drop."""
-    if tuple(mapping) == tuple(range(rank - len(mapping), rank)):
-        return tensor
     dropped = tuple(i for i, target in enumerate(mapping) if target is None)
     kept = [(target, i) for i, target in enumerate(mapping) if target is not None]
     names = {target: tensor.type.axes[i].name for target, i in kept}
