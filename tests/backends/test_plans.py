@@ -1,37 +1,69 @@
 """Whole plans of small programs, as they are written in `plans`: what runs where, what is moved, what is reckoned.
 
-A program's first line says for which target, and which strategies are asked for. `pytest --bless` writes the plans anew.
+A program's first line says for which targets, and which strategies are asked for. `pytest --bless` writes the plans anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 import pytest
 
 import cogseedc
-from cogseedc.backends.plan import Plan, Slot
+from cogseedc.backends.plan import Gates, Plan, Slot
 from cogseedc.driver.compile import Request, lowered, prepared
+from cogseedc.driver.lower import Lowering
+from cogseedc.driver.program import Program
 from cogseedc.driver.timing import Timing
+from cogseedc.driver.weights import Weights
 from cogseedc.ir import Call, Graph, Size
 from cogseedc.source import Source
 from cogseedc.target import load
 
 from .test_predictions import COSTS
 
-PROGRAMS = sorted((Path(__file__).parent / "plans").glob("*.seed"))
+FOLDERS = [Path(__file__).parent / name for name in ("plans", "channels")]
+HEAD = "# plan: "
 
 
-def planned(path: Path) -> Plan:
-    """The plan of a program, with costs from which each part of a sum can be told."""
-    text = path.read_text()
-    name, gates = text.split("\n", 1)[0].removeprefix("# plan: ").split()
-    request = Request(gates=gates, rng=0)  # type: ignore[arg-type]
-    program, weights = prepared(cogseedc.load(Source(path.name, text)), request, Timing())
-    return lowered(program, weights, replace(load(name), costs=replace(COSTS, wrap_us=20)), request, Timing()).plan
+@dataclass(frozen=True)
+class Case:
+    """A program, to be compiled for a target with some strategies."""
+
+    path: Path
+    target: str
+    gates: Gates
+
+    def __str__(self) -> str:
+        return f"{self.path.stem}.{self.target}.{self.gates}"
+
+    def agrees(self, kind: str, found: str, bless: bool) -> None:
+        """Whether what is found is what is written beside the program."""
+        golden = self.path.with_name(f"{self}.{kind}")
+        if bless:
+            golden.write_text(found)
+        assert found == golden.read_text()
+
+
+def cases() -> Iterator[Case]:
+    for path in sorted(path for folder in FOLDERS for path in folder.glob("*.seed")):
+        head = path.read_text().split("\n", 1)[0]
+        for words in head.removeprefix(HEAD).split(", ") if head.startswith(HEAD) else ():
+            yield Case(path, *words.split())  # type: ignore[arg-type]
+
+
+CASES = tuple(cases())
+
+
+def made(case: Case) -> tuple[Program, Weights, Lowering]:
+    """A program and its plan, with costs from which each part of a sum can be told."""
+    request = Request(gates=case.gates, rng=0)
+    program, weights = prepared(cogseedc.load(Source(case.path.name, case.path.read_text())), request, Timing())
+    target = replace(load(case.target), costs=replace(COSTS, wrap_us=20))
+    return program, weights, lowered(program, weights, target, request, Timing())
 
 
 def lines(plan: Plan, indent: str = "") -> Iterator[str]:
@@ -78,10 +110,11 @@ def spelled(value: object) -> str:
     return str(value)
 
 
-@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
-def test_plans(path: Path, bless: bool) -> None:
-    found = "\n".join(lines(planned(path))) + "\n"
-    golden = path.with_suffix(".txt")
-    if bless:
-        golden.write_text(found)
-    assert found == golden.read_text()
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_plans(case: Case, bless: bool) -> None:
+    case.agrees("plan", "\n".join(lines(made(case)[2].plan)) + "\n", bless)
+
+
+def test_nothing_is_left_of_programs_that_are_gone() -> None:
+    written = {path.name for folder in FOLDERS for path in folder.iterdir() if path.suffix != ".seed"}
+    assert written == {f"{case}.{kind}" for case in CASES for kind in ("code", "plan")}
