@@ -14,16 +14,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cogseedc.diagnostics import UserError
     from cogseedc.driver.build import build
     from cogseedc.driver.compile import compile
     from cogseedc.driver.program import Program, load
     from cogseedc.runtime import open
 
 __version__ = "0.1.0"
-__all__ = ["Program", "__version__", "build", "compile", "load", "open"]
+__all__ = ["Program", "UserError", "__version__", "build", "compile", "load", "open"]
 
 _HOME = {
     "Program": "cogseedc.driver.program",
+    "UserError": "cogseedc.diagnostics",
     "build": "cogseedc.driver.build",
     "compile": "cogseedc.driver.compile",
     "load": "cogseedc.driver.program",

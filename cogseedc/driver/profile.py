@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from cogseedc.diagnostics import Diagnostic, Severity, UserError
 from cogseedc.driver.manifest import Json
-from cogseedc.driver.program import Program, read_bytes
+from cogseedc.driver.program import Program, is_text, read_bytes
 from cogseedc.driver.weights import Weights
 from cogseedc.target import Profile
 
@@ -67,7 +67,7 @@ def found_beside(
 
     Raises UserError CS0914 for a file that is no profile.
     """
-    if isinstance(source, Program) or str(source) == "-" or not profile_path(source).is_file():
+    if isinstance(source, Program) or is_text(source) or str(source) == "-" or not profile_path(source).is_file():
         return None, ()
     path = profile_path(source)
     try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from cogseedc.diagnostics import Diagnostic, Diagnostics, Label, Severity, UserError
 from cogseedc.driver.timing import collector_paused
@@ -121,6 +121,11 @@ def read_bytes(path: str | Path, most: int = -1) -> bytes:
         raise UserError(Diagnostic("CS0901", f"cannot read {str(path)!r}: {reason}")) from None
 
 
+def is_text(source: object) -> TypeGuard[str]:
+    """Whether a source is a program's text and no path: it has line breaks or braces."""
+    return isinstance(source, str) and ("\n" in source or "{" in source)
+
+
 def load(
     source: str | Path | Source,
     settings: Settings | None = None,
@@ -131,12 +136,12 @@ def load(
 ) -> Program:
     """Parses, resolves and checks a program.
 
-    `source` is a path, `-` for stdin, or the text itself (recognised by its line breaks). `set` are static parameters
+    `source` is a path, `-` for stdin, or the text itself (see `is_text`). `set` are static parameters
     (text is read as the language reads it), `size` sizes of open axes, `seed` which seed is meant; or all of it is
     in `settings`. Raises UserError with all mistakes that were found.
     """
     settings = settings or settings_of(set, size, seed)
-    if isinstance(source, str) and "\n" in source:
+    if is_text(source):
         source = Source("<text>", source)
     text = source if isinstance(source, Source) else read_source(source, settings.limits)
     return _check(text, settings, None)

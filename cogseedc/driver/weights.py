@@ -61,17 +61,20 @@ def weight_paths(graph: Graph) -> list[str]:
 
 
 def given_weights(source: str | Path | Mapping[str, Any] | None) -> dict[str, Array] | None:
-    """Arrays by state-dict key, from a safetensors file or a state dict of arrays or torch tensors."""
+    """Arrays by state-dict key, from a safetensors file, a state dict of arrays or torch tensors, or a module."""
     if source is None:
         return None
     if isinstance(source, (str, Path)):
         return read_weights(str(source))
-    return {key: _array(value) for key, value in source.items()}
+    state = source.state_dict() if hasattr(source, "state_dict") else source
+    return {key: _array(value) for key, value in state.items()}
 
 
 def _array(value: Any) -> Array:
-    """A numpy array, of a torch tensor too, wherever it lies."""
-    return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+    """A numpy array, of a torch tensor too, wherever it lies. One of bf16, which numpy lacks, is of f32."""
+    if hasattr(value, "detach"):
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).detach().cpu().numpy()
+    return np.asarray(value)
 
 
 def weight_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:

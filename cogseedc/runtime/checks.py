@@ -31,12 +31,16 @@ NUMPY = {
 }
 
 
-def check_inputs(ports: Collection[Port], given: Mapping[str, object]) -> tuple[dict[str, Array], dict[str, int]]:
+def check_inputs(
+    ports: Collection[Port], given: Mapping[str, object], knobs: Collection[KnobPort] = ()
+) -> tuple[dict[str, Array], dict[str, int]]:
     """The inputs as native, contiguous arrays in declared order, and the size of each symbol.
 
     Raises UserError: CS0843 missing or unknown name, CS0844 shape, or sizes that disagree, CS0845 element type, or
     no array.
     """
+    for name in {k.name for k in knobs}.intersection(given).difference(p.name for p in ports):
+        raise _error("CS0843", f"`{name}` is no input but a knob", f"call session(..., knobs={{{name!r}: value}})")
     _check_names("input", [p.name for p in ports], given, "CS0843")
     missing = [p for p in ports if p.name not in given]
     if missing:

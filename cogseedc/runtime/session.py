@@ -165,7 +165,7 @@ class Session:
         further: Mapping[str, Array],
         state: Mapping[str, object],
     ) -> Result:
-        arrays, symbols = check_inputs(self.inputs, inputs)
+        arrays, symbols = check_inputs(self.inputs, inputs, self.knobs)
         values = check_knobs(self.knobs, knobs)
         rows = symbols.get(BATCH)
         check_requirements(self._interface.requirements, symbols)

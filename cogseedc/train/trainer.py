@@ -6,7 +6,7 @@ The module is an ordinary `torch.nn.Module` in training mode; of it only `decide
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch import Tensor
 from cogseedc.data import DataSet
 from cogseedc.diagnostics import Diagnostic, UserError
 from cogseedc.driver.program import Program
-from cogseedc.ir import Knob
+from cogseedc.ir import Knob, Loss
 from cogseedc.publish import canonical_json
 from cogseedc.train.checkpoint import Checkpoint, optimizer_state, read_checkpoint, restore_optimizer
 from cogseedc.train.losses import Objective
@@ -92,7 +92,7 @@ class _Run:
         self.per_epoch = max(1, len(data) // options.batch)
         self.steps = sum(phase.epochs for phase in self.plan) * self.per_epoch
         self.digest = _digest(program, data, options)
-        _check(options, self.knobs, exits)
+        _check(options, self.knobs, exits, [node.name for _, node in program.elaborated.graph.of(Loss)])
 
     def all(self, start: Checkpoint | None, place: Path | None) -> None:
         """All phases, or those behind a checkpoint."""
@@ -217,7 +217,12 @@ def _statistics(module: torch.nn.Module, keys: frozenset[str]) -> list[tuple[Ten
     return [(b, b.clone()) for name, b in module.named_buffers() if name.rpartition(".")[0] not in learning]
 
 
-def _check(options: Options, knobs: Mapping[str, Knob], exits: tuple[str, ...]) -> None:
+def _check(options: Options, knobs: Mapping[str, Knob], exits: tuple[str, ...], losses: Sequence[str]) -> None:
+    for name in options.losses:
+        if name not in losses:
+            raise UserError(
+                Diagnostic("CS1005", f"there is no loss `{name}`", help=f"losses: {', '.join(losses) or 'none'}")
+            )
     for name, ends in options.knobs.items():
         knob = knobs.get(name)
         if knob is None or not all(knob.low <= value <= knob.high for value in ends):

@@ -161,6 +161,19 @@ def test_weights_must_fit(tmp_path: Path) -> None:
     assert codes(lambda: cogseedc.build(EARLY, weights={**state, key: state[key].astype("float64")})) == ["CS0842"]
 
 
+def test_weights_may_be_those_of_a_module(tmp_path: Path) -> None:
+    module = cogseedc.build(EARLY, rng=5)
+    folder = cogseedc.compile(EARLY, "torch-cpu", tmp_path / "a", weights=module)
+    (kept,) = folder.glob("*/weights.safetensors")
+    assert all((load_file(kept)[key] == value.numpy()).all() for key, value in module.state_dict().items())
+
+
+def test_a_text_is_no_path_though_it_is_long_or_on_one_line(tmp_path: Path) -> None:
+    long = EARLY + "# " + "x" * 5000 + "\n"
+    assert cogseedc.open(cogseedc.compile(long, "onnx-cpu", tmp_path / "a")).inputs
+    assert cogseedc.load("export seed A { in x: f32[N, D=4]  out y: f32[N, D]  y = relu(x) }").name == "A"
+
+
 def test_open_sizes_come_from_the_weights() -> None:
     text = EARLY.replace("D=6", "D")
     state = {key: value.numpy() for key, value in cogseedc.build(text, size={"D": 9}).state_dict().items()}

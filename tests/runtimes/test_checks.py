@@ -72,6 +72,11 @@ def test_inputs(given: dict[str, object], wanted: str) -> None:
     assert wanted in found if wanted else not found
 
 
+def test_a_knob_among_the_inputs_is_told_where_it_goes() -> None:
+    found = said(lambda: check_inputs([ROWS, TWICE], {"x": X, "z": Z, "tau": 0.5}, [TAU]))
+    assert found == "CS0843: `tau` is no input but a knob; call session(..., knobs={'tau': value})"
+
+
 def test_an_input_without_a_batch_is_not_told_of_one() -> None:
     found = said(lambda: check_inputs([Port("a", Dtype.F32, ("T",), ("T",))], {"a": X}))
     assert found.endswith("; ")

@@ -185,6 +185,8 @@ def test_named_losses_and_knobs() -> None:
     for knobs in ({"tua": (1.0, 0.5)}, {"tau": (2.0, 0.5)}):
         with pytest.raises(UserError, match="CS1005"):
             trained(EXITS, replace(QUICK, knobs=knobs))
+    with pytest.raises(UserError, match="CS1005"):
+        trained(GATED, replace(QUICK, losses={"opne": 0.5}))
 
 
 def test_a_loss_that_is_no_number_ends_the_run() -> None:

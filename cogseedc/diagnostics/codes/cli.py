@@ -109,4 +109,12 @@ TABLE: tuple[Code, ...] = (
         "cogseedc build net.seed  # after net.seed was edited",
         "cogseedc profile net.seed inputs.npz && cogseedc build net.seed",
     ),
+    Code(
+        "CS0915",
+        "no such open axis",
+        "`--size` gives the size of an axis that an input of the program leaves open, by its name. What the source "
+        "says already is changed there; the batch N is never fixed.",
+        "cogseedc build net.seed --size E=5     # and: in x: f32[N, D]",
+        "cogseedc build net.seed --size D=5",
+    ),
 )

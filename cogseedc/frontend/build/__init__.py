@@ -46,7 +46,7 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.survey import surveyed
-from cogseedc.ir import Call, Dtype, Exit, Gate, GateKind, Graph, Origin, Output, Size, Weight
+from cogseedc.ir import BATCH, Call, Dtype, Exit, Gate, GateKind, Graph, Origin, Output, Size, Weight
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.source import Span
@@ -137,10 +137,20 @@ def _all(
             known = {found.symbol: found.size}
             sizes = {**{name: size.substitute(known) for name, size in sizes.items()}, **known}
             diagnostics.back_to(before)
+    _hold_sizes(options, b, diagnostics)
     if result is not None and not diagnostics.failed:
         _hold_weights(result.graph, limits, diagnostics)
     _check_rest(file, module, diagnostics, limits, b.built | {id(ref.declaration)})
     return None if diagnostics.failed else result
+
+
+def _hold_sizes(options: Options, b: Builder, diagnostics: Diagnostics) -> None:
+    """Reports sizes that are given for axes which no input leaves open."""
+    open_ = [name for name in b.open_axes if name != BATCH]
+    for name in [] if diagnostics.failed else dict(options.sizes):
+        if name not in open_:
+            help = suggestion(name, open_) or f"open axes: {', '.join(open_) or 'none'}"
+            diagnostics.error("CS0915", f"no input leaves the size of an axis `{name}` open", help=help)
 
 
 def _builder(

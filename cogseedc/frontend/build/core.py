@@ -92,11 +92,14 @@ class Builder:
     evaluators: Mapping[type, Evaluator]
     runners: Mapping[type, Runner]
     sizes: Mapping[str, Size]
+    """Of open axes of the inputs, by name."""
     """`--size`: sizes of axes of the exported seed."""
     weight_shapes: Mapping[str, tuple[int, ...]]
     graph: Graph = field(default_factory=Graph)
     weights: dict[str, NodeId] = field(default_factory=dict)
     call_names: dict[str, int] = field(default_factory=dict)
+    open_axes: dict[str, None] = field(default_factory=dict)
+    """Names of axes whose size the inputs leave open, and which `sizes` may so have."""
     requirements: list[Requirement] = field(default_factory=list)
     stack: list[tuple[ast.SeedDeclaration, tuple[Item, ...]]] = field(default_factory=list)
     """Seeds being elaborated, with their static arguments."""

@@ -97,6 +97,7 @@ def _one_input(b: Builder, frame: Frame, port: ast.Port, name: str, scope: Scope
                 raise mistake("CS0242", f"the axis `{label}` has the size {known} already, not {size}", axis.span)
             if size is None:
                 symbol = label + (f"_{suffix}" if suffix and label != BATCH else "")
+                b.open_axes.update({symbol: None, label: None})
                 fixed = b.sizes.get(symbol, b.sizes.get(label))
                 size = known if known is not None else fixed if fixed is not None else Size.symbol(symbol)
             scope.axes.setdefault(label, size)
