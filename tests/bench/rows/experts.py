@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from cogseedc.bench import Bound, Cell, Figure, ratio
+from cogseedc.bench import Bound, Cell, Figure, Work, ratio
 from cogseedc.bench.compiled import compiled
-from tests.bench.setting import Array, Setting, batches, limiting, microseconds, running, works
+from tests.bench.setting import Array, Feed, Setting, batches, limiting, microseconds, running, works
 
 NAMES = ("P5",)
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096)
 CELLS = tuple((tokens, taken) for tokens in TOKENS for taken in (1, 2))
 EXPERTS, WIDTH, HIDDEN = 8, 512, 2048
+INSTANCES = 3
 
 
 def program(taken: int) -> str:
@@ -37,36 +39,40 @@ export seed Experts {{
 
 def rows(setting: Setting, asked: frozenset[str]) -> Iterator[Cell]:
     """Efficiency by tokens and experts a token; against the loop over experts of published implementations."""
-    nets = {taken: compiled(program(taken), "onnx-cpu") for taken in (1, 2)}
     for tokens, taken in setting.each(CELLS):
-        ours = nets[taken]
-        weights = ours.weights.by_key()
-        limit = ours.limit()
-        everything = compiled(program(taken), "onnx-cpu", weights, gates="dense")
-        count = max(tokens, 16) if tokens < 16 else tokens
+        ours = compiled(program(taken), "onnx-cpu")
+        count = max(tokens, 16)
         pool = np.random.default_rng(5).standard_normal((count, WIDTH)).astype(np.float32)
         feeds = batches({"x": pool}, tokens)
         needed = works(ours, feeds)
-        loop = Loop(weights, taken).eval()
-        np.testing.assert_allclose(ours.model.trace(feeds[0])[0]["y"], _run(loop, feeds[0]["x"]), rtol=1e-3, atol=1e-4)
-        candidates: dict[str, Callable[[], object]] = {
-            "ours": running(ours.model, feeds),
-            "limit": limiting(limit, needed),
-            "everything": running(everything.model, feeds),
-            "loop": lambda loop=loop, feeds=feeds: [_run(loop, feed["x"]) for feed in feeds],  # type: ignore[misc]
-        }
-        samples = setting.measured(candidates)
+        samples = setting.spread(partial(_candidates, taken, ours.weights.by_key(), feeds, needed), INSTANCES)
         dense = EXPERTS * 2 * WIDTH * HIDDEN + WIDTH * EXPERTS
         figures = {
             "x static": ratio(samples["everything"], samples["ours"]),
             "limit": ratio(samples["everything"], samples["limit"]),
             "efficiency": ratio(samples["limit"], samples["ours"]),
-            "x FLOPs": Figure.exact(count * dense / sum(limit.macs(work) for work in needed)),
+            "x FLOPs": Figure.exact(count * dense / sum(ours.limit().macs(work) for work in needed)),
             "x loop": ratio(samples["loop"], samples["ours"]),
             "us": microseconds(samples["ours"], count),
         }
         least = [Bound("x loop", 2.0)] if tokens >= 64 else [Bound("x loop", 0.95)]
         yield Cell("P5", f"{tokens} tokens, top {taken}", figures, [Bound("efficiency", 0.90), *least])
+
+
+def _candidates(
+    taken: int, weights: Mapping[str, Array], feeds: Sequence[Feed], needed: Sequence[Work]
+) -> dict[str, Callable[[], object]]:
+    """What is compared, with weights in places of their own."""
+    ours = compiled(program(taken), "onnx-cpu", weights)
+    everything = compiled(program(taken), "onnx-cpu", weights, gates="dense")
+    loop = Loop(weights, taken).eval()
+    np.testing.assert_allclose(ours.model.trace(feeds[0])[0]["y"], _run(loop, feeds[0]["x"]), rtol=1e-3, atol=1e-4)
+    return {
+        "ours": running(ours.model, feeds),
+        "limit": limiting(ours.limit(), needed),
+        "everything": running(everything.model, feeds),
+        "loop": lambda: [_run(loop, feed["x"]) for feed in feeds],
+    }
 
 
 class Loop(nn.Module):
