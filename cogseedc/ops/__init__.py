@@ -36,6 +36,7 @@ from cogseedc.ops import (
     scan,
     selection,
     shape,
+    slicing,
     stochastic,
     transposed,
 )
@@ -48,6 +49,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     scan,
     ranking,
     selection,
+    slicing,
     shape,
     layout,
     assembly,

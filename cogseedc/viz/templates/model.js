@@ -320,7 +320,7 @@ const CLASS_NAMES = {
   activation: "activation", reduce: "pooling, reduction", math: "arithmetic", shape: "shape",
   decide: "comparison, ranking", gate: "gate", merge: "merge", store: "weight, constant", seed: "seed",
 };
-const SHAPE_FAMILIES = new Set(["layout", "shape", "assembly", "selection", "creation"]);
+const SHAPE_FAMILIES = new Set(["layout", "shape", "assembly", "selection", "slicing", "creation"]);
 
 /** The colour class of a node. */
 function classOf(node) {
