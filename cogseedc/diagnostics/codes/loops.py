@@ -1,4 +1,4 @@
-"""CS0415, CS0416 and CS0426 to CS0444: loops, and states, which a program keeps between calls."""
+"""CS0415, CS0416 and CS0426 to CS0446: loops, and states, which a program keeps between calls."""
 
 from __future__ import annotations
 
@@ -209,5 +209,36 @@ export seed Net {
 }
 """,
         "new = relu(linear[D](h))  next h = new  exit early { y = new } when max(new) > 0.9",
+    ),
+    Code(
+        "CS0445",
+        "`until` reads a carry beside what `next` set it to",
+        "A note: in `until` and in `yield` the name of a carry means what `next` set it to. So a difference between it "
+        "and that value is zero, and a loop that waits for a small difference stops after its first turn.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = repeat 9 with z = x until norm(new - z) < 0.01 {
+        new = tanh(linear[D](z))
+        next z = new
+    }
+}
+""",
+        "y = repeat 9 with z = x until moved < 0.01 { new = tanh(linear[D](z))  moved = norm(new - z)  next z = new }",
+    ),
+    Code(
+        "CS0446",
+        "a carry that is never set",
+        "A note: `h = ...` in the body of a loop names a value of that turn. What the next turn gets is set by `next`; "
+        "without it the carry stays what it was, and so does the value of the loop.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    y = for i in 0 .. 3 with h = x { h = relu(linear[D](h)) }
+}
+""",
+        "y = for i in 0 .. 3 with h = x { next h = relu(linear[D](h)) }",
     ),
 )

@@ -44,6 +44,7 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.regions import inner
+from cogseedc.frontend.build.remarks import never_set, read_after_next
 from cogseedc.frontend.build.statics import integer
 from cogseedc.frontend.build.trial import Trial
 from cogseedc.frontend.build.unrolled import Results, carry_name
@@ -152,6 +153,8 @@ def _loop(
             expr.span,
             help="add `with x = ...` or `yield`",
         )
+    read_after_next(b, expr)
+    never_set(b, expr)
     items = [b.evaluate(inner(frame, carry_name(frame, name)), c.value) for name, c in carries.items()]
     leaves = [
         leaf

@@ -8,6 +8,7 @@ from cogseedc.frontend import ast
 from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.model import Frame, Item, Scope, mistake
 from cogseedc.frontend.build.regions import inner
+from cogseedc.frontend.build.remarks import never_set
 from cogseedc.frontend.build.statics import integer
 
 
@@ -15,6 +16,7 @@ def for_(b: Builder, frame: Frame, expr: ast.For) -> Item:
     """`for i in a .. b with h = x { ... }`: unrolled; its yields as tuples, then the last carries."""
     start = integer(b.evaluate(frame, expr.start), expr.start.span, "the start")
     stop = integer(b.evaluate(frame, expr.stop), expr.stop.span, "the end")
+    never_set(b, expr)
     b.bounds.foresee((stop - start) * b.expansion.of_turn(expr, frame.scope.find), expr.span)
     carries: dict[str, Item] = {}
     for carry in expr.carries:

@@ -1,0 +1,45 @@
+"""Notes on what a loop may say and seldom means: read off the syntax tree, before its body is elaborated."""
+
+from __future__ import annotations
+
+from cogseedc.diagnostics import Diagnostic, Label, Severity
+from cogseedc.frontend import ast
+from cogseedc.frontend.build.core import Builder
+from cogseedc.frontend.build.model import BuildError
+from cogseedc.frontend.walk import walk
+from cogseedc.source import Span
+
+
+def read_after_next(b: Builder, loop: ast.Repeat | ast.Scan) -> None:
+    """CS0445: `until`, or a yield, reads a carry beside the very value that `next` gave it."""
+    statements = loop.body.statements
+    bound = _bound(loop)
+    given = {
+        s.names[0].text: s.value.name
+        for s in statements
+        if isinstance(s, ast.Next) and len(s.names) == 1 and isinstance(s.value, ast.Reference)
+    }
+    for read in (*([] if loop.until is None else [loop.until]), *loop.body.yields):
+        places = {node.name: node.span for node in walk(read) if isinstance(node, ast.Reference)}
+        for name, value in given.items():
+            if name in places and value in places and name not in bound and name != value:
+                message = f"behind the turn `{name}` is what `next` set it to, so here it is the same as `{value}`"
+                help = f"give what it was before a name in the body, `before = {name}`, and read that"
+                b.report(BuildError(Diagnostic("CS0445", message, (Label(places[name]),), help, Severity.NOTE)))
+
+
+def never_set(b: Builder, loop: ast.For | ast.Repeat | ast.Scan) -> None:
+    """CS0446: a carry that no `next` sets, while the body gives its name to another value."""
+    carries = {carry.name.text: carry.name.span for carry in loop.carries}
+    given = {name.text for s in loop.body.statements if isinstance(s, ast.Next) for name in s.names}
+    for name, place in _bound(loop).items():
+        if name in carries and name not in given:
+            message = f"`{name}` is a value of this turn; the carry `{name}` stays what it was"
+            labels = (Label(place), Label(carries[name], "the carry"))
+            help = f"write `next {name} = ...` for what the next turn gets"
+            b.report(BuildError(Diagnostic("CS0446", message, labels, help, Severity.NOTE)))
+
+
+def _bound(loop: ast.For | ast.Repeat | ast.Scan) -> dict[str, Span]:
+    """Names that the body binds, and where."""
+    return {name.text: name.span for s in loop.body.statements if isinstance(s, ast.Bind) for name in s.names}
