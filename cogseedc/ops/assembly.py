@@ -74,6 +74,11 @@ def _same_sizes(site: Site, types: Sequence[TensorType], but: int | None) -> Non
             if at != but and a.size != b.size:
                 message = f"`{site.op}`: axis {a} of {types[0]} against {b} of {t}"
                 help = "all axes but the one that they follow each other in must be equal"
+                names, own = types[0].names, t.names
+                if None not in names and own != names and {*own} == {*names}:
+                    help = (
+                        f"the axes have another order: `permute[({', '.join(map(str, names))})](...)` puts them right"
+                    )
                 site.fail("CS0304", message, help, i, sizes=(a.size, b.size))
 
 

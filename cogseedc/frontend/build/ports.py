@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from cogseedc.diagnostics import Label
@@ -166,7 +167,7 @@ def _bind_one(
             f"`{port.name.text}` has {len(axes)} axes, but the value is {tensor.type}",
             span,
             Label(port.type.span, "declared here"),
-            help="reshape the value, or declare other axes",
+            help=_fitting(axes, tensor.type),
         )
     result: list[Axis] = []
     for declared, given in zip(axes, tensor.type.axes, strict=True):
@@ -188,6 +189,16 @@ def _bind_one(
             binding.callers.setdefault(name, given.name)
         result.append(Axis(name, given.size))
     return tensor.seen_as(tensor.type.with_axes(tuple(result)))
+
+
+def _fitting(declared: Sequence[ast.AxisType], given: TensorType) -> str:
+    """What may be done about a value with another number of axes than its port."""
+    known = {axis.name.text for axis in declared if axis.name is not None}
+    more = [axis.name for axis in given.axes if axis.name is not None and axis.name not in known]
+    if len(declared) + 1 == given.rank and len(more) == 1:
+        last, whole = f"`select[{more[0]}, -1](...)`", f"`mean[over={more[0]}](...)`"
+        return f"declare {more[0]} too, or leave it out: {last} is its last, {whole} is over all"
+    return "reshape the value, or declare other axes"
 
 
 def _axis(name: str | None) -> str:
@@ -234,6 +245,7 @@ def _return_one(b: Builder, frame: Frame, port: ast.Port, tensor: Tensor, span: 
             f"`{port.name.text}` has {len(axes)} axes, but the body gives {tensor.type}",
             span,
             Label(port.type.span, "declared here"),
+            help=_fitting(axes, tensor.type),
         )
     result: list[Axis] = []
     for declared, given in zip(axes, tensor.type.axes, strict=True):
