@@ -185,12 +185,12 @@ def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dic
     """Literals of gates that would wait, through operands, control edges or guards, for the node that they guard."""
     if _in_order(graph, literals, found):
         return {}
-    speaks = {id: _spoken(literals, guard) for id, guard in found.items() if not guard.always and not guard.never}
+    speaks = {id: _spoken(literals, guard) for id, guard in found.items()}
     after: dict[NodeId, list[NodeId]] = {id: [] for id in found}
     waiting = dict.fromkeys(found, 0)
     wiring = graph.wiring()
     for id, edges in wiring.ins.items():
-        for source in [*(e.src for e in edges), *(e.src for e in wiring.controls[id]), *speaks.get(id, ())]:
+        for source in [*(e.src for e in edges), *(e.src for e in wiring.controls[id]), *speaks[id]]:
             after[source].append(id)
             waiting[id] += 1
     ready = [id for id, count in waiting.items() if not count]
@@ -205,7 +205,7 @@ def _cyclic(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> dic
     own = _own(graph, literals, stuck, speaks)
     if own:
         return own
-    return {id: mask for id in stuck if (mask := sum(literals.own(g) for g in speaks.get(id, ()) if g in stuck))}
+    return {id: mask for id in stuck if (mask := sum(literals.own(g) for g in speaks[id] if g in stuck))}
 
 
 def _in_order(graph: Graph, literals: Literals, found: dict[NodeId, Guard]) -> bool:
@@ -232,7 +232,7 @@ def _own(
         for edge in wiring.outs[id]:
             found |= decides[edge.dst]
         decides[id] = found
-    lost = {id: sum(literals.own(g) for g in speaks.get(id, ()) if literals.own(g) & decides[id]) for id in stuck}
+    lost = {id: sum(literals.own(g) for g in speaks[id] if literals.own(g) & decides[id]) for id in stuck}
     return {id: mask for id, mask in lost.items() if mask}
 
 

@@ -134,7 +134,7 @@ class Placed:
 
 JOIN = Merge(SELECT, (1,), True, ((0, 1),), WIDE)
 TWO = Merge(SELECT, (1, 1), True, ((0,), (0, 1)), WIDE)
-THREE = Merge(SELECT, (1, 1, 1), True, ((0, 1), (0,), (0, 1)), WIDE, shares=True)
+THREE = Merge(SELECT, (1, 1, 1), True, ((0, 1), (0, 1), (0,)), WIDE, shares=True)
 PICK = Merge(WEIGHTED, (1,), True, ((0, 1),), WIDE)
 
 
@@ -152,9 +152,9 @@ PICK = Merge(WEIGHTED, (1,), True, ((0, 1),), WIDE)
         (JOIN, "wide t wide", "t", (0, 2), "t: some t1, wide: t at 0,2, wide: t at 0,2"),
         (TWO, "wide wide s t rows", "", (), "s: always, wide: s, t: !s, wide: t & !s at 0,1, rows: some t0 & !s"),
         (PICK, "wide t wide places", "", (), "t: always, wide: t at 0,1, wide: !t at 0,1, places: always"),
-        (THREE, "wide wide wide t s v rows - places", "", (),
-         ("t: always, wide: t at 0,1, s: some t0, places: !t at 0,1, wide: !t & s at 0,1, v: !t & !s at 0,1, "
-         "wide: !t & v & !s at 0,1, rows: some t0 & some v0 & !s")),
+        (THREE, "wide wide wide t v s rows - places", "", (),
+         ("t: always, wide: t at 0,1, v: !t at 0,1, places: !t at 0,1, wide: !t & v at 0,1, s: some t0 & some v0, "
+          "wide: !t & !v & s at 0,1, rows: some t0 & some v0 & !s")),
         (PICK, "wide t rows places", "t", (0, 1), "t: t at 0,1, wide: t at 0,1, rows: never, places: t at 0,1"),
         (Gate("z", GateKind.BOOL, 2, ("N", "T"), PLACES), "places", "t", (0, 1), "places: t at 0,1"),
         (Gate("z", GateKind.BOOL, 2, ("N", "T"), PLACES), "places", "t", (1, 0), "places: some t1"),

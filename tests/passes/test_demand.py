@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from cogseedc.analysis import demand, demand_at
 from cogseedc.analysis.demand import Demands, _cyclic, _open
 from cogseedc.ir import FALSE, TRUE, Constant, ControlEdge, Input, Literals, Loss, MergeMode, Output, Weight
+from tests.passes.joins import said
 from tests.passes.programs import programs, satisfied, worlds
 from tests.passes.toy import OPS, UNIFORM, Toy, needed
 
@@ -182,6 +183,23 @@ def test_what_is_asked_where_a_gate_has_not_decided(said, wanted):
     assert found == {ids[name]: sum(bits[gate] for gate in gates) for name, gates in wanted.items()}
 
 
+def test_a_cover_gives_up_what_is_not_decided_wherever_it_holds():
+    """`n` is needed in five cases, of which `s` and `h` are common; but `h` decides only where `a` or `b` was taken."""
+    toy = Toy()
+    x = toy.input()
+    s, a, b, h = (toy.gate(name, x) for name in ("s", "a", "b", "h"))
+    n = toy.layer(x, "n")
+    cases = [toy.when(toy.gate(f"k{i}", x), n, x) for i in range(5)]
+    first, second = (toy.when(h, toy.call("g", *part), x) for part in (cases[:2], cases[2:]))
+    either = toy.call("g", toy.when(a, first, x), toy.when(b, second, x))
+    toy.output(toy.when(s, either, x))
+    literals = Literals.of(toy.graph)
+    found = demand(toy.graph, OPS, literals)
+    assert said(literals, found[cases[0].node]) == "s & a & h"
+    assert said(literals, found[h.node]) == "s & a | s & b"
+    assert said(literals, found[n.node]) == "s"
+
+
 def test_a_gate_does_not_wait_for_its_own_decision():
     graph, literals, ids, _ = chain_of_gates()
     assert _open(literals, guarded(graph, literals, ids, "p: p")) == {ids["p"]: literals.taken(ids["p"], 1).terms[0]}
@@ -190,7 +208,7 @@ def test_a_gate_does_not_wait_for_its_own_decision():
 @pytest.mark.parametrize(
     ("said", "edges", "wanted"),
     [
-        ("", "", {}), ("b: p, c: q, d: r", "", {}), ("a: q", "", {}), ("a: q, b: r, d: p", "", {}), ("a: p", "", {"a": "p"}),
+        ("", "", {}), ("b: p, c: q, d: r", "", {}), ("a: q", "", {}), ("a: q, b: r, d: p", "", {}), ("a: p", "", {"a": "p"}), ("p: p", "", {"p": "p"}),
         ("a: p & q", "", {"a": "p"}), ("a: q, b: p", "", {"a": "q", "b": "p"}), ("a: q & r, b: p, d: p & q", "", {"a": "q", "b": "p", "d": "pq"}),
         ("a: q, b: r, c: p", "", {"a": "q", "b": "r", "c": "p"}), ("a: q", "p>b", {"a": "q"}), ("a: q", "p>d", {}),
         ("a: q | r, b: p", "", {"a": "q", "b": "p"}), ("a: q & p, b: p", "", {"a": "p"}), ("p: q", "", {}), ("p: q, b: p", "", {"p": "q", "b": "p"}),

@@ -140,7 +140,7 @@ def test_literals_of_positions_are_those_of_their_rows() -> None:
     assert not LITERALS.union(LITERALS.taken(SOME[R], arm) for arm in range(2)).always
     here, there, other = (LITERALS.taken(id, 1) for id in (A, SOME[P], SOME[Q]))
     either = [LITERALS.and_(here, LITERALS.taken(SOME[P], arm)) for arm in range(2)]
-    assert LITERALS.union([*either, other]) == LITERALS.or_(here, other)
+    assert LITERALS.union([*either, other]) == LITERALS.union([other, *either]) == LITERALS.or_(here, other)
     assert LITERALS.alike(LITERALS.and_(there, LITERALS.taken(Q, 2))) == LITERALS.and_(
         LITERALS.taken(P, 1), LITERALS.taken(Q, 2)
     )

@@ -80,6 +80,8 @@ CASES: list[tuple[str, str, str, str, Lay, tuple[Lay, ...] | None]] = [
     ("attend", "y = attend(x, z, z, mask=m)", f"{TOKENS}\n in z: f32[N, S=5, D]\n in m: bool[T, S]", "N, T, D", (0, 1), None),
     ("attend", "y = attend(x, z, z, mask=m)", f"{TOKENS}\n in z: f32[N, S=5, D]\n in m: bool[S]", "N, T, D", (0, 1),
      ((0, 1), WHOLE, WHOLE, ())),
+    ("attend", "y = attend(x, z, z, length=l)", f"{TOKENS}\n in z: f32[N, S=5, D]\n in l: i64[N]", "N, T, D", (0, 1),
+     ((0, 1), WHOLE, WHOLE, (), WHOLE)),
     ("clamp", "y = clamp(x, high=x)", TOKENS, "N, T, D", (0, 1), ((0, 1), (), (0, 1))),
     ("Gate", GATE, TOKENS, "N, T, D", (0, 1), ((0, 1),)),
     ("Gate", GATE, TOKENS, "N, T, D", (1, 0), None),
