@@ -123,8 +123,7 @@ class Paths:
         left = [root]
         for _ in range(STEPS):
             if not left:
-                assert best is not None
-                return Extreme(best)
+                break
             state = left.pop()
             bound = self._most(state) if largest else self._fewest(state)
             if best is not None and (bound <= best if largest else bound >= best):
@@ -135,9 +134,10 @@ class Paths:
             after = list(self._decide(state))
             after.sort(key=self._most if largest else lambda s: -self._fewest(s))
             left += after
-        if not left and best is not None:
-            return Extreme(best)
-        return Extreme(self._most(root) if largest else self._fewest(root), False)
+        if left:
+            return Extreme(self._most(root) if largest else self._fewest(root), False)
+        assert best is not None, "some path is left"
+        return Extreme(best)
 
     def _decide(self, state: _State) -> Iterator[_State]:
         """All decisions of one group that an open weight hangs on."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import cProfile
+from pathlib import Path
 
 import pytest
 
+import cogseedc
 from cogseedc.backends.plan import (
     ROOT,
     Accumulate,
@@ -20,9 +22,12 @@ from cogseedc.backends.plan import (
     Wrap,
     plan,
 )
+from cogseedc.backends.plan.reach import reach
 from cogseedc.backends.plan.schedule import reads, writes
 from cogseedc.diagnostics import InternalError
 from cogseedc.ir import Constant, Exit, Input, Knob, MergeMode, Value, Weight
+from cogseedc.ops import OPS
+from cogseedc.passes import PIPELINES, Context, run_pipeline
 from cogseedc.target import load
 
 from .programs import CPU, EDGE, Builder, planned, typed
@@ -212,3 +217,15 @@ def test_a_light_arm_is_computed_for_all_rows() -> None:
     assert [report.strategy for report in plan.gates] == ["compact"]
     assert [space.name for space in plan.spaces] == ["all", "big"]
     assert [space.name for space in planned(b, "compact", load("onnx-cpu")).spaces] == ["all", "big", "not_big"]
+
+
+def test_bits_are_in_the_order_in_which_gates_decide() -> None:
+    """Where gates over channels ask what other gates choose, the second sweep has them behind these."""
+    program = cogseedc.load(Path(__file__).parents[2] / "examples" / "50_gater.seed")
+    graph = program.elaborated.graph.copy()
+    run_pipeline(graph, PIPELINES["inference"], Context(OPS))
+    first = graph.wiring().order
+    found = reach(graph, first, OPS, False, False, True)
+    gates = [id for id in found.order if id in found.literals.gates]
+    assert gates == [id for id in found.literals.gates if id >= 0]
+    assert gates != [id for id in first if id in found.literals.gates]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from sys import modules
 
 import pytest
 
-from cogseedc.backends.plan import Plan, plan
-from cogseedc.backends.plan.choose import Load, _costs
+from cogseedc.backends.plan import Picked, Plan, plan
+from cogseedc.backends.plan.choose import Load, _channel_costs, _costs, picks
+from cogseedc.backends.plan.rates import Rates
 from cogseedc.driver.program import load as load_program
+from cogseedc.ops import OPS
 from cogseedc.source import Source
 from cogseedc.target import Costs, Profile, Target, load
 
@@ -130,3 +133,45 @@ def test_predictions(case: str) -> None:
     assert {gate.name: (gate.strategy, dict(gate.predicted)) for gate in found.gates} == {
         name: (strategy, pytest.approx(costs, rel=1e-6)) for name, (strategy, costs) in WANTED[case].items()
     }
+
+
+def test_some_channels_are_computed_where_that_saves_a_fifth(monkeypatch: pytest.MonkeyPatch) -> None:
+    for dense, picked, pays in ((1.0, 0.5, True), (12.0, 10.0, False), (12.1, 10.0, True), (1.0, 1.0, False)):
+        monkeypatch.setattr(
+            modules["cogseedc.backends.plan.choose"], "_channel_costs", lambda *_, both=(dense, picked): both
+        )
+        assert picks(None, None, None) is pays  # type: ignore[arg-type]
+
+
+FILTERS = {
+    "one": ("""
+        in x: f32[N, C=8, H=4, W=4]
+        out y: f32[N, C=16, H, W]
+        gate g over N, C = linear[C=16](mean[over=(H, W)](x)) > 0
+        y = when g { conv2d[16, kernel=3, padding=1](x) } else { 0 }""", [(667.168, 129726.064)]),
+    "some read by another": ("""
+        in x: f32[N, C=8, H=4, W=4]
+        out y: f32[N, K=5, H, W]
+        gate g over N, C = in_top[2, over=C](mean[over=(H, W)](x))
+        gate h over N, C = linear[C=8](mean[over=(H, W)](x)) > 0
+        a = when g { relu(batch_norm(conv2d[8, kernel=3, padding=1](x))) } else { 0 }
+        b = when h { conv2d[8, kernel=1](a) } else { x }
+        y = conv2d[5, kernel=3, padding=1](concat[over=C](b, a))""", [(379.968, 132003.896), (81.44, 130007.476), (393.76, 129614.04)]),
+    "for all samples": ("""
+        in x: f32[N, D=32]
+        out y: f32[N, K=5]
+        knob width = 16 in 8 .. 64
+        gate g over M = range[M=64]() < width
+        y = linear[K=5](when g { tanh(linear[M=64](x)) } else { 0 })""", [(113.968, 141.33), (30.56, 94.554)]),
+}  # fmt: skip
+"""Programs, and for each region what all its channels cost, and those that are chosen."""
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_what_some_channels_cost(name: str) -> None:
+    text, wanted = FILTERS[name]
+    program = load_program(Source("net.seed", f"export seed Net {{{text}\n}}"))
+    found = plan(program.elaborated.graph, CPU, "compact")
+    rates = Rates.of(found.graph, CPU, OPS)
+    regions = [step.region for block in found.blocks for step in block.steps if isinstance(step, Picked)]
+    assert [pytest.approx(_channel_costs(rates, region, OPS), rel=1e-9) for region in regions] == wanted

@@ -54,6 +54,25 @@ def test_weights_are_stored_once() -> None:
     ("change", "why"),
     [
         (("e in 0 .. 5 => Expert(x)", "e in 0 .. 4 => Expert(x)  4 => tanh(x)"), "an arm is another one"),
+        (
+            ("e in 0 .. 5 => Expert(x)", "e in 0 .. 4 => Expert(x)  4 => x |> linear[64] |> tanh |> linear[D]"),
+            "it has another operation",
+        ),
+        (
+            ("e in 0 .. 5 => Expert(x)", "e in 0 .. 4 => Expert(x)  4 => x |> linear[63] |> relu |> linear[D]"),
+            "it is narrower",
+        ),
+        (
+            (
+                "e in 0 .. 5 => Expert(x)",
+                "e in 0 .. 4 => Expert(x)  4 => x |> linear[64, bias=false] |> relu |> linear[D]",
+            ),
+            "it has no bias",
+        ),
+        (("e in 0 .. 5 => Expert(x)", "e in 0 .. 4 => Expert(x)  4 => Expert(tanh(x))"), "it reads another value"),
+        (("e in 0 .. 5 => Expert(x)", "e in 0 .. 4 => Expert(x)  else => Expert(x)"), ""),
+        (("e in 0 .. 5 => Expert(x)", "e in 0 .. 4 => Expert(x)  else => x"), "an arm takes nothing of its own"),
+        (("e in 0 .. 5 => Expert(x)", "e in 1 .. 5 => Expert(x)  0 => Expert(x)"), ""),
         (("e in 0 .. 5 => Expert(x)", "e in 0 .. 5 => Expert(x + 0.5 * (e + 1))"), ""),
         (("linear[64]", "linear[65536]"), "what is picked is large"),
         (("linear[E=5]", "linear[E=3]"), "there are few arms"),

@@ -187,3 +187,40 @@ def test_windows_verify_on_tiles(tmp_path: Path) -> None:
     report = verify_artifact(cogseedc.compile(source, "torch-cpu", tmp_path / "a", rng=0, gates="tiles"))
     assert report.ok, report.to_text()
     assert np.all([arm.natural + arm.forced for arm in report.census])
+
+
+STRIDED = """
+export seed Strided {
+    in  x: f32[N, C=4, H=32, W=32]
+    in  k: f32[N, O=4, C=4, 3, 3]
+    out y: f32[N, C, P, Q]
+    b = x |> conv2d[C, kernel=1, SAME]
+    gate low over N, H, W = mean[over=C](b) > 0
+    y = when low { x |> WINDOW } else { b }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("same", "window", "able"),
+    [
+        ("stride=1", "conv2d[C, kernel=3, padding=1]", True),
+        ("stride=1", "conv2d[C, kernel=1]", False),  # nothing is read around a pixel
+        ("stride=1", "conv2d[C, kernel=(1, 3), padding=(0, 1)]", False),
+        ("stride=1", "conv2d[C, kernel=3, padding=(1, 2), dilation=(1, 2)]", False),
+        ("stride=2", "conv2d[C, kernel=3, padding=1, stride=2]", True),
+        ("stride=(2, 1)", "conv2d[C, kernel=3, padding=1, stride=(2, 1)]", False),
+        ("padding=1", "conv2d[C, kernel=3, padding=2]", True),
+        ("padding=2", "conv2d[C, kernel=3, padding=3]", False),  # its border reads nothing but zeros
+        ("padding=1", "conv2d[C, kernel=3, dilation=2, padding=3]", True),
+        ("stride=1", "conv2d[padding=1](weight=k)", False),  # a kernel for each sample
+        ("stride=1", "conv2d[C, kernel=3, padding=1] |> batch_norm |> relu", True),
+        ("stride=1", "conv2d[C, kernel=3, padding=1] |> layer_norm", False),  # mixes pixels
+        ("stride=1", "conv2d[C, kernel=1] |> relu |> conv2d[C, kernel=3, padding=1]", True),
+    ],
+)
+def test_which_chains_can_be_computed_on_tiles(same: str, window: str, able: bool) -> None:
+    graph = load(STRIDED.replace("SAME", same).replace("WINDOW", window)).elaborated.graph
+    found = plan(graph, target("torch-cpu"), "tiles")
+    assert [gate.strategy for gate in found.gates] == ["tiles" if able else "dense"]
+    assert sum(isinstance(step, Tiled) for block in found.blocks for step in block.steps) == able

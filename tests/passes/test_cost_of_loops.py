@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import cogseedc
-from cogseedc.analysis.cost import costs
+from cogseedc.analysis.cost import LoopCost, costs
+from cogseedc.analysis.paths import Extreme
 from cogseedc.driver.costs import measured
+from cogseedc.ir import Graph, Guard
 from cogseedc.ops import OPS
 from cogseedc.runtime import read
 from cogseedc.runtime.spending import read_work
@@ -121,3 +123,18 @@ def test_loops_in_loops(tmp_path: Path) -> None:
     spent = read_work(read(folder)).macs(result.trace, 9)
     np.testing.assert_array_equal(spent, LAYER * (4 + result["n"]))
     assert len(set(spent.tolist())) > 2
+
+
+@pytest.mark.parametrize(
+    ("exact", "bound", "turns", "wanted"),
+    [
+        (True, False, 3, True),
+        (True, True, 1, True),
+        (True, True, 2, False),
+        (True, True, 0, True),
+        (False, False, 1, False),
+    ],
+)
+def test_turns_that_hang_together_are_no_path(exact: bool, bound: bool, turns: int, wanted: bool) -> None:
+    loop = LoopCost("h", Guard((0,)), 0, 3, None, False, costs(Graph(), OPS), bound)
+    assert loop.times(Extreme(5, exact), turns) == Extreme(5 * turns, wanted)

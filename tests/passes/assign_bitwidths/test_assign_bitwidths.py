@@ -1,5 +1,6 @@
 """Which precisions are chosen, and how casts and roundings are written."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from hypothesis import strategies as st
 
 from cogseedc import target as targets
 from cogseedc.analysis.elimination import cost_of
-from cogseedc.analysis.tolerance import candidates
+from cogseedc.analysis.tolerance import candidates, tolerated
 from cogseedc.analysis.widths import Rounding, Widths, choose, model_of, rounding
 from cogseedc.diagnostics import Diagnostics, UserError
 from cogseedc.driver.precisions import chosen_widths, record_of, rounded_graph, widths_of
 from cogseedc.driver.program import load
 from cogseedc.interp import Reference, initial_weights
 from cogseedc.ir import (
+    Attrs,
     Axis,
     Call,
     Dtype,
@@ -38,6 +40,7 @@ from cogseedc.ir.verifier import verify
 from cogseedc.ops import OPS
 from cogseedc.passes import AssignBitwidths, Context
 from cogseedc.passes.rewrite import call
+from cogseedc.target import Width
 from tests.passes.toy import N
 
 EDGE, CPU, TORCH = (targets.load(name) for name in ("onnx-edge", "onnx-cpu", "torch-cpu"))
@@ -106,6 +109,71 @@ def test_a_precision_that_the_target_lacks_cannot_be_asked_for():
 
 
 # ---- the model
+
+
+def test_levels_tolerate():
+    by_level = {None: (), 0: ("int8",), 1: ("int8", "fp8"), 2: ("fp16", "bf16"), 3: ("fp16",)}
+    for level, wanted in by_level.items():
+        assert tolerated(Call("relu", Attrs(), (), Origin("x", level=level))) == wanted
+        assert tolerated(Call("relu", Attrs(), (), Origin("x", level=level, bits=("bf16",)))) == ("bf16",)
+
+
+COSTED = """
+export seed Net {{
+    bits int8 | fp16
+    in  x: f32[N, D=8]
+    out y: f32[N, D]
+    out z: f32[N, D]
+    a = linear[4](x)
+    b = linear[D](a + a)
+    z = softmax(relu(b))
+    c = linear[D](a)
+    y = softmax(c)
+}}
+"""
+
+
+SINGLES = {
+    "a.linear": {
+        "fp32": 32 + 400,
+        "int8": 96 + 1200 + 8 * 0.04,
+        "int8_rows": 128 + 1600 + 8 * 0.05,
+        "fp16": 64 + 800 + 8 * 0.03,
+    },
+    "b.add": {"fp32": 400, "fp16": 800},
+    "b.linear": {"fp32": 32 + 800, "int8": 96 + 2400, "int8_rows": 128 + 3200, "fp16": 64 + 1600},
+    "relu": {"fp32": 800, "int8": 2400 + 8 * 0.04, "fp16": 1600 + 8 * 0.03},
+    "c.linear": {
+        "fp32": 32 + 800,
+        "int8": 96 + 2400 + 8 * 0.04,
+        "int8_rows": 128 + 3200 + 8 * 0.05,
+        "fp16": 64 + 1600 + 8 * 0.03,
+    },
+}
+"""Work, written elements, and conversions of what is read from, and given to, those who have no choice."""
+READ = {("a.linear", "b.add"): 2 * 4, ("b.add", "b.linear"): 4, ("b.linear", "relu"): 8, ("a.linear", "c.linear"): 4}
+"""Elements between neighbours."""
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_what_precisions_cost(static):
+    numbers = {"fp32": (1, 100, 0.01), "fp16": (2, 200, 0.02), "int8": (3, 300, 0.03), "int8_rows": (4, 400, 0.04)}
+    widths = tuple((name, Width(*costs)) for name, costs in numbers.items())
+    target = replace(EDGE, widths=widths, precisions=("fp32", "fp16", "int8"), row_layers=("linear",))
+    graph = load(COSTED.format()).elaborated.graph
+    domains = candidates(graph, OPS, target, "auto", static, Diagnostics())
+    model = model_of(graph, OPS, target, domains, static)
+    path = {id: graph[id].origin.path for id in domains}
+    rows = {id: ["int8_rows" if p == "int8" and not static else p for p in domain] for id, domain in domains.items()}
+    assert [*path.values()] == [*SINGLES]
+    for id, costs in model.singles.items():
+        assert costs == [pytest.approx(SINGLES[path[id]][row]) for row in rows[id]]
+    assert {(path[a], path[b]) for a, b in model.pairs} == {*READ}
+    for (a, b), table in model.pairs.items():
+        for one, costs in zip(rows[a], table, strict=True):
+            for other, cost in zip(rows[b], costs, strict=True):
+                each = 0 if one == other else numbers[one][2] + numbers[other][2]
+                assert cost == pytest.approx(READ[path[a], path[b]] * each)
 
 
 @st.composite
