@@ -253,7 +253,7 @@ class Recovery:
             position -= 1
         margin = layout.column(first) if layout.leads(first) else layout.margin(first)
         begin = position
-        opened: list[str] = []
+        opened = self._open(first, position)
         while tokens.kinds[position] != END:
             kind = tokens.kinds[position]
             moved = position > begin or position < machine.position or first < position
@@ -274,6 +274,16 @@ class Recovery:
                     pass
             position += 1
         return False
+
+    def _open(self, first: int, position: int) -> list[str]:
+        """The brackets of a statement that are open before a token of it."""
+        found: list[str] = []
+        for kind in self.tokens.kinds[first:position]:
+            if kind in OPENING:
+                found.append(kind)
+            elif kind in CLOSING and found:
+                found.pop()
+        return found
 
     def _go_on(self, height: int, position: int) -> bool:
         self.machine.truncate(height)

@@ -320,4 +320,19 @@ export seed Net {
 """,
         "a = relu(x)\ny = relu(a)",
     ),
+    Code(
+        "CS0447",
+        "a decision for each sample over an axis that is no batch",
+        "A note: the axis of samples is called N. Along an axis of another name a gate is a decision like one over "
+        "tokens: what it leaves out is seldom saved, and an exit saves nothing.",
+        """\
+export seed Net {
+    in  x: f32[B, D=4]
+    out y: f32[B, D]
+    gate keep over B = mean[over=D](x) > 0
+    y = when keep { linear[D](x) } else { x }
+}
+""",
+        "in x: f32[N, D=4]",
+    ),
 )

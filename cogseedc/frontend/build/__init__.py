@@ -46,7 +46,7 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import suggestion
 from cogseedc.frontend.build.survey import surveyed
-from cogseedc.ir import BATCH, Call, Dtype, Exit, Gate, GateKind, Graph, Origin, Output, Size, Weight
+from cogseedc.ir import BATCH, Call, Dtype, Exit, Gate, GateKind, Graph, Input, Origin, Output, Size, Weight
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.source import Span
@@ -174,6 +174,7 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
     except BrokenUse:
         return None
     _untrained(b)
+    _unbatched(b)
     version = next(
         (m.values[0].text for m in declaration.members if isinstance(m, ast.Meta) and m.kind == "version"), None
     )
@@ -202,6 +203,21 @@ def _untrained(b: Builder) -> None:
                 help = "choose by `route`, or read `weights` of the gate; or leave `via` out"
                 labels = (Label(gate.origin.span),) if gate.origin.span is not None else ()
                 b.report(BuildError(Diagnostic("CS0452", message, labels, help, Severity.NOTE)))
+
+
+def _unbatched(b: Builder) -> None:
+    """Notes that what decides over the first axis of all inputs decides for no samples, since that is not called N."""
+    inputs = [node for _, node in b.graph.of(Input) if node.type.rank]
+    first = {node.type.axes[0].name for node in inputs}
+    name = next(iter(first)) if len(first) == 1 else None
+    if b.diagnostics.failed or name is None or any(BATCH in node.type.names for node in inputs):
+        return
+    found: list[Gate | Exit] = [node for _, node in b.graph.nodes() if isinstance(node, (Gate, Exit))]
+    deciding = [node for node in found if name in node.over]
+    if deciding and deciding[0].origin.span is not None:
+        message = f"this decides over {name}, which is no batch: all of it is computed for all of {name}"
+        help = f"samples that go ways of their own are along the axis N: call {name} so"
+        b.report(BuildError(Diagnostic("CS0447", message, (Label(deciding[0].origin.span),), help, Severity.NOTE)))
 
 
 def _hold_weights(graph: Graph, limits: Limits, diagnostics: Diagnostics) -> None:

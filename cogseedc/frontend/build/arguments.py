@@ -46,7 +46,8 @@ def static_arguments(b: Builder, frame: Frame, ref: SeedRef, configured: Configu
     if len(configured.positional) > len(parameters):
         raise mistake(
             "CS0223",
-            f"`{ref.declaration.name.text}` takes {len(parameters)} static arguments, not {len(configured.positional)}",
+            f"`{ref.declaration.name.text}` takes {len(parameters)} static argument{'s' * (len(parameters) != 1)}, "
+            f"not {len(configured.positional)}",
             span,
             Label(ref.declaration.name.span, "declared here"),
         )

@@ -160,16 +160,17 @@ def invoke(b: Builder, frame: Frame, target: Item, given: Given, expr: ast.Apply
             origin = replace(origin, forced_bits=frame.origin.forced_bits)
             shared = replace(frame, weights=prefix, calls=join(frame.calls, name), counts={}, origin=origin)
             return invoke(b, shared, inner, given, expr)
-    named = counterpart(target.name) if isinstance(target, AxisArg) else ""
-    raise mistake(
-        "CS0213", f"{described(target)} cannot be called", _callee(expr), help=named or "operations and seeds can"
-    )
+    help = counterpart(target.name) if isinstance(target, AxisArg) else ""
+    if isinstance(target, Tensor) and isinstance(_called(expr), ast.Apply):
+        help = "what is known while compiling stands in brackets: `dropout[0.5](x)`"
+    message = f"{described(target)} cannot be called"
+    raise mistake("CS0213", message, _called(expr).span, help=help or "operations and seeds can")
 
 
-def _callee(expr: ast.Apply | ast.Pipe) -> Span:
-    """Where what is called is named."""
+def _called(expr: ast.Apply | ast.Pipe) -> ast.Expr:
+    """What is called, as it is written."""
     callee = expr.callee
-    return callee.callee.span if isinstance(expr, ast.Pipe) and isinstance(callee, ast.Apply) else callee.span
+    return callee.callee if isinstance(expr, ast.Pipe) and isinstance(callee, ast.Apply) else callee
 
 
 # Operations

@@ -203,7 +203,7 @@ def _bind_inputs(b: Builder, body: Frame, declaration: ast.SeedDeclaration, give
     if len(given.positional) > len(ports):
         raise mistake(
             "CS0226",
-            f"`{declaration.name.text}` takes {len(ports)} values, not {len(given.positional)}",
+            f"`{declaration.name.text}` takes {len(ports)} value{'s' * (len(ports) != 1)}, not {len(given.positional)}",
             span,
             Label(declaration.name.span, "declared here"),
         )

@@ -1,4 +1,4 @@
-"""Arithmetic of static values: integers, floats, sizes. Knows nothing of tensors or of the graph."""
+"""Arithmetic of static values: integers, floats, sizes. Makes nothing of tensors, and knows no graph."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from cogseedc.frontend.build.model import Item, mistake
+from cogseedc.frontend.build.model import GateRef, Item, Tensor, mistake
+from cogseedc.frontend.build.names import described
 from cogseedc.ir import AxisArg, Dtype, Size
 from cogseedc.limits import Limits
 from cogseedc.source import Span
@@ -37,7 +38,9 @@ def number(item: Item, span: Span) -> Number:
         help = f"a decision among values is `full[N]({text})`, which counts as a number"
         raise mistake("CS0204", f"a static number is expected here, not `{text}`", span, help=help)
     if not isinstance(item, (int, float, Size)):
-        raise mistake("CS0204", "a static number is expected here", span)
+        run = "it is known when the model runs: what depends on it is a gate, or a `repeat` with `until`"
+        help = run if isinstance(item, (Tensor, GateRef)) else ""
+        raise mistake("CS0204", f"a static number is expected here, not {described(item)}", span, help=help)
     return item
 
 
