@@ -204,6 +204,7 @@ def check(source: str | Path, settings: Settings) -> Diagnostics:
     file = parse(text, settings.limits, found)
     if file is not None:
         result = elaborate(file, _library(text, settings.limits, None), settings, found)
+        _unread(file, found)
         if result is not None and result.budgets:
             _hold_budgets(Program(text, file, settings, {}, result), found)
     return found
@@ -231,9 +232,18 @@ def _check(source: Source, settings: Settings, kept: Mapping[str, str] | None) -
     if elaborated is None:
         _one_export(file, found)
         raise UserError(*found)
+    _unread(file, found)
     texts = {key: data.decode() for key, data in library.sources.items()}
     notes = tuple(d for d in found if d.severity is not Severity.ERROR)
     return Program(source, file, settings, {Path(source.name).name: source.text, **texts}, elaborated, notes)
+
+
+def _unread(file: ast.File, found: Diagnostics) -> None:
+    """Notes on names that nothing reads; beside mistakes, one of these may be why."""
+    from cogseedc.frontend import unread
+
+    if not found.failed:
+        unread.report(file, found)
 
 
 def _one_export(file: ast.File, found: Diagnostics) -> None:

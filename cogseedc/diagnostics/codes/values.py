@@ -1,4 +1,4 @@
-"""CS023 and CS024: values that do not fit where they stand: axes, sizes, dtypes, geometries."""
+"""CS023 and CS024: values that do not fit where they stand, axes, sizes, dtypes, geometries; or that nothing reads."""
 
 from __future__ import annotations
 
@@ -258,5 +258,20 @@ export seed Net {
 }
 """,
         "y = linear[D](x)",
+    ),
+    Code(
+        "CS0248",
+        "nothing reads a name",
+        "A note: what is compiled is the same without it. Often something was forgotten: a mask, a length, the stage "
+        "before.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    h = relu(linear[D](x))
+    y = linear[D](x)
+}
+""",
+        "y = linear[D](h)",
     ),
 )
