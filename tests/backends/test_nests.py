@@ -39,6 +39,14 @@ export seed Chain[steps: int = 12] {
 }
 """
 
+FIRST = {
+    (12, "onnx-cpu"): [1, 2, 3, 4, 6, 9, 15],
+    (40, "onnx-cpu"): [1, 2, 3, 6, 11, 21, 41],
+    (40, "onnx-cuda"): [1, 2, 4, 7, 12, 22, 42],
+    (100, "onnx-edge"): [1, 3, 7, 14, 27, 52, 102],
+}
+"""Where the nests of a chain of so many steps begin."""
+
 
 def chain(steps: int, name: str = "onnx-cpu", profile: Profile | None = None) -> Plan:
     program = cogseedc.load(Source("chain.seed", CHAIN), set={"steps": steps})
@@ -61,6 +69,13 @@ def test_blocks_of_a_nest_are_in_its_space(name: str) -> None:
                 parent = found.spaces[above].parent
                 assert parent is not None
                 above = parent
+
+
+@pytest.mark.parametrize(("steps", "name"), FIRST)
+def test_stretches_grow_by_two(steps: int, name: str) -> None:
+    plan = chain(steps, name)
+    assert [nest.first for nest in plan.nests] == FIRST[steps, name]
+    assert {nest.stop for nest in plan.nests} == {len(plan.blocks) - 1}
 
 
 def test_a_chain_that_all_samples_go_through_has_none() -> None:

@@ -22,6 +22,7 @@ from cogseedc.backends.plan import (
     Wrap,
     plan,
 )
+from cogseedc.backends.plan.exits import _free
 from cogseedc.backends.plan.reach import reach
 from cogseedc.backends.plan.schedule import reads, writes
 from cogseedc.diagnostics import InternalError
@@ -229,3 +230,13 @@ def test_bits_are_in_the_order_in_which_gates_decide() -> None:
     gates = [id for id in found.order if id in found.literals.gates]
     assert gates == [id for id in found.literals.gates if id >= 0]
     assert gates != [id for id in first if id in found.literals.gates]
+
+
+def test_values_of_one_exit_have_names_of_their_own() -> None:
+    slot = Slot(Value(0).node, 0, ROOT)
+    assert [_free("y", dict.fromkeys(taken, slot)) for taken in ((), ("x",), ("y",), ("y", "y_2"))] == [
+        "y",
+        "y",
+        "y_2",
+        "y_3",
+    ]

@@ -7,8 +7,8 @@ from sys import modules
 
 import pytest
 
-from cogseedc.backends.plan import Picked, Plan, plan
-from cogseedc.backends.plan.choose import Load, _channel_costs, _costs, picks
+from cogseedc.backends.plan import Picked, Plan, Strategy, plan
+from cogseedc.backends.plan.choose import Load, _channel_costs, _costs, _rows_pay, picks
 from cogseedc.backends.plan.rates import Rates
 from cogseedc.driver.program import load as load_program
 from cogseedc.ops import OPS
@@ -141,6 +141,24 @@ def test_some_channels_are_computed_where_that_saves_a_fifth(monkeypatch: pytest
             modules["cogseedc.backends.plan.choose"], "_channel_costs", lambda *_, both=(dense, picked): both
         )
         assert picks(None, None, None) is pays  # type: ignore[arg-type]
+
+
+def test_rows_without_a_chosen_position_are_left_out_where_that_is_known_to_pay() -> None:
+    cheap, dear = (
+        (("branch", 1.0), ("compact", 1.0), ("dense", 2.0)),
+        (("branch", 2.0), ("compact", 2.0), ("dense", 2.0)),
+    )
+    for natural, known, predicted, target, pays in (
+        (Strategy.COMPACT, True, cheap, CPU, True),
+        (Strategy.COMPACT, False, cheap, CPU, False),
+        (Strategy.BRANCH, False, cheap, EDGE, True),
+        (Strategy.BRANCH, True, cheap, EDGE, True),
+        (Strategy.BRANCH, True, dear, EDGE, False),
+        (Strategy.COMPACT, True, dear, CPU, False),
+        (Strategy.COMPACT, True, cheap, replace(CPU, gates=("dense", "branch")), False),
+        (Strategy.COMPACT, True, (), CPU, False),
+    ):
+        assert _rows_pay(natural, known, predicted, target) is pays
 
 
 FILTERS = {

@@ -338,6 +338,51 @@ def test_a_step_is_the_cell_of_torch() -> None:
     torch.testing.assert_close(neural.recurrent_step("gru_cell", x, (h,), *w), (torch.gru_cell(x, h, *w),))
 
 
+def test_images_of_other_sizes() -> None:
+    x = torch.arange(5.0)
+    assert neural.resize_nearest(x, (3,), (0,)).tolist() == [0, 1, 3]
+    assert neural.resize_nearest(x, (7,), (0,)).tolist() == [0, 0, 1, 2, 2, 3, 4]
+    both = neural.resize_nearest(torch.arange(6.0).reshape(1, 2, 3), (4, 2), (1, 2))
+    assert both.tolist() == [[[0, 1], [0, 1], [3, 4], [3, 4]]]
+    assert neural.pad_inside(x, (2,), (3,), (0,), "reflect").tolist() == [2, 1, 0, 1, 2, 3, 4, 3, 2, 1]
+    assert neural.pad_inside(x, (2,), (3,), (0,), "edge").tolist() == [0, 0, 0, 1, 2, 3, 4, 4, 4, 4]
+    image = torch.arange(6.0).reshape(2, 3)
+    assert neural.pad_inside(image, (0, 1), (1, 0), (0, 1), "reflect").tolist() == [
+        [1, 0, 1, 2],
+        [4, 3, 4, 5],
+        [1, 0, 1, 2],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("at", "size", "zeros", "edges"),
+    [
+        (0.0, 2, [2, 3], [2, 3]),
+        (0.0, 3, [2, 3, 4], [2, 3, 4]),
+        (-1.0, 3, [0, 1, 2], [1, 1, 2]),
+        (-0.5, 2, [1, 2], [1, 2]),
+        (1.0, 2, [4, 0], [4, 4]),
+        (0.5, 5, [2, 3, 4, 0, 0], [2, 3, 4, 4, 4]),
+        (9.0, 2, [0, 0], [4, 4]),
+        (-INF, 2, [0, 0], [1, 1]),
+        (INF, 2, [0, 0], [4, 4]),
+        (NAN, 2, [0, 0], [1, 1]),
+    ],
+)
+def test_crops(at: float, size: int, zeros: list[float], edges: list[float]) -> None:
+    """Of a row of four pixels."""
+    x, place = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[at]]).reshape(1, 1, 1)
+    assert neural.crop(x, place, (1,), (size,), True).tolist() == [zeros]
+    assert neural.crop(x, place, (1,), (size,), False).tolist() == [edges]
+
+
+def test_each_sample_is_cropped_at_its_place() -> None:
+    x = torch.arange(24.0).reshape(2, 3, 4) + 1
+    at = torch.tensor([[-1.0, 0.0], [0.0, 1.0]]).reshape(2, 1, 1, 2)
+    found = neural.crop(x, at, (1, 2), (2, 2), True)
+    assert found.tolist() == [[[0, 0], [2, 3]], [[16, 0], [20, 0]]]
+
+
 # Loops
 
 
