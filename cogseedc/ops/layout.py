@@ -239,7 +239,8 @@ def _shuffle_rule(site: Site) -> Resolution:
     for axis, size in zip((c, h, w), sizes, strict=True):
         if size is None:
             by = r * r if up else r
-            site.fail("CS0314", f"`{site.op}` needs axis {axis} of {type} to be a multiple of {by}", operand=0)
+            message = f"`{site.op}` needs axis {axis} of {type} to be a multiple of {by}"
+            site.fail("CS0314", message, operand=0, sizes=(axis.size // by * by, axis.size))
         axes.append(Axis(axis.name, size))
     return one(Attrs.of(factor=r), type.with_axes((*type.axes[:-3], *axes)))
 

@@ -123,7 +123,9 @@ def _fill(site: Site, total: Size, sizes: dict[str, Size | None]) -> tuple[Axis,
     left = quotient(total, product)
     if left is None or (not open_ and left != Size.of(1)):
         what = f"a multiple of {product}" if open_ else f"{product} elements"
-        site.fail("CS0314", f"`{site.op}` of an axis of {total} into {what}", "the sizes must multiply to the axis", 0)
+        whole = product * (total // product.value if open_ and product.value else 1)
+        message = f"`{site.op}` of an axis of {total} into {what}"
+        site.fail("CS0314", message, "the sizes must multiply to the axis", 0, sizes=(whole, total))
     return tuple(Axis(n, left if s is None else s) for n, s in sizes.items())
 
 

@@ -64,6 +64,31 @@ def test_open_sizes_that_an_operation_needs_equal_are_one(inputs: str, outputs: 
     assert len(symbols - {"N"}) == 1
 
 
+REQUIRED = {
+    "concat": ("x: f32[N, C=3, H, W=8]", "y: f32[N, 6, H, W]", "concat[over=C](x, resize[scale=2](max_pool2d[2](x)))"),
+    "stack": ("x: f32[N, C=3, H, W=8]", "y: f32[N, C, H, W, 2]", "stack(x, resize[scale=2](max_pool2d[2](x)))"),
+    "einsum": ("x: f32[N, H]", "y: f32[N]", 'einsum["nh,nh->n"](x, repeat_interleave[2](max_pool1d[2](x)))'),
+    "windows": ("x: f32[N, H]", "y: f32[N, B, S]", "split[over=H, into=(B, S), S=2](x)"),
+    "pixels": ("x: f32[N, C=3, H, W=8]", "y: f32[N, 12, A, 4]", "space_to_depth[2](x)"),
+}
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "value"), REQUIRED.values(), ids=list(REQUIRED))
+def test_sizes_that_an_operation_needs_equal_are_required(inputs: str, outputs: str, value: str) -> None:
+    found, diagnostics = elaborated(body(f"y = {value}", inputs, outputs))
+    assert found is not None, [d.message for d in diagnostics]
+    assert found.requirements
+    for size in (6, 7):
+        holds = all(r.left.evaluate({"H": size}) == r.right.evaluate({"H": size}) for r in found.requirements)
+        assert holds is (size == 6)
+
+
+def test_sizes_that_never_are_equal_are_refused() -> None:
+    wrong = body("y = concat(x, pad[1, over=T](x))", "x: f32[N, T, D=4]", "y: f32[N, T, 8]")
+    assert codes(wrong) == ["CS0304"]
+    assert codes(body("y = split[over=T, into=(B, S), S=4](x)", "x: f32[N, T=6]", "y: f32[N, B, 4]")) == ["CS0314"]
+
+
 def test_a_batch_is_no_other_size() -> None:
     assert codes(body("y = matmul(x, z)", "x: f32[V, D=4, N]\n in z: f32[V, U, 3]", "y: f32[V, A, B]")) == ["CS0352"]
 

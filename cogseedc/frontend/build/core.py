@@ -39,6 +39,7 @@ from cogseedc.frontend.build.names import described
 from cogseedc.ir import (
     BATCH,
     Attrs,
+    Axis,
     AxisArg,
     Call,
     Constant,
@@ -211,13 +212,17 @@ class Builder:
         """Calls an operation with aligned operands and bound static arguments; its outputs."""
         spec = OPS[name]
         given = statics if statics is not None else {}
-        types = tuple(t.type if t else None for t in operands)
-        try:
-            resolution = spec.rule(Site(name, types, given, frame.scope.all_axes()))
-        except RuleError as error:
-            if error.sizes is not None and (found := self._solved(*error.sizes)) is not None:
-                raise found from None
-            raise self.refused(error, span, spans) from None
+        while True:
+            try:
+                resolution = spec.rule(
+                    Site(name, tuple(t.type if t else None for t in operands), given, frame.scope.all_axes())
+                )
+                break
+            except RuleError as error:
+                equal = None if error.sizes is None else self._made_equal(operands, *error.sizes, span)
+                if equal is None:
+                    raise self.refused(error, span, spans) from None
+                operands = equal
         if name in _REGROUPING and operands[0] and resolution.types[0].shape == operands[0].type.shape:
             return (operands[0].seen_as(resolution.types[0]),)  # other names, and no work
         self.bounds.types(resolution.types, span)
@@ -242,8 +247,24 @@ class Builder:
             for port, t in enumerate(resolution.types)
         )
 
+    def _made_equal(
+        self, operands: Sequence[Tensor | None], left: Size, right: Size, span: Span
+    ) -> Sequence[Tensor | None] | None:
+        """The operands with one size for both, which is then required; None where they never are equal.
+
+        An open size of the inputs becomes a known one, or one that an earlier input has: raises SizeFound.
+        """
+        sizes = {size for t in operands if t for size in t.type.shape}
+        if right not in sizes or BATCH in left.symbols() | right.symbols() or (left - right).known is not None:
+            return None
+        found = self._solved(left, right)
+        if found is not None:
+            raise found
+        self.require_equal(left, right, span)
+        return [t and t.seen_as(t.type.with_axes(_with_size(t.type.axes, right, left))) for t in operands]
+
     def _solved(self, left: Size, right: Size) -> SizeFound | None:
-        """What makes two sizes equal: an open size of the inputs is a known one, or one that an earlier input has."""
+        """What makes two sizes equal, where one of them is an open size of the inputs by itself."""
         sizes = [size for _, node in self.graph.of(Input) for size in node.type.shape]
         open_ = [size for size in dict.fromkeys(sizes) if any(size == Size.symbol(s) for s in size.symbols() - {BATCH})]
         for one, other in ((left, right), (right, left)):
@@ -455,6 +476,10 @@ def _mixes(spec: OpSpec, node: Call, inputs: Sequence[TensorType | None]) -> boo
         at is not None and at < len(flow) and not isinstance(flow[at], Pointwise)
         for at, flow in zip(batches, spec.flow(node.attrs, inputs, node.types), strict=False)
     )
+
+
+def _with_size(axes: tuple[Axis, ...], old: Size, new: Size) -> tuple[Axis, ...]:
+    return tuple(Axis(a.name, new) if a.size == old else a for a in axes)
 
 
 def _ports(spec: OpSpec, count: int) -> list[Operand]:
