@@ -1,5 +1,5 @@
 """What each pass of a pipeline makes of small programs, line by line, as it is written in `pipelines` beside them; and
-what the result costs. A program's first line says which passes, for which target, with which precisions, and whether
+what is known of the result: which channels may differ from zero, and what it costs. A program's first line says which passes, for which target, with which precisions, and whether
 ranges were measured.
 `pytest --bless` writes the texts anew.
 
@@ -18,6 +18,7 @@ import pytest
 import cogseedc
 from cogseedc.analysis.cost import Costs, costs
 from cogseedc.analysis.expected import even_rates, expected
+from cogseedc.analysis.kept import kept_channels
 from cogseedc.analysis.widths import Ranges, wanted_ranges
 from cogseedc.ir import Graph
 from cogseedc.ir.printer import print_graph
@@ -46,6 +47,9 @@ def steps(path: Path) -> Iterator[str]:
             yield f"after {step.name}"
             yield from (f"    {line}" for line in difflib.ndiff(before, after) if line[0] in "+-")
         before = after
+    for value, kept in kept_channels(graph, graph.wiring().order, OPS).items():
+parts = ", ".join(f"{part.size} by {part.taken}" for part in kept.parts)
+        yield f"kept {value.node}.{value.port} along {kept.axis}: {parts}"
     yield from cost(costs(graph, OPS, SIZES))
 
 
@@ -59,7 +63,8 @@ def ranges(graph: Graph, context: Context, bits: str) -> Ranges:
 def cost(found: Costs, indent: str = "") -> Iterator[str]:
     yield f"{indent}macs {found.macs} bytes {found.bytes} weights {found.params} in {found.weight_bytes} bytes"
     yield from (f"{indent}{part}" for part in (*found.exits, *found.arms, *found.picks))
-    yield from (f"{indent}gate {name}: {', '.join(map(str, shares))}" for name, shares in found.even.items())
+    for name, arms in found.even.items():
+        yield f"{indent}gate {name}: {', '.join(f'{arm.low} .. {arm.high}, evenly {arm.even}' for arm in arms)}"
     for loop in found.loops:
         yield f"{indent}loop {loop.name}: {loop.fewest} to {loop.most} turns, halts {loop.halts}, bound {loop.bound}"
         yield from cost(loop.body, f"{indent}    ")

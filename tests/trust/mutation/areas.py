@@ -43,7 +43,10 @@ AREAS = {
     "gates": Area(("ir/guards.py", "ir/transfer.py", *_GUARDS, *_DECIDING), ("tests/passes", "tests/laws/test_positions.py", "tests/backends/test_projections.py", *PROGRAMS), 0.95),
     "plan": Area(_package("backends/plan"), (*_SAVING, *PROGRAMS), 0.90),
     "backends": Area(
-        (*_package("backends/onnx"), *_package("backends/pytorch"), *_package("backends/support")), (*_SAVING, *PROGRAMS), 0.90
+        (*_package("backends/onnx"), *_package("backends/pytorch"), *_package("backends/support")),
+        (*_SAVING, "tests/laws/test_positions.py", "tests/laws/test_ops.py", "tests/laws/test_op_values.py", "tests/estimators",
+         "tests/train", "tests/runtimes", *PROGRAMS),
+        0.90,
     ),
     "passes": Area(
         (*_package("passes", _DECIDING), *_package("analysis", _GUARDS)),
