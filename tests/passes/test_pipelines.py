@@ -48,7 +48,7 @@ def steps(path: Path) -> Iterator[str]:
             yield from (f"    {line}" for line in difflib.ndiff(before, after) if line[0] in "+-")
         before = after
     for value, kept in kept_channels(graph, graph.wiring().order, OPS).items():
-parts = ", ".join(f"{part.size} by {part.taken}" for part in kept.parts)
+        parts = ", ".join(f"{part.size} by {part.taken}" for part in kept.parts)
         yield f"kept {value.node}.{value.port} along {kept.axis}: {parts}"
     yield from cost(costs(graph, OPS, SIZES))
 
