@@ -32,6 +32,7 @@ CASES = {
     "scan_hoisted": Case(sizes={"T": 4}),
     "scan_packed": Case(sizes={"T": 5}),
     "axes_dynamic": Case(sizes={"H": 5, "W": 4}),
+    "selection_open": Case(sizes={"T": 6, "U": 6}),
     "axes_requirement": Case(sizes={"T": 6, "A": 2, "B": 3}),
     "static_set": Case(
         set={

@@ -727,6 +727,20 @@ def selection(i: Any, k: Any, w: Weights) -> dict[str, Any]:
 
 
 @meaning
+def selection_open(i: Any, k: Any, w: Weights) -> dict[str, Any]:
+    x, z = i["x"], i["z"]
+    far = x[:, -1].max(1, keepdims=True) > x[:, 0].max(1, keepdims=True)
+    return {
+        "last": np.where(far, x[:, -1], x[:, -2]),
+        "rest": x[:, 1:],
+        "half": x[:, 3:],
+        "turned": np.roll(x, -1, 1),
+        "windows": x.reshape(len(x), 3, 2, 4),
+        "mixed": z @ x,
+    }
+
+
+@meaning
 def einsum(i: Any, k: Any, w: Weights) -> dict[str, Any]:
     y = np.einsum("ntd,nsd->nts", i["x"], i["z"])
     return {"y": y, "s": y.sum(2)}

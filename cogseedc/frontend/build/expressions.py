@@ -21,7 +21,7 @@ from cogseedc.frontend.build.model import (
 )
 from cogseedc.frontend.build.names import counterpart, described, method, suggestion
 from cogseedc.frontend.build.statics import arithmetic, compare, integer, is_static, number
-from cogseedc.ir import Axis, AxisArg, Dtype, TensorType
+from cogseedc.ir import Axis, AxisArg, Dtype, Size, TensorType
 from cogseedc.source import Span
 
 OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "^": "pow"}
@@ -225,28 +225,37 @@ def _selected(b: Builder, frame: Frame, tensor: Tensor, argument: ast.Argument) 
         raise mistake("CS0208", "a selection on a value names its axis", argument.span, help="write `x[L=0]`")
     name = argument.name.text
     at = axis_position(tensor.type, name, argument.name.span)
-    size = tensor.type.axes[at].size.value
+    size = tensor.type.axes[at].size
     if isinstance(argument, ast.Keyword):
-        index = integer(b.evaluate(frame, argument.value), argument.span, "an index")
-        if index < 0 or (size is not None and index >= size):
-            raise mistake(
-                "CS0209",
-                f"the index {index} is outside the axis {name} of size {size or tensor.type.axes[at].size}",
-                argument.span,
-            )
-        result = b.one(frame, "select", tensor, span=argument.span, axis=at, index=index)
-        return result.seen_as(tensor.type.with_axes(tensor.type.axes[:at] + tensor.type.axes[at + 1 :]))
-    start = integer(b.evaluate(frame, argument.start), argument.start.span, "the start")
-    stop = integer(b.evaluate(frame, argument.stop), argument.stop.span, "the end")
-    if not 0 <= start <= stop or (size is not None and stop > size):
-        raise mistake(
-            "CS0209",
-            f"the slice {start} .. {stop} is outside the axis {name} of size {size or tensor.type.axes[at].size}",
-            argument.span,
+        index = _place(b, frame, argument.value, argument.span, "an index")
+        if _outside(index, size - 1 - index):
+            message = f"the index {index} is outside the axis {name} of size {size}"
+            raise mistake("CS0209", message, argument.span)
+        rest = tensor.type.with_axes(tensor.type.axes[:at] + tensor.type.axes[at + 1 :])
+        if isinstance(index, int):
+            return b.one(frame, "select", tensor, span=argument.span, axis=at, index=index).seen_as(rest)
+        return b.one(frame, "take", tensor, b.tensor(frame, index, argument.span), span=argument.span, over=at).seen_as(
+            rest
         )
+    start = _place(b, frame, argument.start, argument.start.span, "the start")
+    stop = _place(b, frame, argument.stop, argument.stop.span, "the end")
+    if _outside(start, stop - start, size - stop):
+        message = f"the slice {start} .. {stop} is outside the axis {name} of size {size}"
+        raise mistake("CS0209", message, argument.span)
     result = b.one(frame, "slice", tensor, span=argument.span, axis=at, start=start, stop=stop)
     axes = tuple(Axis(o.name, a.size) for o, a in zip(tensor.type.axes, result.type.axes, strict=True))
     return result.seen_as(result.type.with_axes(axes))
+
+
+def _place(b: Builder, frame: Frame, expr: ast.Expr, span: Span, what: str) -> int | Size:
+    """A place along an axis: an integer, or one that follows from open sizes, as the last, `T - 1`."""
+    value = number(b.evaluate(frame, expr), span)
+    return value if isinstance(value, Size) and value.known is None else integer(value, span, what)
+
+
+def _outside(*distances: int | Size) -> bool:
+    """Whether one of these is known to be negative."""
+    return any((known := Size.of(d).known) is not None and known < 0 for d in distances)
 
 
 def axis_position(type_: TensorType, name: str, span: Span) -> int:
