@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from cogseedc.backends.onnx.rows import Rows
 from cogseedc.backends.onnx.sizes import Sizes
 from cogseedc.backends.onnx.tensors import NUMPY, Dimension
 from cogseedc.backends.plan.model import SpaceId, Strategy, Take
-from cogseedc.ir import BATCH_SIZE, Lay, Size, TensorType
+from cogseedc.ir import BATCH_SIZE, Dtype, Lay, Size, TensorType
 
 
 class Joins:
@@ -102,12 +103,10 @@ class Joins:
         lay: Lay = (),
     ) -> str:
         """The same where the BRANCH spaces on the way may not have been run."""
-        guard = self._rows.guard(region, source, target)
-        if guard is None:
-            return self.overwrite(region, previous, value, type, source, target, lay)
-        then, other = Region(region.shared, region), Region(region.shared, region)
-        written = self.overwrite(then, previous, value, type, source, target, lay)
-        return branch(region, guard, (then, other), ([written], [previous]), [(type.dtype, dims)])[0]
+        changed = partial(
+            self.overwrite, previous=previous, value=value, type=type, source=source, target=target, lay=lay
+        )
+        return self._where_run(region, changed, previous, (type.dtype, dims), source, target)
 
     def add(
         self,
@@ -121,12 +120,24 @@ class Joins:
         lay: Lay = (),
     ) -> str:
         """`total` with the rows of `source` added; its BRANCH spaces may not have been run."""
+        changed = partial(self._added, total=total, value=value, type=type, source=source, target=target, lay=lay)
+        return self._where_run(region, changed, total, (type.dtype, dims), source, target)
+
+    def _where_run(
+        self,
+        region: Region,
+        changed: Callable[[Region], str],
+        previous: str,
+        kind: tuple[Dtype, Sequence[Dimension]],
+        source: SpaceId,
+        target: SpaceId,
+    ) -> str:
+        """What is changed where the BRANCH spaces on the way were run; else what was there."""
         guard = self._rows.guard(region, source, target)
         if guard is None:
-            return self._added(region, total, value, type, source, target, lay)
+            return changed(region)
         then, other = Region(region.shared, region), Region(region.shared, region)
-        added = self._added(then, total, value, type, source, target, lay)
-        return branch(region, guard, (then, other), ([added], [total]), [(type.dtype, dims)])[0]
+        return branch(region, guard, (then, other), ([changed(then)], [previous]), [kind])[0]
 
     def _added(
         self, region: Region, total: str, value: str, type: TensorType, source: SpaceId, target: SpaceId, lay: Lay
