@@ -9,8 +9,10 @@ import pytest
 
 from cogseedc.backends.plan import Picked, Plan, Strategy, plan
 from cogseedc.backends.plan.choose import Load, _channel_costs, _costs, _rows_pay, picks
-from cogseedc.backends.plan.rates import Rates
+from cogseedc.backends.plan.lift import _saved
+from cogseedc.backends.plan.rates import ANYWHERE, Rates
 from cogseedc.driver.program import load as load_program
+from cogseedc.ir import Attrs, Axis, Call, Dtype, Gate, Size, TensorType
 from cogseedc.ops import OPS
 from cogseedc.source import Source
 from cogseedc.target import Costs, Profile, Target, load
@@ -159,6 +161,37 @@ def test_rows_without_a_chosen_position_are_left_out_where_that_is_known_to_pay(
         (Strategy.COMPACT, True, (), CPU, False),
     ):
         assert _rows_pay(natural, known, predicted, target) is pays
+
+
+@pytest.mark.parametrize(
+    ("dtype", "before", "after", "saved"),
+    [
+        (Dtype.F32, (4, 6, 6), (4, 3, 3), 108 * (0.5 * 2 + 1.5 * 0.25) - 0.5 * 144 * 0.5),
+        (Dtype.F16, (4, 6, 6), (4, 3, 3), 108 * 0.5 * 2 - 0.5 * 144 * 0.5),
+        (Dtype.F32, (4, 6), (4, 3), 12 * 0.5 * 2 - 0.5 * 24 * 0.5),
+        (Dtype.F32, (4, 6, 6), (4, 6, 6), -0.5 * 144 * 0.5),
+    ],
+)
+def test_what_is_saved_by_shrinking_before_rows_are_taken(
+    dtype: Dtype, before: tuple[int, ...], after: tuple[int, ...], saved: float
+) -> None:
+    """For each row; an image is read in the layout that a convolution gave it."""
+    types = [TensorType(dtype, tuple(Axis(None, Size.of(n)) for n in (1, *sides))) for sides in (before, after)]
+    assert _saved(types[0], Call("max_pool2d", Attrs(), (types[1],)), CPU) == pytest.approx(saved)
+
+
+def test_how_often_an_arm_is_taken_anywhere() -> None:
+    text = """
+        in x: f32[N, T=4]
+        out y: f32[N, T]
+        gate some over N, T = in_top[2, over=T](x)
+        gate any over N, T = x > 0
+        gate all over N, T = in_top[4, over=T](x)
+        y = when some { tanh(x) } else { when any { x * 2 } else { when all { x } else { sin(x) } } }"""
+    graph = load_program(Source("net.seed", f"export seed Net {{{text}\n}}")).elaborated.graph
+    rates = Rates.of(graph, CPU, OPS)
+    found = {gate.name: [rates.anywhere(id, (arm,)) for arm in (0, 1)] for id, gate in graph.of(Gate)}
+    assert found == {"some": [1.0, 1.0], "any": [ANYWHERE, ANYWHERE], "all": [0.0, 1.0]}
 
 
 FILTERS = {

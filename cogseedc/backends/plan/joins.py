@@ -63,7 +63,7 @@ def _space(items: Items, node: Merge, value: Value, at: SpaceId, along: Lay) -> 
     home = items.home.get(value.node, ROOT)
     if items.spaces.drafts[home].grid and not along:
         return at
-    if home == at or (not items.batched(value) and node.type.batch is not None):
+    if not items.batched(value) and node.type.batch is not None:
         return at
     return home if items.spaces.common(home, at) == at else at
 
