@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -57,6 +58,12 @@ def test_spelling() -> None:
     assert found.key("class.weight") == "class_.weight"
     assert found.key("forward.bias") == "forward_.bias"
     assert {found.key("a"), found.key("a.b")} == {"a_", "a.b"} or {found.key("a"), found.key("a.b")} == {"a", "a_.b"}
+
+
+def test_names_stay() -> None:
+    found = names(["a"])
+    with pytest.raises(FrozenInstanceError):
+        found.keys = {}  # type: ignore[misc]
 
 
 def test_scopes_and_weights_of_one_name() -> None:

@@ -119,7 +119,7 @@ def _host(b: Builder, tensors: Sequence[Tensor], spans: Sequence[Span], span: Sp
 def _fix(types: Sequence[TensorType]) -> str:
     """What may be missing: a name where the sizes would fit, else an axis."""
     names = [{n for n in t.names if n is not None} for t in types]
-    missing = sorted(set[str]().union(*names) - names[0].intersection(*names[1:]))
+    missing = sorted(set[str].union(*names) - set[str].intersection(*names))
     named = all(None not in t.names for t in types)
     if missing and named and len({t.shape for t in types}) == 1:
         axes = ", ".join(name for name in types[0].names if name is not None)
