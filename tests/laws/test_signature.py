@@ -109,6 +109,8 @@ TAKES = "it takes at most 3: toy[size, over?, keep=false](x)"
         (PLAIN, (), {"x": 1}, ("CS0306", "`toy` has no static parameter `x`",
                                "`x` is a value, so it is given in parentheses: toy[size, over?, keep=false](x)", "x")),
         (PLAIN, (), {"q": 1}, ("CS0306", "`toy` has no static parameter `q`", "it takes `size`, `over`, `keep`", "q")),
+        (PLAIN, (), {"dim": 1}, ("CS0306", "`toy` has no static parameter `dim`", "it is `over` here", "dim")),
+        (PLAIN, (), {"perm": 1}, ("CS0306", "`toy` has no static parameter `perm`", "it takes `size`, `over`, `keep`", "perm")),
         (NONE, (), {"q": 1}, ("CS0306", "`toy` has no static parameter `q`", "it takes no static arguments", "q")),
         (PLAIN, (), {}, ("CS0307", "`toy` needs `size`", "write toy[size, over?, keep=false](x)", "size")),
         (PLAIN, (1, 2, True, 3), {}, ("CS0308", "`toy` has 1 static argument too many, or one is given twice", TAKES, None)),
