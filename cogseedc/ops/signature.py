@@ -174,6 +174,11 @@ def _convert(spec: OpSpec, parameter: Parameter, value: Static) -> Static:
     except _WrongKindError:
         message = f"`{parameter.name}` of `{spec.name}` takes {_WANTED[parameter.kind]}, not {show(value)}"
         help = f"write {signature(spec)}"
+        if isinstance(value, AxisArg) and value.name in ("True", "False", "None"):
+            small = value.name.lower()
+            help = (
+                f"write `{parameter.name}={small}`" if parameter.kind is Kind.BOOL else f"leave `{parameter.name}` out"
+            )
         if parameter.kind is Kind.NAMED:
             help = f"write each in the brackets, without `{parameter.name}`: `{spec.name}[..., A=2]`"
         raise RuleError("CS0309", message, help, static=parameter.name) from None

@@ -209,14 +209,14 @@ def _unbatched(b: Builder) -> None:
     """Notes that what decides over the first axis of all inputs decides for no samples, since that is not called N."""
     inputs = [node for _, node in b.graph.of(Input) if node.type.rank]
     first = {node.type.axes[0].name for node in inputs}
-    name = next(iter(first)) if len(first) == 1 else None
+    name = (next(iter(first)) or BATCH) if len(first) == 1 else None
     if b.diagnostics.failed or name is None or any(BATCH in node.type.names for node in inputs):
         return
     found: list[Gate | Exit] = [node for _, node in b.graph.nodes() if isinstance(node, (Gate, Exit))]
     deciding = [node for node in found if name in node.over]
     if deciding and deciding[0].origin.span is not None:
-        message = f"this decides over {name}, which is no batch: all of it is computed for all of {name}"
-        help = f"samples that go ways of their own are along the axis N: call {name} so"
+        message = f"this decides over {name}, which no input has as its batch: everything is computed for all of it"
+        help = "samples that go ways of their own are along the axis N of the inputs: write it in their types"
         b.report(BuildError(Diagnostic("CS0447", message, (Label(deciding[0].origin.span),), help, Severity.NOTE)))
 
 

@@ -94,7 +94,8 @@ def _one_input(b: Builder, frame: Frame, port: ast.Port, name: str, scope: Scope
         if label is not None:
             known = scope.axes.get(label)
             if known is not None and size is not None and not b.require_equal(known, size, axis.span):
-                raise mistake("CS0242", f"the axis `{label}` has the size {known} already, not {size}", axis.span)
+                message = f"the axis `{label}` has the size {known} already, not {size}"
+                raise mistake("CS0242", message, axis.span, help="an axis of another size has another name")
             if size is None:
                 symbol = label + (f"_{suffix}" if suffix and label != BATCH else "")
                 b.open_axes.update({symbol: None, label: None})

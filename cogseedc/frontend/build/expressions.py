@@ -230,7 +230,8 @@ def _selected(b: Builder, frame: Frame, tensor: Tensor, argument: ast.Argument) 
         index = _place(b, frame, argument.value, argument.span, "an index")
         if _outside(index, size - 1 - index):
             message = f"the index {index} is outside the axis {name} of size {size}"
-            raise mistake("CS0209", message, argument.span)
+            help = f"indices count from the front; the last is `{name} - 1`" if index == -1 else ""
+            raise mistake("CS0209", message, argument.span, help=help)
         rest = tensor.type.with_axes(tensor.type.axes[:at] + tensor.type.axes[at + 1 :])
         if isinstance(index, int):
             return b.one(frame, "select", tensor, span=argument.span, axis=at, index=index).seen_as(rest)

@@ -42,7 +42,7 @@ ELSEWHERE = {
         "batch_norm": "bn batchnorm1d batchnorm2d",
         "take": "index_select lookup",
         "pow": "power",
-        "detach": "stop_gradient",
+        "detach": "stop_gradient stop_grad",
         "attend": "scaled_dot_product_attention",
         "multi_head_attention": "mha attention self_attention",
         "conv_transpose2d": "conv2d_transpose convtranspose2d",
@@ -88,9 +88,26 @@ _LIBRARIES = frozenset(
 )
 
 
+_NOISE = "nothing draws in evaluation: take noise as an input; in training `perturb(x)` and `dropout` draw"
+_PHRASES = {
+    "zeros_like": "write `0 * x`",
+    "ones_like": "write `0 * x + 1`",
+    "full_like": "write `0 * x + value`",
+    **dict.fromkeys(
+        ("rand", "randn", "rand_like", "randn_like", "random", "bernoulli", "multinomial", "normal"), _NOISE
+    ),
+    **dict.fromkeys(("true", "false"), "the words of the language are `true` and `false`"),
+    "none": "leave out what is not given",
+    "training": "one text says both: `via`, `loss`, `dropout` and `perturb` are what differs in training",
+}
+"""What to do where the language has no operation of that name."""
+
+
 def counterpart(name: str, owner: str = "") -> str:
     """A help text for a name that another framework has, there perhaps in a module `owner`; or an empty one."""
     low = name.lower()
+    if low in _PHRASES and name not in OPS:
+        return _PHRASES[low]
     known = ELSEWHERE.get(low) or _PLAIN.get(low.replace("_", ""), "")
     if owner.lower() in _LIBRARIES and known in OPS:
         return f"an operation stands without a module: `{known}`, {_written(OPS[known])}"

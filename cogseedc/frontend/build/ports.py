@@ -32,6 +32,10 @@ def dtype_of(name: ast.Name) -> Dtype:
 
 def size_of(b: Builder, frame: Frame, expr: ast.Expr) -> Size:
     """A size in a type: positive, or a symbol's arithmetic."""
+    if isinstance(expr, ast.Reference) and not is_axis_name(expr.name) and frame.scope.find(expr.name) is None:
+        upper = expr.name[0].upper() + expr.name[1:]
+        help = f"an axis of open size has a name with an upper-case letter: `{upper if is_axis_name(upper) else 'T'}`"
+        raise mistake("CS0201", f"`{expr.name}` is not known here", expr.span, help=help)
     value = number(b.evaluate(frame, expr), expr.span)
     if isinstance(value, float):
         raise mistake(

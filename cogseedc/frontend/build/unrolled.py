@@ -9,13 +9,18 @@ from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.model import Frame, Item, Scope, mistake
 from cogseedc.frontend.build.regions import inner
 from cogseedc.frontend.build.remarks import never_set
-from cogseedc.frontend.build.statics import integer
+from cogseedc.frontend.build.statics import integer, number
+from cogseedc.ir import Size
 
 
 def for_(b: Builder, frame: Frame, expr: ast.For) -> Item:
     """`for i in a .. b with h = x { ... }`: unrolled; its yields as tuples, then the last carries."""
     start = integer(b.evaluate(frame, expr.start), expr.start.span, "the start")
-    stop = integer(b.evaluate(frame, expr.stop), expr.stop.span, "the end")
+    end = number(b.evaluate(frame, expr.stop), expr.stop.span)
+    if isinstance(end, Size) and end.known is None:
+        help = "a loop along an axis of any length is `scan x in xs over T`; or fix the size with `--size`"
+        raise mistake("CS0205", f"the end must be known at compile time, but it is `{end}`", expr.stop.span, help=help)
+    stop = integer(end, expr.stop.span, "the end")
     never_set(b, expr)
     b.bounds.foresee((stop - start) * b.expansion.of_turn(expr, frame.scope.find), expr.span)
     carries: dict[str, Item] = {}
