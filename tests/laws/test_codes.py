@@ -71,7 +71,8 @@ def test_right_statement_has_no_fault(code: str, ports: str, wrong: str, right: 
         ports = re.sub(rf"in  {name}: .*", f"in  {name}: {type_}", ports)
     statement = statement.replace("y = ", "result = ", 1)
     body = f"    {ports}\n    out done: f32[Only=1]\n    {statement}\n    done = zeros[Only]()\n"
-    assert checked(tmp_path / "x.seed", f"export seed Net {{\n{body}}}\n") == []
+    found = checked(tmp_path / "x.seed", f"export seed Net {{\n{body}}}\n")
+    assert set(found) <= {"CS0248"}  # nothing reads the result, nor an input that only the wrong one needs
 
 
 def test_each_code_that_is_raised_is_in_the_table_and_the_reverse() -> None:
