@@ -153,9 +153,10 @@ def _work(graph: Graph, ops: Ops, region: Channels) -> int:
     for layer in region.layers:
         node = graph[layer.node]
         assert isinstance(node, Call)
-        types = [None if v is None else graph.type(v) for v in graph.wiring().operands(layer.node)]
-        count = ops[node.op].macs
-        if layer.filters(graph) and count is not None:
+        if layer.filters(graph):
+            types = [None if v is None else graph.type(v) for v in graph.wiring().operands(layer.node)]
+            count = ops[node.op].macs
+            assert count is not None, "a filter multiplies"
             total += reckoned(count(node.attrs, types, node.types))
     return total
 

@@ -127,12 +127,12 @@ def _of_rows(
     types = tuple(None if value is None else body.type(value) for value in operands)
     flows = context.ops[node.op].flow(node.attrs, types, node.types)
     rowed = False
-    for value, type, flow in zip(operands, types, flows, strict=True):
-        if value is None or type is None:
+    for value, flow in zip(operands, flows, strict=True):
+        if value is None:
             continue
         if value == source or value.node in made:
-            rowed = True
-            if type.batch is None or flow[type.batch] != Pointwise(node.type.batch):
+            rowed, batch = True, body.type(value).batch
+            if batch is None or flow[batch] != Pointwise(node.type.batch):
                 return False
         elif value.node not in known and not isinstance(body[value.node], (Weight, Constant)):
             return False

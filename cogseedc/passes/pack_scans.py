@@ -111,7 +111,7 @@ def _pack(graph: Graph, id: NodeId, loop: Loop, gate: NodeId, echoes: tuple[int,
     body.remove([gate, *at.yields, decided.node])
     mask = given.pop(loop.carries + place)
     active = _decided_ahead(graph, loop, payload, mask, loop.scanned[place])
-    rows = tuple((body.type(Value(carry)).batch or 0,) for carry in at.carries)
+    rows = tuple((batch,) for carry in at.carries if (batch := body.type(Value(carry)).batch) is not None)
     packed = replace(
         loop,
         scanned=tuple(axis for i, axis in enumerate(loop.scanned) if i != place),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cogseedc
-from cogseedc.analysis.cost import LoopCost, costs
+from cogseedc.analysis.cost import LoopCost, costs, node_cost
 from cogseedc.analysis.paths import Extreme
 from cogseedc.driver.costs import measured
 from cogseedc.ir import Graph, Guard
@@ -138,3 +138,10 @@ def test_loops_in_loops(tmp_path: Path) -> None:
 def test_turns_that_hang_together_are_no_path(exact: bool, bound: bool, turns: int, wanted: bool) -> None:
     loop = LoopCost("h", Guard((0,)), 0, 3, None, False, costs(Graph(), OPS), bound)
     assert loop.times(Extreme(5, exact), turns) == Extreme(5 * turns, wanted)
+
+
+def test_a_loop_writes_what_its_turns_and_its_results_do() -> None:
+    text = "export seed Net { in  c: f32[N, D=4]\n    out y: f32[N, D]\n    y = repeat 3 with y = c { next y = tanh(y) * y } }"
+    graph = cogseedc.load(text).elaborated.graph
+    (id,) = (id for id, _ in graph.loops())
+    assert node_cost(graph, OPS, id).bytes.value == 3 * 2 * 16 + 16

@@ -41,8 +41,9 @@ def steps(path: Path) -> Iterator[str]:
     for step in PIPELINES[name]:
         if isinstance(step, AssignBitwidths):
             step = replace(step, bits=bits or None, ranges=ranges(graph, context, bits) if static else None)
-        run_pipeline(graph, [step], context, verify_each=True)
+        (ran,) = run_pipeline(graph, [step], context, verify_each=True)
         after = print_graph(graph, "Net", OPS).splitlines()
+        assert not before or ran.changed == (after != before), step.name
         if after != before:
             yield f"after {step.name}"
             yield from (f"    {line}" for line in difflib.ndiff(before, after) if line[0] in "+-")

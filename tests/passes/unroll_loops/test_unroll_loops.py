@@ -32,8 +32,15 @@ def test_a_scan_of_known_length_becomes_its_turns():
         "repeat 3 with y = c until mean(y) > 1 { next y = tanh(y) + c }",
         "repeat 3 with y = c { next y = when mean(y) > 0 { tanh(y) } else { y + c } }",
         "repeat 40 with y = c { next y = tanh(y) * y + c }",
+        "repeat 13 with y = c { next y = tanh(y) * y + c * sin(y) }",
     ],
 )
 def test_a_loop_stays_that_may_stop_decides_or_is_long(loop):
     text = HEAD + f"    y = {loop}\n}}\n"
     assert len(loops(through(text, UnrollLoops))) == 1
+
+
+def test_sixty_four_calls_are_written_out():
+    graph = through(HEAD + "    y = repeat 16 with y = c { next y = cos(tanh(y) * y + c) }\n}\n", UnrollLoops)
+    assert not loops(graph)
+    assert len(calls(graph)) == 64
