@@ -31,19 +31,22 @@ def emitted(case: Case) -> str:
 
 
 def nodes(graph: onnx.GraphProto, indent: str = "") -> Iterator[str]:
-    """A graph in words: of tensors that are stored the numbers, of weights and large ones the shape; of a node the name
-    if it is not that of its first result."""
+    """A graph in words: of tensors that are stored the numbers, of weights and large ones the shape; of values the types
+    that are said; of a node the name if it is not that of its first result."""
     for kind, ports in (("in", graph.input), ("out", graph.output)):
         yield from (f"{indent}{kind} {port.name}: {typed(port.type.tensor_type)}" for port in ports)
     for stored in graph.initializer:
         values = numpy_helper.to_array(stored)
         weight = values.size > LARGE or stored.name.endswith(("weight", "bias"))
         yield f"{indent}{stored.name} = {values.dtype} {tuple(values.shape) if weight else values.tolist()}"
+    said = {info.name: f": {typed(info.type.tensor_type)}" for info in graph.value_info}
+    assert len(said) == len(graph.value_info)
     for node in graph.node:
         bodies = [a for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
         plain = (f"{a.name}={given(a)}" for a in node.attribute if a not in bodies)
         name = "" if node.name == node.output[0] else f"  # {node.name}"
-        yield f"{indent}{', '.join(node.output)} = {node.op_type}({', '.join([*node.input, *plain])}){name}"
+        made = ", ".join(f"{value}{said.get(value, '')}" for value in node.output)
+        yield f"{indent}{made} = {node.op_type}({', '.join([*node.input, *plain])}){name}"
         for body in bodies:
             yield f"{indent}{DEEPER}{body.name}"
             yield from nodes(body.g, indent + 2 * DEEPER)

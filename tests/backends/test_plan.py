@@ -240,3 +240,26 @@ def test_values_of_one_exit_have_names_of_their_own() -> None:
         "y_2",
         "y_3",
     ]
+
+
+@pytest.mark.parametrize(
+    ("elements", "result", "folded"),
+    [
+        ("x in xs", "tanh(x * w)", True),
+        ("x in xs", "tanh(x * c)", False),  # what it reads beside has rows of its own
+        ("x, t in (xs, table)", "tanh(x * t)", False),  # an element without rows
+        ("x, t in (xs, xs)", "tanh(x * t)", True),
+    ],
+)
+def test_scans_that_run_all_turns_at_once(elements: str, result: str, folded: bool) -> None:
+    text = f"""export seed Net {{
+        in xs: f32[N, T=5, D=4]
+        in table: f32[T=5, D=4]
+        in c: f32[N, D]
+        out ys: f32[N, T, D]
+        param w: f32[D=4] = ones()
+        ys = scan {elements} over T {{ yield {result} }}
+    }}"""
+    graph = cogseedc.load(text).elaborated.graph
+    (loop,) = plan(graph, load("onnx-cpu"), "compact").loops.values()
+    assert loop.folded is folded

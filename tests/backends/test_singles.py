@@ -110,3 +110,10 @@ def test_explain_says_so(tmp_path: Path) -> None:
     place.write_text(WIDE.replace("CHOICE", "argmax"))
     (row,) = explain_plan(str(place), "onnx-cpu", Request())
     assert "weights that are picked" in str(row["why"])
+
+
+def test_arms_that_two_joins_read_are_computed_for_all() -> None:
+    text = WIDE.replace("CHOICE", "argmax").replace("    gate", "    out z: f32[N, D]\n    gate")
+    text = text.replace("    y = route", "    z = route pick { e in 0 .. 5 => Expert(x) }\n    y = route")
+    assert text.count("route") == 2
+    assert not planned(text).singles

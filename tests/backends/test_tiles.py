@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 import cogseedc
 from cogseedc.backends.plan import Tiled, plan
+from cogseedc.backends.plan.tiles import Extent
 from cogseedc.backends.support import tiles as support
 from cogseedc.bench.compiled import compiled
 from cogseedc.driver.program import load
@@ -205,6 +206,7 @@ export seed Strided {
     ("same", "window", "able"),
     [
         ("stride=1", "conv2d[C, kernel=3, padding=1]", True),
+        ("stride=1", "conv2d[C, kernel=3, padding=1, bias=false]", True),
         ("stride=1", "conv2d[C, kernel=1]", False),  # nothing is read around a pixel
         ("stride=1", "conv2d[C, kernel=(1, 3), padding=(0, 1)]", False),
         ("stride=1", "conv2d[C, kernel=3, padding=(1, 2), dilation=(1, 2)]", False),
@@ -224,3 +226,14 @@ def test_which_chains_can_be_computed_on_tiles(same: str, window: str, able: boo
     found = plan(graph, target("torch-cpu"), "tiles")
     assert [gate.strategy for gate in found.gates] == ["tiles" if able else "dense"]
     assert sum(isinstance(step, Tiled) for block in found.blocks for step in block.steps) == able
+
+
+def test_what_windows_need() -> None:
+    """From `before` pixels ahead of a tile on, `span` pixels for a tile of one."""
+    one = Extent(1, 0, 1)
+    assert one.behind(kernel=3, stride=1, padding=1, dilation=1) == Extent(1, 1, 3)
+    assert one.behind(kernel=3, stride=2, padding=1, dilation=2) == Extent(2, 1, 5)
+    assert Extent(2, 1, 5).behind(kernel=3, stride=2, padding=0, dilation=1) == Extent(4, 2, 11)
+    assert Extent(1, 1, 3).union(Extent(1, 2, 5)) == Extent(1, 2, 5)
+    assert Extent(1, 2, 3).union(Extent(1, 1, 5)) == Extent(1, 2, 6)
+    assert Extent(1, 0, 4).union(Extent(1, 3, 4)) == Extent(1, 3, 7)

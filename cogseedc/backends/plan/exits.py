@@ -56,7 +56,7 @@ def _names(graph: Graph, order: Sequence[NodeId]) -> dict[NodeId, str]:
         if isinstance(node, Output) and node.state is None:
             name, values = node.name, wiring.operands(id)
         elif isinstance(node, Merge):
-            written = node.origin.path.rsplit(".", 1)[-1]
+            written = node.origin.path.rpartition(".")[2]
             name = found.setdefault(id, written if written.isidentifier() else "value")
             values = wiring.operands(id)[: len(node.arms)] + wiring.operands(id)[2 * len(node.arms) :]
         for value in values:

@@ -142,7 +142,7 @@ class _Growth(Growth[Layer]):
         x, *weights = (None if v is None else self.graph.type(v) for v in self.graph.wiring().operands(id))
         if any(len(sizes) > 1 for sizes in shape) or x is None or not _image(x):
             return None
-        if any(w is not None and w.batch is not None for w in weights) or any(w and w.rank > 4 for w in weights):
+        if any(w is not None and w.batch is not None for w in weights):
             return None
         kernel, stride, padding, dilation = (next(iter(sizes)) for sizes in shape)
         if padding > dilation * (kernel - 1):  # a place that reads nothing but zeros

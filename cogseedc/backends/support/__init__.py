@@ -31,7 +31,7 @@ def _table() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Each function: its text, and the functions of the package that it names."""
     parsed: dict[str, tuple[str, ast.FunctionDef]] = {}
     for file in sorted(files(__package__).iterdir(), key=lambda f: f.name):
-        if not file.name.endswith(".py") or file.name == "__init__.py":
+        if not file.name.endswith(".py"):
             continue
         text = file.read_text(encoding="utf-8")
         for node in ast.parse(text).body:
