@@ -71,6 +71,9 @@ def _gap(step: Step, node: Call, args: Sequence[Array], sizes: Mapping[str, int]
         return np.asarray(np.abs(args[0]))
     if node.op == "round":
         return np.asarray(0.5 - np.abs(args[0] - np.round(args[0])))
+    if node.op == "crop":
+        start = 0.5 * (args[1] + 1) * np.asarray([args[0].shape[axis] for axis in node.attrs.integers("over")])
+        return np.asarray(np.abs(start - np.round(start)))
     if node.op in STEPS and (node.op != "cast" or not step.outputs[0].dtype.floating):
         number = args[0] / args[1] if node.op == "mod" else args[0]
         return np.asarray(np.abs(number - np.round(number)))

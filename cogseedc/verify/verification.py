@@ -98,7 +98,11 @@ class _Verification:
         self.graph, self.runner, self.settings = graph, runner, settings
         self.subject, self.spaces = subject, spaces or RowPlan()
         self.meaning = Reference(graph, weights)
-        self.reference = self.meaning if rounded is None else Reference(rounded, weights, rounding=True)
+        if rounded is None:
+            self.reference = self.meaning
+        else:  # passes have dropped what no output needs
+            kept = {path: weights[path] for path in rounded.weights()}
+            self.reference = Reference(rounded, kept, rounding=True)
         self.plan = self.meaning.plan
         self.groups = groups(self.plan)
         self.states = tuple(n.state for _, n in graph.nodes() if isinstance(n, Input) and n.state is not None)

@@ -13,6 +13,7 @@ CHOICES = {
     "order": "take[over=T](x, select[1, 0](argsort[descending=true]({scores})))",
     "comparison": "where(max({scores}) > 4 + {shift}, max(x), min(x))",
     "rounding": "round(floor(2 * x[T=0]) / 2 + {shift})",
+    "crop": "max(crop[2, over=T](x, unsqueeze[1](floor(2 * x[T=0]) / 5 - {shift})))",
     "in a loop": "z = scan e in x over T with z = zeros[N]() {{ next z = z + where(floor(e) > 1 - {shift}, e, -e) }}",
 }
 

@@ -178,3 +178,17 @@ def test_values_of_a_type_that_the_target_lacks_are_refused(target: str, tmp_pat
     (tmp_path / "net.seed").write_text("export seed Net { in x: bf16[N, D=8]  out y: bf16[N, D]  y = relu(x) }")
     with pytest.raises(UserError, match="CS0706"):
         compile_program(tmp_path / "net.seed", target, tmp_path / "out", rng=0)
+
+
+def test_weights_that_no_output_needs_are_none_of_the_rounded_program(tmp_path: Path) -> None:
+    (tmp_path / "net.seed").write_text("""
+export seed Net {
+    bits fp16
+    in  x: f32[N, D=8]
+    out y: f32[N, D]
+    unread = linear[D](x)
+    y = x |> linear[D] |> relu
+}
+""")
+    report = verify_artifact(compile_program(tmp_path / "net.seed", "onnx-cpu", tmp_path / "out", rng=0, bits="fp16"))
+    assert report.ok, report.to_text()
