@@ -20,6 +20,7 @@ COMMANDS = {
     "check": ("check", "net.seed"),
     "fmt": ("fmt", "--check", "net.seed"),
     "explain": ("explain", "CS0301"),
+    "lsp": ("lsp",),
     "graph --json": ("graph", "net.seed", "--json"),
     "graph -o": ("graph", "net.seed", "-o", "net.html"),
 }
@@ -34,7 +35,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_imports_nothing_heavy(name: str, folder: Path) -> None:
     call = [sys.executable, "-X", "importtime", "-m", "cogseedc", *COMMANDS[name]]
-    done = subprocess.run(call, capture_output=True, text=True, cwd=folder, check=True, timeout=60)
+    done = subprocess.run(
+        call, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=folder, check=True, timeout=60
+    )
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
     assert "cogseedc" in loaded
     assert loaded & set(HEAVY) <= set(NEEDED.get(name, ()))
@@ -46,7 +49,7 @@ def test_starts_quickly(name: str, folder: Path, capsys: pytest.CaptureFixture[s
     times = []
     for _ in range(3):
         before = sum(os.times()[2:4])
-        subprocess.run(call, capture_output=True, cwd=folder, check=True, timeout=60)
+        subprocess.run(call, stdin=subprocess.DEVNULL, capture_output=True, cwd=folder, check=True, timeout=60)
         times.append(sum(os.times()[2:4]) - before)
     best = min(times)
     with capsys.disabled():

@@ -26,6 +26,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "check": ("text", "report mistakes, in all files at once"),
         "fmt": ("text", "lay out source files; comments stay"),
         "explain": ("explain", "what a diagnostic code means, or what is planned for each gate"),
+        "lsp": ("lsp.command", "answer an editor: mistakes, types and names while you write"),
     },
     "Build and run": {
         "build": ("build", "compile a program into an artifact for a target"),
@@ -76,7 +77,8 @@ class Commands(click.Group):
         entry = _COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        command = getattr(import_module(f"cogseedc.cli.{entry[0]}"), cmd_name)
+        module = entry[0] if "." in entry[0] else f"cli.{entry[0]}"
+        command = getattr(import_module(f"cogseedc.{module}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
 

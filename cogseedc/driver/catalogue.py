@@ -18,7 +18,7 @@ def seeds_of(files: tuple[str, ...], limits: Limits) -> list[dict[str, str]]:
     Without `files`, those of the standard library. Raises UserError for a file that cannot be read or parsed.
     """
     sources = [(name, read_source(name, limits)) for name in files] or list(_library())
-    return [_record(home, item) for home, source in sources for item in _seeds(source, limits)]
+    return [record(home, item) for home, source in sources for item in _seeds(source, limits)]
 
 
 def _library() -> Iterator[tuple[str, Source]]:
@@ -36,7 +36,8 @@ def _seeds(source: Source, limits: Limits) -> list[ast.SeedDeclaration]:
     return [item for item in file.items if isinstance(item, ast.SeedDeclaration)]
 
 
-def _record(home: str, seed: ast.SeedDeclaration) -> dict[str, str]:
+def record(home: str, seed: ast.SeedDeclaration) -> dict[str, str]:
+    """What is said of a seed."""
     metas = {m.kind: " | ".join(v.text for v in m.values) for m in seed.members if isinstance(m, ast.Meta)}
     ports = [m for m in seed.members if isinstance(m, ast.Port)]
     static = f"[{', '.join(p.span.text for p in seed.parameters)}]" if seed.parameters else ""

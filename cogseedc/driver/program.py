@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import networkx
 
     from cogseedc.frontend import ast
-    from cogseedc.frontend.build.model import Elaborated
+    from cogseedc.frontend.build.model import Elaborated, Types
     from cogseedc.ir import Graph, NodeId
 
 StaticValue = bool | int | float | str | tuple["StaticValue", ...]
@@ -178,13 +178,19 @@ def settings_of(
 
 
 def elaborate(
-    program_file: ast.File, files: Library[ast.File], settings: Settings, found: Diagnostics
+    program_file: ast.File,
+    files: Library[ast.File],
+    settings: Settings,
+    found: Diagnostics,
+    types: Types | None = None,
 ) -> Elaborated | None:
-    """The program graph of a parsed file, with `exits n at x` placed; None when `found` has errors."""
+    """The program graph of a parsed file, with `exits n at x` placed; None when `found` has errors.
+
+    `types` is filled with the types of names, as far as there are no mistakes."""
     from cogseedc.frontend.build import Options
     from cogseedc.frontend.build import elaborate as build_graph
 
-    options = Options(settings.seed, _statics(settings), settings.sizes, settings.weight_shapes)
+    options = Options(settings.seed, _statics(settings), settings.sizes, settings.weight_shapes, types)
     result = build_graph(program_file, files, found, options, settings.limits)
     if result is not None and result.sites:
         from cogseedc.driver.exits import place_all
@@ -199,15 +205,33 @@ def elaborate(
 
 def check(source: str | Path, settings: Settings) -> Diagnostics:
     """All that is to say of a file: a program, or a library that exports no seed."""
-    found = Diagnostics(settings.limits.diagnostics)
-    text = read_source(source, settings.limits)
-    file = parse(text, settings.limits, found)
-    if file is not None:
-        result = elaborate(file, _library(text, settings.limits, None), settings, found)
-        _unread(file, found)
-        if result is not None and result.budgets:
-            _hold_budgets(Program(text, file, settings, {}, result), found)
-    return found
+    return examine(read_source(source, settings.limits), settings).found
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A text as an editor needs it, whatever is wrong with it."""
+
+    source: Source
+    file: ast.File | None
+    """None where it cannot be read."""
+    types: Types
+    """Of the names that it binds, as far as there are no mistakes."""
+    found: Diagnostics
+
+
+def examine(source: Source, settings: Settings) -> Examined:
+    """All that is to say of a text, and what is known of its names."""
+    examined = Examined(source, None, {}, Diagnostics(settings.limits.diagnostics))
+    file = parse(source, settings.limits, examined.found)
+    if file is None:
+        return examined
+    library = _library(source, settings.limits, None)
+    result = elaborate(file, library, settings, examined.found, examined.types)
+    _unread(file, examined.found)
+    if result is not None and result.budgets:
+        _hold_budgets(Program(source, file, settings, {}, result), examined.found)
+    return replace(examined, file=file)
 
 
 def _hold_budgets(program: Program, found: Diagnostics) -> None:

@@ -126,6 +126,7 @@ def _all(
     sizes, before = {name: Size.of(size) for name, size in options.sizes}, diagnostics.mark()
     while True:
         b = _builder(diagnostics, limits, sizes, dict(options.weight_shapes))
+        b.types = options.types
         try:
             b, result = surveyed(b, lambda b: _elaborate(b, ref, options))
             break
@@ -137,6 +138,8 @@ def _all(
             known = {found.symbol: found.size}
             sizes = {**{name: size.substitute(known) for name, size in sizes.items()}, **known}
             diagnostics.back_to(before)
+            if options.types is not None:
+                options.types.clear()
     _hold_sizes(options, b, diagnostics)
     if result is not None and not diagnostics.failed:
         _hold_weights(result.graph, limits, diagnostics)

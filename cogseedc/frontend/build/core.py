@@ -33,6 +33,7 @@ from cogseedc.frontend.build.model import (
     Shared,
     Tensor,
     Top,
+    Types,
     mistake,
 )
 from cogseedc.frontend.build.names import described
@@ -94,8 +95,9 @@ class Builder:
     runners: Mapping[type, Runner]
     sizes: Mapping[str, Size]
     """Of open axes of the inputs, by name."""
-    """`--size`: sizes of axes of the exported seed."""
     weight_shapes: Mapping[str, tuple[int, ...]]
+    types: Types | None = None
+    """Filled with the types of names where it is there."""
     graph: Graph = field(default_factory=Graph)
     weights: dict[str, NodeId] = field(default_factory=dict)
     call_names: dict[str, int] = field(default_factory=dict)
@@ -271,6 +273,14 @@ class Builder:
             if one in open_ and (other.value or other in open_[: open_.index(one)]):
                 return SizeFound(str(one), other)
         return None
+
+    def bind(self, frame: Frame, name: ast.Name, item: Item, again: bool = False) -> None:
+        """Binds a name of a block; see `Scope.bind`."""
+        frame.scope.bind(name.text, item, name.span, again)
+        if self.types is not None:
+            value = item.decision if isinstance(item, GateRef) else item
+            if isinstance(value, Tensor):
+                self.types.setdefault(name.span, {})[value.type] = None
 
     def one(self, frame: Frame, name: str, *operands: Tensor, span: Span, **statics: Static) -> Tensor:
         """A call with one output and the given static arguments; the rest are defaults."""

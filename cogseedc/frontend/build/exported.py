@@ -51,7 +51,7 @@ def export(b: Builder, ref: SeedRef, statics: dict[str, Item], top: Origin) -> t
     out_axes(b, frame, declaration)
     for port in parts.inputs:
         try:
-            scope.bind(port.name.text, _program_input(b, frame, port), port.name.span)
+            b.bind(frame, port.name, _program_input(b, frame, port))
         except BuildError as error:
             b.report(error)
             scope.names.setdefault(port.name.text, BROKEN)

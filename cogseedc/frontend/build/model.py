@@ -410,6 +410,10 @@ class BudgetBound:
     span: Span
 
 
+Types = dict[Span, dict[TensorType, None]]
+"""By the place where a name is bound: the types that it has there, one or more where its seed is called more often."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What the command line may set for the exported seed."""
@@ -421,6 +425,8 @@ class Options:
     """`--size D=32`."""
     weight_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Shapes in the weights file: they give sizes that a weight needs."""
+    types: Types | None = field(default=None, compare=False)
+    """Filled while elaborating, mistakes or not."""
 
 
 @dataclass(frozen=True)

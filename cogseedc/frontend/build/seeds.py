@@ -234,7 +234,7 @@ def _bind_inputs(b: Builder, body: Frame, declaration: ast.SeedDeclaration, give
                 Label(declaration.name.span, "declared here"),
                 help="convert it first: `exp_map`, `log_map`, `to_sphere`, `to_euclidean`",
             )
-        body.scope.bind(port.name.text, item, port.name.span)
+        b.bind(body, port.name, item)
     return binding
 
 
@@ -412,4 +412,4 @@ def _make_knob(b: Builder, frame: Frame, member: ast.KnobDeclaration) -> None:
         )
     node = Knob(path, type_, (default,) * count, low, high, replace(frame.origin, path=path, span=member.span))
     id = b.add(node, (), replace(frame, arms=()))
-    frame.scope.bind(member.name.text, Tensor(Value(id), type_), member.name.span)
+    b.bind(frame, member.name, Tensor(Value(id), type_))

@@ -113,9 +113,7 @@ def bind(b: Builder, frame: Frame, statement: ast.Bind) -> None:
         carried = {carry.name.text for carry in expr.carries}
         _in_order(b, statement.names, expr)
     for target, item in _spread(statement.names, value, statement.span):
-        frame.scope.bind(
-            target.text, item, target.span, again=target.text in carried
-        )  # a loop goes on with what it carries
+        b.bind(frame, target, item, again=target.text in carried)  # a loop goes on with what it carries
         frame.scope.regions[target.text] = (start, b.graph.next_id)
 
 
@@ -195,7 +193,7 @@ def param(b: Builder, frame: Frame, statement: ast.ParamDeclaration) -> None:
     init = initial(b, frame, statement.value, type_)
     path = b.weight_path(frame, statement.name.text)
     value = b.weight(frame, path, WeightSpec(0, type_, init), statement.span)
-    frame.scope.bind(statement.name.text, Tensor(value, type_), statement.name.span)
+    b.bind(frame, statement.name, Tensor(value, type_))
 
 
 def initial(b: Builder, frame: Frame, expr: ast.Expr, type_: TensorType) -> Init:
@@ -235,7 +233,7 @@ def gate(b: Builder, frame: Frame, statement: ast.GateDeclaration) -> None:
     value = b.evaluate(inner(frame, name, frame.scope), statement.value)
     via = estimators.via(b, inner(frame, name, frame.scope), statement.estimator)
     made = decisions.gate(b, frame, value, name, statement.value.span, statement.axes, via)
-    frame.scope.bind(statement.name.text, made, statement.name.span)
+    b.bind(frame, statement.name, made)
     b.gates.setdefault(made.decision.value, made)
 
 

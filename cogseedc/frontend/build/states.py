@@ -37,7 +37,7 @@ def declare(b: Builder, frame: Frame, statement: ast.StateDeclaration) -> None:
     value = Tensor(Value(id), type_, b.declared(frame.instance.declaration).geometry or "euclidean")
     kept = Kept(state, value, value, statement.span, frame.instance)
     b.states.append(kept)
-    frame.scope.bind(name.text, value, name.span)
+    b.bind(frame, name, value)
     frame.scope.states[name.text] = kept
 
 
