@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,6 +27,8 @@ _SEVERITY = {
     Severity.NOTE: types.DiagnosticSeverity.Information,
 }
 _UNREAD = "CS0248"
+_PAUSE = 0.2
+"""Seconds without a further change after which a text is examined."""
 
 
 def server() -> LanguageServer:
@@ -45,8 +48,10 @@ def server() -> LanguageServer:
         shown(ls, asked.text_document.uri)
 
     @made.feature(types.TEXT_DOCUMENT_DID_CHANGE)
-    def changed(ls: LanguageServer, asked: types.DidChangeTextDocumentParams) -> None:
-        shown(ls, asked.text_document.uri)
+    async def changed(ls: LanguageServer, asked: types.DidChangeTextDocumentParams) -> None:
+        await asyncio.sleep(_PAUSE)
+        if ls.workspace.get_text_document(asked.text_document.uri).version == asked.text_document.version:
+            shown(ls, asked.text_document.uri)
 
     @made.feature(types.TEXT_DOCUMENT_FORMATTING)
     def formatted(ls: LanguageServer, asked: types.DocumentFormattingParams) -> list[types.TextEdit] | None:
