@@ -53,6 +53,11 @@ def server() -> LanguageServer:
         if ls.workspace.get_text_document(asked.text_document.uri).version == asked.text_document.version:
             shown(ls, asked.text_document.uri)
 
+    @made.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def closed(ls: LanguageServer, asked: types.DidCloseTextDocumentParams) -> None:
+        pages.pop(asked.text_document.uri, None)
+        ls.text_document_publish_diagnostics(types.PublishDiagnosticsParams(asked.text_document.uri, []))
+
     @made.feature(types.TEXT_DOCUMENT_FORMATTING)
     def formatted(ls: LanguageServer, asked: types.DocumentFormattingParams) -> list[types.TextEdit] | None:
         document = ls.workspace.get_text_document(asked.text_document.uri)

@@ -65,6 +65,8 @@ async def talk(folder: Path) -> None:
     options = types.FormattingOptions(4, True)
     (edit,) = await client.text_document_formatting_async(types.DocumentFormattingParams(document, options)) or ()
     assert edit.new_text.splitlines()[1] == "    in  x: f32[N, D=4]"
+    client.text_document_did_close(types.DidCloseTextDocumentParams(document))
+    assert not (await published.get()).diagnostics
     await client.shutdown_async(None)
     client.exit(None)
     await client.stop()
