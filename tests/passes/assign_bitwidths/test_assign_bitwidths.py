@@ -133,6 +133,12 @@ export seed Net {{
 """
 
 
+def test_where_nothing_is_chosen_all_is_as_it_was():
+    assert Widths() == Widths({}, {}, static=False, weight_limit=127, exact=True)
+    assert Widths(static=True).of("h").static
+    assert not Widths().of("h").static
+
+
 SINGLES = {
     "a.linear": {
         "fp32": 32 + 400,

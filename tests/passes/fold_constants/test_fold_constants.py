@@ -5,6 +5,7 @@ import numpy as np
 from cogseedc.ir import Axis, Constant, Dtype, Gate, GateKind, Origin, Output, Size, TensorType, Value
 from cogseedc.ops import OPS
 from cogseedc.passes import Context, FoldConstants
+from cogseedc.passes.fold_constants import _known
 from cogseedc.passes.rewrite import call
 from tests.passes.toy import Toy
 
@@ -63,3 +64,10 @@ def test_what_is_large_or_unknown_stays():
     toy.output(add(toy, "neg", Value(wide)), "a", n)
     toy.output(add(toy, "neg", toy.constant(1.0, shape=(20_000,))), "b", SCALAR)
     assert not run(toy)
+
+
+def test_sixty_four_kib_are_the_most():
+    """In bytes of the dtype, whatever its width."""
+    for dtype, most in ((Dtype.F32, 16384), (Dtype.F16, 32768), (Dtype.I64, 8192)):
+        for count in (most, most + 1):
+            assert _known(TensorType(dtype, (Axis(None, Size.of(count)),))) == (count == most), (dtype, count)
