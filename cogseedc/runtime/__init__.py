@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from cogseedc.diagnostics.model import Diagnostic, UserError
+from cogseedc.ir import Dtype
 from cogseedc.runtime.artifact import Artifact, Json, damaged, read, record, text
 from cogseedc.runtime.interface import GatePort, Interface, KnobPort, Port, StatePort, read_interface
 from cogseedc.runtime.monitor import Monitor
@@ -95,6 +96,7 @@ def _torch(
         path,
         [knob.name for knob in interface.knobs],
         interface.states,
+        [port.name for port in interface.inputs if port.dtype is Dtype.BF16],
     )
 
 

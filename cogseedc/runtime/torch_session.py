@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.abc import SourceLoader
 from importlib.util import module_from_spec, spec_from_loader
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
 from cogseedc.diagnostics.model import Diagnostic, UserError
+from cogseedc.ir import Dtype
 from cogseedc.runtime.interface import StatePort
 from cogseedc.runtime.session import Raw
 
@@ -49,12 +49,15 @@ class TorchBackend:
         label: str = "model.py",
         knobs: Sequence[str] = (),
         states: Sequence[StatePort] = (),
+        rounded: Collection[str] = (),
     ) -> None:
+        """`rounded` names the inputs that are bf16; arrays hold them in f32."""
         if device != "cpu" and not torch.cuda.is_available():
             help = 'open the artifact with device="cpu"'
             raise UserError(Diagnostic("CS0836", f"torch has no device {device!r} here", help=help))
         self._inputs, self._outputs, self._device = tuple(inputs), tuple(outputs), device
         self._states = tuple(states)
+        self._rounded = {*rounded, *(state.before.name for state in states if state.port.dtype is Dtype.BF16)}
         self.module = module_of(source, name, label)
         self._keywords = dict(zip(knobs, _keywords(self.module), strict=False))
         _load(self.module, weights)
@@ -62,10 +65,10 @@ class TorchBackend:
 
     def run(self, inputs: Mapping[str, Array], knobs: Mapping[str, Array], trace: bool) -> Raw:
         """One run; see `Backend`. Raises UserError CS0837."""
-        operands = [self._tensor(inputs[name]) for name in self._inputs]
+        operands = [self._tensor(inputs[name], name) for name in self._inputs]
         settings: dict[str, Any] = {self._keywords[name]: self._tensor(value) for name, value in knobs.items()}
         if self._states:
-            settings["state"] = {s.name: self._tensor(inputs[s.before.name]) for s in self._states}
+            settings["state"] = {s.name: self._tensor(inputs[s.before.name], s.before.name) for s in self._states}
         try:
             with torch.inference_mode():
                 found = self.module(*operands, **settings, **({"trace": True} if trace else {}))
@@ -78,10 +81,9 @@ class TorchBackend:
         rows = {name: int(count) for name, count in getattr(found, "rows", {}).items()}
         return Raw(outputs, {gate: _array(value) for gate, value in found.trace.items()}, rows)
 
-    def _tensor(self, array: Array) -> torch.Tensor:
-        if array.dtype.name == "bfloat16":
-            return torch.from_numpy(array.astype(np.float32)).to(self._device, torch.bfloat16)
-        return torch.from_numpy(array if array.flags.writeable else array.copy()).to(self._device)
+    def _tensor(self, array: Array, name: str = "") -> torch.Tensor:
+        given = torch.from_numpy(array if array.flags.writeable else array.copy())
+        return given.to(self._device, torch.bfloat16 if name in self._rounded else None)
 
 
 def module_of(source: bytes, name: str, label: str = "model.py") -> torch.nn.Module:

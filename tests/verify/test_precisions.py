@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -192,3 +193,29 @@ export seed Net {
 """)
     report = verify_artifact(compile_program(tmp_path / "net.seed", "onnx-cpu", tmp_path / "out", rng=0, bits="fp16"))
     assert report.ok, report.to_text()
+
+
+HALVES = """
+export seed Halves {
+    in  x: bf16[N, D=4]
+    out y: bf16[N, D]
+    out sum: bf16[N]
+    state kept: bf16[N] = zeros()
+    gate g over N = max[over=D](x) > 0
+    sum = max[over=D](x) + kept
+    next kept = sum
+    y = when g { relu(linear[D](x)) } else { x }
+}
+"""
+
+
+def test_bf16_goes_in_and_out_as_f32(tmp_path: Path) -> None:
+    """Numpy has no bf16; its values are exact in f32, and an extension's arrays are taken, too."""
+    (tmp_path / "net.seed").write_text(HALVES)
+    artifact = compile_program(tmp_path / "net.seed", "torch-cpu", tmp_path / "a", rng=0)
+    report = verify_artifact(artifact)
+    assert report.ok, report.to_text()
+    session = open_artifact(artifact)
+    x = np.array([[1.001, 2, 3, 4.001]], np.float32)
+    kept = [session(x=given)["sum"] for given in (x, x.astype(ml_dtypes.bfloat16))]
+    assert [(array.dtype.name, array.tolist()) for array in kept] == [("float32", [4.0]), ("float32", [8.0])]
