@@ -335,4 +335,19 @@ export seed Net {
 """,
         "in x: f32[N, D=4]",
     ),
+    Code(
+        "CS0448",
+        "a gate that skips nothing",
+        "A note: `where(g, a, b)` computes `a` and `b` for all and takes of them what the gate says. What a gate "
+        "should spare stands in a region.",
+        """\
+export seed Net {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    gate keep over N = mean[over=D](x) > 0
+    y = where(keep, linear[D](x), x)
+}
+""",
+        "y = when keep { linear[D](x) } else { x }",
+    ),
 )

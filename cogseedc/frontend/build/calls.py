@@ -25,6 +25,7 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import counterpart, described, suggestion
+from cogseedc.frontend.build.remarks import chosen_for_all
 from cogseedc.frontend.build.statics import function, is_static, number
 from cogseedc.ir import AxisArg, Dtype, GateKind, Kind, OpSpec, RuleError, Size, Static
 from cogseedc.ops import bind, signature
@@ -95,7 +96,11 @@ def _axis_size(item: Item, span: Span) -> Size:
 def apply(b: Builder, frame: Frame, expr: ast.Apply) -> Item:
     """`f(x, y)`."""
     target = b.evaluate(frame, expr.callee)
-    return invoke(b, frame, target, evaluated(b, frame, target, expr.arguments, (), ()), expr)
+    start = b.graph.next_id
+    given = evaluated(b, frame, target, expr.arguments, (), ())
+    if isinstance(target, OpRef) and target.spec.name == "where" and given.positional:
+        chosen_for_all(b, given.positional[0], start, expr.span)
+    return invoke(b, frame, target, given, expr)
 
 
 def pipe(b: Builder, frame: Frame, expr: ast.Pipe) -> Item:

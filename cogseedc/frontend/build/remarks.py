@@ -1,12 +1,14 @@
-"""Notes on what a loop may say and seldom means: read off the syntax tree, before its body is elaborated."""
+"""Notes on what a program may say and seldom means: of loops, and of gates that skip nothing."""
 
 from __future__ import annotations
 
 from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.core import Builder
-from cogseedc.frontend.build.model import BuildError
+from cogseedc.frontend.build.model import BuildError, GateRef, Item
 from cogseedc.frontend.walk import walk
+from cogseedc.ir import Call, NodeId
+from cogseedc.ops import OPS
 from cogseedc.source import Span
 
 
@@ -38,6 +40,16 @@ def never_set(b: Builder, loop: ast.For | ast.Repeat | ast.Scan) -> None:
             labels = (Label(place), Label(carries[name], "the carry"))
             help = f"write `next {name} = ...` for what the next turn gets"
             b.report(BuildError(Diagnostic("CS0446", message, labels, help, Severity.NOTE)))
+
+
+def chosen_for_all(b: Builder, gate: Item, start: int, span: Span) -> None:
+    """CS0448: `where` asks a gate, and its values, the nodes from `start` on, are layers."""
+    made = (NodeId(id) for id in range(start, b.graph.next_id))
+    nodes = (b.graph[id] for id in made if id in b.graph)  # bodies of loops are graphs of their own
+    if isinstance(gate, GateRef) and any(isinstance(node, Call) and OPS[node.op].macs for node in nodes):
+        message = f"`where` computes both of its values for all, whatever `{gate.name}` decides"
+        help = f"`when {gate.name} {{ ... }} else {{ ... }}` computes one where it is asked for"
+        b.report(BuildError(Diagnostic("CS0448", message, (Label(span),), help, Severity.NOTE)))
 
 
 def _bound(loop: ast.For | ast.Repeat | ast.Scan) -> dict[str, Span]:
