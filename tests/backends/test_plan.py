@@ -23,6 +23,7 @@ from cogseedc.backends.plan import (
     plan,
 )
 from cogseedc.backends.plan.exits import _free
+from cogseedc.backends.plan.model import at_positions
 from cogseedc.backends.plan.reach import reach
 from cogseedc.backends.plan.schedule import reads, writes
 from cogseedc.diagnostics import InternalError
@@ -263,3 +264,23 @@ def test_scans_that_run_all_turns_at_once(elements: str, result: str, folded: bo
     graph = cogseedc.load(text).elaborated.graph
     (loop,) = plan(graph, load("onnx-cpu"), "compact").loops.values()
     assert loop.folded is folded
+
+
+def test_a_scan_that_carries_something_runs_turn_by_turn() -> None:
+    text = """export seed Net {
+        in xs: f32[N, T=5, D=4]
+        in c: f32[N, D]
+        out ys: f32[N, T, D]
+        ys, y = scan x in xs over T with y = c { next y = tanh(y + x)  yield y * x }
+    }"""
+    (loop,) = plan(cogseedc.load(text).elaborated.graph, load("onnx-cpu"), "compact").loops.values()
+    assert not loop.folded
+
+
+@pytest.mark.parametrize(
+    ("lay", "wanted"),
+    [((), "6 N 4"), ((1,), "6 N 4"), ((1, 0), "1 N 4"), ((1, 2), "6 N 1"), ((1, -1), "6 N 4"), ((1, 0, 2), "1 N 1")],
+)
+def test_a_value_at_positions_has_one_along_their_axes(lay: tuple[int, ...], wanted: str) -> None:
+    type = typed(6, "N", 4)
+    assert " ".join(str(size) for size in at_positions(type, lay).shape) == wanted
