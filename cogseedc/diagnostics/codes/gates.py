@@ -338,8 +338,8 @@ export seed Net {
     Code(
         "CS0448",
         "a gate that skips nothing",
-        "A note: `where(g, a, b)` computes `a` and `b` for all and takes of them what the gate says. What a gate "
-        "should spare stands in a region.",
+        "A note: `where(g, a, b)` computes `a` and `b` for all and takes of them what the gate says, as `g * a` does. "
+        "What a gate should spare stands in a region.",
         """\
 export seed Net {
     in  x: f32[N, D=4]

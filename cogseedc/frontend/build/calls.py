@@ -99,7 +99,7 @@ def apply(b: Builder, frame: Frame, expr: ast.Apply) -> Item:
     start = b.graph.next_id
     given = evaluated(b, frame, target, expr.arguments, (), ())
     if isinstance(target, OpRef) and target.spec.name == "where" and given.positional:
-        chosen_for_all(b, given.positional[0], start, expr.span)
+        chosen_for_all(b, given.positional[0], "where", start, expr.span)
     return invoke(b, frame, target, given, expr)
 
 

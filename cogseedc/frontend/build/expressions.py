@@ -20,8 +20,9 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import counterpart, described, method, suggestion
+from cogseedc.frontend.build.remarks import chosen_for_all
 from cogseedc.frontend.build.statics import arithmetic, compare, integer, is_static, number
-from cogseedc.ir import Axis, AxisArg, Dtype, Size, TensorType
+from cogseedc.ir import Axis, AxisArg, Dtype, GateKind, Size, TensorType
 from cogseedc.source import Span
 
 OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "^": "pow"}
@@ -96,10 +97,14 @@ def binary(b: Builder, frame: Frame, expr: ast.Binary | ast.Compare | ast.Logica
     chain = [expr]
     while isinstance(chain[-1].left, (ast.Binary, ast.Compare, ast.Logical)):
         chain.append(chain[-1].left)
+    start = b.graph.next_id
     left: Item = b.evaluate(frame, chain[-1].left)
     left_span = chain[-1].left.span
     for node in reversed(chain):
         right = b.evaluate(frame, node.right)
+        for side in (left, right) if node.operator == "*" else ():
+            if isinstance(side, GateRef) and side.kind is GateKind.BOOL:
+                chosen_for_all(b, side, "*", start, node.span)
         left = _combine(b, frame, node, left, right, left_span)
         left_span = node.span
     return left

@@ -42,12 +42,12 @@ def never_set(b: Builder, loop: ast.For | ast.Repeat | ast.Scan) -> None:
             b.report(BuildError(Diagnostic("CS0446", message, labels, help, Severity.NOTE)))
 
 
-def chosen_for_all(b: Builder, gate: Item, start: int, span: Span) -> None:
-    """CS0448: `where` asks a gate, and its values, the nodes from `start` on, are layers."""
+def chosen_for_all(b: Builder, gate: Item, sign: str, start: int, span: Span) -> None:
+    """CS0448: `where` or `*` asks a gate, and the nodes from `start` on, its values, are layers."""
     made = (NodeId(id) for id in range(start, b.graph.next_id))
     nodes = (b.graph[id] for id in made if id in b.graph)  # bodies of loops are graphs of their own
     if isinstance(gate, GateRef) and any(isinstance(node, Call) and OPS[node.op].macs for node in nodes):
-        message = f"`where` computes both of its values for all, whatever `{gate.name}` decides"
+        message = f"`{sign}` computes its values for all, whatever `{gate.name}` decides"
         help = f"`when {gate.name} {{ ... }} else {{ ... }}` computes one where it is asked for"
         b.report(BuildError(Diagnostic("CS0448", message, (Label(span),), help, Severity.NOTE)))
 
