@@ -76,6 +76,10 @@ def made(inputs: str, expression: str, output: str) -> str:
         (INT, "clamp(x, high=2.5)", "f32[N]", "cast f32[N]; clamp f32[N]"),
         (BOOL, "logical_and(x, true)", "bool[N]", "logical_and bool[N]"),
         (BOOL, "where(x, 1, 0.5)", "f32[N]", "where f32[N]"),
+        ("x: f32[N, V=3, V]\n in b: f32[N, V, V]", "x + b", "f32[N, V, V]", "add f32[N, V=3, V=3]"),
+        ("x: f32[N, V=3, V]\n in b: f32[V, V]", "x + b", "f32[N, V, V]", "add f32[N, V=3, V=3]"),
+        ("x: f32[N, V=3]\n in b: f32[V, V]", "x + b", "f32[N, V]",
+         "CS0233: neither of `f32[N, V=3]` and `f32[V=3, V=3]` has all axes of the other: add the missing axis first, for instance `expand[N](...)`"),
     ],
 )  # fmt: skip
 def test_operands_meet(inputs: str, expression: str, output: str, wanted: str) -> None:

@@ -134,8 +134,8 @@ def _mapping(small: TensorType, host: TensorType) -> tuple[int | None, ...] | No
     free = list(range(host.rank))
     rest: list[int] = []
     for i, axis in enumerate(small.axes):
-        at = host.position(axis.name) if axis.name is not None else None
-        if at is not None:
+        at = next((at for at in free if axis.name is not None and host.axes[at].name == axis.name), None)
+        if at is not None:  # a name that stands twice meets itself in order
             result[i] = at
             free.remove(at)
         else:
