@@ -13,7 +13,7 @@ from cogseedc.frontend.mistakes import forms
 from cogseedc.frontend.tokens import WORDS
 from cogseedc.frontend.walk import walk
 from cogseedc.ops import OPS, signature
-from cogseedc.source import Source
+from cogseedc.source import Source, Span
 
 _WORD = re.compile(r"\w+")
 _TYPES = 4
@@ -26,7 +26,9 @@ class Place:
 
     name: ast.Name
     by: object
-    """The statement, port, seed, carry or arm."""
+    """The statement, port, seed, carry or import."""
+    span: Span
+    """All of that."""
     seed: ast.SeedDeclaration | None
 
 
@@ -40,24 +42,27 @@ def declared(file: ast.File) -> Iterator[Place]:
     for item in file.items:
         match item:
             case ast.SeedDeclaration():
-                yield Place(item.name, item, None)
-                yield from (Place(name, by, item) for name, by in _inner(item))
+                yield Place(item.name, item, item.span, None)
+                yield from _inner(item)
             case ast.Const():
-                yield Place(item.name, item, None)
+                yield Place(item.name, item, item.span, None)
+            case ast.Import(names=names, alias=alias):
+                for name in [*(name.alias for name in names), *([alias] if alias else [])]:
+                    yield Place(name, item, item.span, None)
 
 
-def _inner(seed: ast.SeedDeclaration) -> Iterator[tuple[ast.Name, object]]:
+def _inner(seed: ast.SeedDeclaration) -> Iterator[Place]:
     for node in walk((seed.parameters, seed.members)):
         match node:
             case ast.Bind(names=names) | ast.Scan(variables=names):
-                yield from ((name, node) for name in names)
+                yield from (Place(name, node, node.span, seed) for name in names)
             case ast.For(variable=name):
-                yield name, node
+                yield Place(name, node, node.span, seed)
             case (
                 ast.StaticParameter() | ast.Port() | ast.KnobDeclaration() | ast.ParamDeclaration()
                 | ast.StateDeclaration() | ast.GateDeclaration() | ast.ExitDeclaration() | ast.Share() | ast.Carry()
             ):  # fmt: skip
-                yield node.name, node
+                yield Place(node.name, node, node.span, seed)
 
 
 def seed_at(file: ast.File, offset: int) -> ast.SeedDeclaration | None:

@@ -163,8 +163,7 @@ def _symbol(
     kind: types.SymbolKind,
     children: list[types.DocumentSymbol] | None = None,
 ) -> types.DocumentSymbol:
-    span: Span = place.by.span  # type: ignore[attr-defined]
-    name = place.name.span
+    span, name = place.span, place.name.span
     around, own = _range(document, span.start, span.end), _range(document, name.start, name.end)
     return types.DocumentSymbol(place.name.text, kind, around, own, children=children)
 

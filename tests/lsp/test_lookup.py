@@ -87,6 +87,15 @@ def test_completions_are_those_of_the_seed() -> None:
     assert "width" not in found
 
 
+def test_what_is_imported_is_known() -> None:
+    text = "from std.vision import Head as H\nimport std.vision as vision\n" + TEXT.replace("Part[3](h)", "Part[3](H)")
+    page = examine(Source("net.seed", text), Settings())
+    place = lookup.declaration(page, text.index("H)"))
+    assert place is not None
+    assert place.name.span.line == 1
+    assert {"H": "import", "vision": "import"}.items() <= lookup.completions(page, text.index("(H)")).items()
+
+
 def test_a_broken_text_has_what_can_be_read() -> None:
     page = examine(Source("net.seed", TEXT.replace("mean(h) > tau", "mean(h) > tua")), Settings())
     assert page.found.failed
