@@ -21,7 +21,7 @@ from cogseedc.frontend.build import (
     statements,
     unrolled,
 )
-from cogseedc.frontend.build.core import Builder, SizeFound
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.expansion import Expansion
 from cogseedc.frontend.build.irtext import is_ir, read_ir
 from cogseedc.frontend.build.model import (
@@ -45,6 +45,7 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.restarts import SizeFound
 from cogseedc.frontend.build.survey import surveyed
 from cogseedc.ir import BATCH, Call, Dtype, Exit, Gate, GateKind, Graph, Input, Origin, Output, Size, Weight
 from cogseedc.limits import Limits

@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 from cogseedc.frontend import ast
 from cogseedc.frontend.build.align import aligned, promoted, renamed
-from cogseedc.frontend.build.core import Builder, join
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.expressions import is_axis_name, select
 from cogseedc.frontend.build.model import (
     BuildError,
@@ -25,6 +25,7 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import counterpart, described, suggestion
+from cogseedc.frontend.build.paths import join
 from cogseedc.frontend.build.remarks import chosen_for_all
 from cogseedc.frontend.build.statics import function, is_static, number
 from cogseedc.ir import AxisArg, Dtype, GateKind, Kind, OpSpec, RuleError, Size, Static

@@ -14,6 +14,7 @@ from cogseedc.frontend import ast
 from cogseedc.frontend.build.bounds import Bounds, Made
 from cogseedc.frontend.build.declared import Declared, declared
 from cogseedc.frontend.build.expansion import Expansion
+from cogseedc.frontend.build.geometry import geometry_of
 from cogseedc.frontend.build.model import (
     BROKEN,
     Broken,
@@ -37,6 +38,9 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import described
+from cogseedc.frontend.build.paths import join, numbered, placed
+from cogseedc.frontend.build.restarts import SizeFound
+from cogseedc.frontend.build.weights import init_for, known_shape, shared_shape
 from cogseedc.ir import (
     BATCH,
     Attrs,
@@ -47,12 +51,9 @@ from cogseedc.ir import (
     Dtype,
     GateKind,
     Graph,
-    Init,
-    InitKind,
     Input,
     Node,
     NodeId,
-    Operand,
     OpSpec,
     Origin,
     Pointwise,
@@ -69,14 +70,6 @@ from cogseedc.limits import Limits
 from cogseedc.ops import OPS, bind
 from cogseedc.ops.rules import flow_aligned
 from cogseedc.source import Span
-
-_GEOMETRIES = {
-    "exp_map": "hyperbolic",
-    "log_map": "euclidean",
-    "to_sphere": "spherical",
-    "to_euclidean": "euclidean",
-}
-"""Operations whose result has a geometry of its own."""
 
 _REGROUPING = frozenset(("join", "split", "flatten", "reshape"))
 """Operations that lay elements in other axes; where these have the sizes that there were, all they do is to name."""
@@ -191,7 +184,7 @@ class Builder:
         return found
 
     def origin(self, frame: Frame, span: Span, name: str = "") -> Origin:
-        return _placed(frame.origin, join(frame.calls, name), span)
+        return placed(frame.origin, join(frame.calls, name), span)
 
     def constant(self, frame: Frame, value: bool | int | float, dtype: Dtype, span: Span) -> Tensor:
         """A literal without axes."""
@@ -237,7 +230,7 @@ class Builder:
                     frame, f"{path}.{spec.operands[weight.operand].name}", weight, span
                 )
         node = Call(name, resolution.attrs, resolution.types, self.origin(frame, span, name))
-        geometry = self._geometry(spec, operands, span)
+        geometry = geometry_of(spec, operands, span)
         mixing = self._mixes_batch(spec, values, node)
         if mixing:
             self._no_batch_region(frame, name, span)
@@ -318,81 +311,28 @@ class Builder:
             error.code, error.message, where, *([Label(span, "in this call")] if where != span else []), help=error.help
         )
 
-    def _geometry(self, spec: OpSpec, operands: Sequence[Tensor | None], span: Span) -> str:
-        if spec.name in _GEOMETRIES:
-            return _GEOMETRIES[spec.name]
-        if all(t is None or t.geometry == "euclidean" for t in operands):
-            return "euclidean"
-        found = [
-            t.geometry
-            for t, o in zip(operands, _ports(spec, len(operands)), strict=True)
-            if t and not o.weight and t.type.dtype.floating and t.type.rank
-        ]
-        for geometry in found[1:]:
-            if geometry != found[0]:
-                raise mistake(
-                    "CS0238",
-                    f"`{spec.name}` mixes a {found[0]} value with a {geometry} one",
-                    span,
-                    help="convert one first: `exp_map`, `log_map`, `to_sphere`, `to_euclidean`",
-                )
-        return found[0] if found else "euclidean"
-
     # Weights and paths
 
     def weight_path(self, frame: Frame, name: str) -> str:
-        """The next free instance path for a call of `name`: repeats get `_2`, `_3`."""
-        path = join(frame.weights, name)
-        count = frame.counts.get(path, 0) + 1
-        frame.counts[path] = count
-        return path if count == 1 else f"{path}_{count}"
+        """The next free instance path for a call of `name`."""
+        return numbered(frame.counts, join(frame.weights, name))
 
     def call_path(self, frame: Frame, name: str) -> str:
         """The next free call path."""
-        path = join(frame.calls, name)
-        count = self.call_names.get(path, 0) + 1
-        self.call_names[path] = count
-        return path if count == 1 else f"{path}_{count}"
+        return numbered(self.call_names, join(frame.calls, name))
 
     def weight(self, frame: Frame, path: str, spec: WeightSpec, span: Span) -> Value:
         """The weight at a path: made once, or, for a shared instance, found again."""
-        type_ = self._known_shape(path, spec.type, span)
+        type_ = known_shape(path, spec.type, self.weight_shapes.get(path), span)
         if path in self.weights:
             first = self.graph[self.weights[path]]
             assert isinstance(first, Weight)
-            if first.type.shape != type_.shape:
-                raise mistake(
-                    "CS0240",
-                    f"the shared weight `{path}` is {first.type}, but this call needs {type_}",
-                    span,
-                    *([Label(first.origin.span, "its sizes come from the first call")] if first.origin.span else []),
-                    help="call a shared instance with the same sizes, or give this call weights of its own",
-                )
-            return Value(self.weights[path])
-        self.bounds.types((type_,), span)
-        known = spec.init.fan_in or spec.init.kind is not InitKind.KAIMING
-        init = spec.init if known else Init(spec.init.kind, spec.init.arguments, fan_in(type_))
-        node = Weight(path, type_, init, spec.trainable, _placed(frame.origin, path, span))
-        self.weights[path] = self.add(node, (), replace(frame, arms=()) if frame.arms else frame)
+            shared_shape(first, type_, span)
+        else:
+            self.bounds.types((type_,), span)
+            node = Weight(path, type_, init_for(spec.init, type_), spec.trainable, placed(frame.origin, path, span))
+            self.weights[path] = self.add(node, (), replace(frame, arms=()) if frame.arms else frame)
         return Value(self.weights[path])
-
-    def _known_shape(self, path: str, type_: TensorType, span: Span) -> TensorType:
-        given = self.weight_shapes.get(path)
-        for i, axis in enumerate(type_.axes):
-            if axis.size.value is not None:
-                continue
-            symbols = sorted(axis.size.symbols())
-            if given is not None and i < len(given) and axis.size == Size.symbol(symbols[0]):
-                raise SizeFound(symbols[0], Size.of(given[i]))
-            help = f"give it: `--size {symbols[0]}=32`, or write it in the port's type: `{symbols[0]}=32`"
-            if BATCH in symbols:
-                help = (
-                    "no weight depends on the number of samples: say another axis with `over=`, or read another value"
-                )
-            raise mistake(
-                "CS0239", f"the weight `{path}` needs the size `{axis.size}`, which is not known", span, help=help
-            )
-        return type_
 
     # Tensors from items
 
@@ -490,41 +430,3 @@ def _mixes(spec: OpSpec, node: Call, inputs: Sequence[TensorType | None]) -> boo
 
 def _with_size(axes: tuple[Axis, ...], old: Size, new: Size) -> tuple[Axis, ...]:
     return tuple(Axis(a.name, new) if a.size == old else a for a in axes)
-
-
-def _ports(spec: OpSpec, count: int) -> list[Operand]:
-    """The declared operand of each given one; a variadic one is that of all that follow it."""
-    return [spec.operands[min(i, len(spec.operands) - 1)] for i in range(count)]
-
-
-class ManyCalls(Exception):  # noqa: N818  # no error: elaboration starts again when they have been counted
-    """A program has many calls of seeds."""
-
-
-class SizeFound(Exception):  # noqa: N818  # no error: elaboration starts again
-    """The weights file, or a call, gives a size that the source leaves open; elaboration starts again with it."""
-
-    def __init__(self, symbol: str, size: Size) -> None:
-        super().__init__(symbol)
-        self.symbol, self.size = symbol, size
-
-
-def join(prefix: str, name: str) -> str:
-    """A dotted path."""
-    return f"{prefix}.{name}" if prefix and name else prefix or name
-
-
-def _placed(origin: Origin, path: str, span: Span) -> Origin:
-    """The origin of a node in an instance. Every node needs one, and `replace` would take thrice as long."""
-    return Origin(path, origin.seeds, origin.scope, span, origin.bits, origin.forced_bits, origin.level)
-
-
-def fan_in(type_: TensorType) -> int:
-    """Inputs that one output reads: I*k*k of a (.., O, I, k, k) weight, the last axis of a smaller one."""
-    shape = [s.value or 1 for s in type_.shape]
-    if not shape:
-        return 1
-    count = shape[-1]
-    for size in shape[-3:-1] if len(shape) >= 4 else shape[1:-1] if len(shape) == 3 else ():
-        count *= size
-    return max(count, 1)

@@ -9,10 +9,11 @@ from types import MappingProxyType
 from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
 from cogseedc.frontend.build import states
-from cogseedc.frontend.build.core import Builder, join
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.decisions import bounded, condition, taken
 from cogseedc.frontend.build.joins import Join, joined
 from cogseedc.frontend.build.model import ArmOf, BuildError, Frame, GateRef, Item, Kept, Scope, Tensor, mistake
+from cogseedc.frontend.build.paths import join
 from cogseedc.frontend.build.statics import integer, is_static
 from cogseedc.ir import Gate, GateKind, MergeMode, Size
 from cogseedc.source import Span

@@ -11,7 +11,7 @@ from cogseedc.frontend.build import states
 from cogseedc.frontend.build.arguments import module_scope, static_arguments
 from cogseedc.frontend.build.bounds import Made
 from cogseedc.frontend.build.calls import Given
-from cogseedc.frontend.build.core import Builder, ManyCalls, join
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.declared import LEVELS, Declared
 from cogseedc.frontend.build.model import (
     BROKEN,
@@ -31,7 +31,9 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.paths import join
 from cogseedc.frontend.build.ports import Binding, bind_input, bind_output, declared_axes, size_of
+from cogseedc.frontend.build.restarts import ManyCalls
 from cogseedc.frontend.build.statics import integer, number
 from cogseedc.ir import (
     AxisArg,

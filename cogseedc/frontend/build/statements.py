@@ -11,7 +11,7 @@ from cogseedc.diagnostics import Diagnostic, Label, Severity
 from cogseedc.frontend import ast
 from cogseedc.frontend.build import decisions, estimators, states
 from cogseedc.frontend.build.align import aligned
-from cogseedc.frontend.build.core import Builder, fan_in, join
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.model import (
     BROKEN,
     BrokenUse,
@@ -29,11 +29,13 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import described, shown, suggestion
+from cogseedc.frontend.build.paths import join
 from cogseedc.frontend.build.ports import declared_axes, dtype_of
 from cogseedc.frontend.build.regions import inner
 from cogseedc.frontend.build.statics import integer
 from cogseedc.frontend.build.trial import Trial
 from cogseedc.frontend.build.unrolled import Results
+from cogseedc.frontend.build.weights import fan_in
 from cogseedc.frontend.walk import walk
 from cogseedc.ir import Exit, Init, InitKind, Loss, NodeId, TensorType, Value, WeightSpec
 from cogseedc.source import Span

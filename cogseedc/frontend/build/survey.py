@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from cogseedc.diagnostics import Diagnostics
-from cogseedc.frontend.build.core import Builder, ManyCalls, SizeFound
+from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.model import BrokenUse, BuildError, Enough
+from cogseedc.frontend.build.restarts import ManyCalls, SizeFound
 from cogseedc.limits import Limits
 
 T = TypeVar("T")
