@@ -13,6 +13,7 @@ from cogseedc.frontend.build.bounds import Made
 from cogseedc.frontend.build.calls import Given
 from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.declared import LEVELS, Declared
+from cogseedc.frontend.build.marks import PRECISIONS
 from cogseedc.frontend.build.model import (
     BROKEN,
     Broken,
@@ -51,7 +52,6 @@ from cogseedc.limits import Limits
 from cogseedc.source import Span
 
 GEOMETRIES = ("euclidean", "hyperbolic", "spherical")
-PRECISIONS = ("int8", "fp8", "fp16", "bf16", "fp32")
 
 
 def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Given, Span]) -> Item:
