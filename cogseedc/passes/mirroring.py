@@ -162,7 +162,7 @@ class Mirror:
         if node.op == "cast" and first is not None and node.type.dtype in (Dtype.BOOL, Dtype.I64):
             return first if self.graph.type(_given(operands[0])).dtype is node.type.dtype else None
         if node.op == "one_hot" and node.type.dtype is Dtype.BOOL and first is not None:
-            return first if self._classes(_given(operands[0]), first) else None
+            return self._one_hot(make, node, first)
         if node.op in ("eq", "ne"):
             return self._is_class(make, node, operands, found)
         return None
@@ -183,11 +183,25 @@ class Mirror:
         literal = None if other is None else self.graph[other.node]
         if share is None or not isinstance(literal, Constant) or not self._classes(_given(operands[which]), share):
             return None
-        index, last = int(literal.values[0]), self.graph.type(share).rank - 1
-        if len(set(literal.values)) > 1 or not 0 <= index < (self.graph.type(share).shape[last].value or 0):
+        index = int(literal.values[0])
+        if len(set(literal.values)) > 1 or not 0 <= index < self._count(share):
             return None
-        taken = make.call("select", share, axis=last, index=index)
+        taken = make.call("select", share, axis=self.graph.type(share).rank - 1, index=index)
         return taken if node.op == "eq" else make.call("sub", make.number(1.0), taken)
+
+    def _one_hot(self, make: Beside, node: Call, share: Value) -> Value | None:
+        """The classes of a one-of-n decision as a `one_hot` lists them: the first of them, or all and others."""
+        last = node.type.rank - 1
+        wanted, found = node.type.shape[last].value, self._count(share)
+        if wanted is None:
+            return None
+        if wanted > found:
+            return make.call("pad", share, before=0, after=wanted - found, over=last)
+        return share if wanted == found else make.call("slice", share, axis=last, start=0, stop=wanted)
+
+    def _count(self, share: Value) -> int:
+        """How many classes a training value has."""
+        return self.graph.type(share).shape[-1].evaluate({})
 
     # Numbers made of decisions
 
@@ -197,7 +211,8 @@ class Mirror:
             return None
         make, decision = self.beside(id), _given(operands[0])
         if node.op == "one_hot":
-            return self._as(make, first, node.type.dtype) if self._classes(decision, first) else None
+            classes = self._one_hot(make, node, first)
+            return None if classes is None else self._as(make, classes, node.type.dtype)
         if self._classes(decision, first):
             return None
         if node.op == "cast":

@@ -188,6 +188,22 @@ export seed Net {
     alike(cogseedc.build(text, rng=0)(*given).y, mixed(leaves, 2 * a, own), given)
 
 
+def test_fewer_and_more_classes_than_a_gate_has() -> None:
+    text = """\
+export seed Net {
+    in  z: f32[N, K=3]
+    out two: f32[N, 2]
+    out five: f32[N, 5]
+    gate g over N = argmax(z) via straight_through
+    two = one_hot[2](g)
+    five = one_hot[5](g)
+}
+"""
+    (z,) = given = inputs((N, 3))
+    share, found = through(F.one_hot(z.argmax(1), 3), F.softmax(z, 1)), cogseedc.build(text, rng=0)(z)
+    alike(torch.cat([found.two, found.five], 1), torch.cat([share[:, :2], F.pad(share, (0, 2))], 1), given)
+
+
 def test_without_an_estimator_no_gradient_passes() -> None:
     given = inputs(*TWO)
     net = module(WHEN.replace(" via {via}", ""), decision="z > 0")
