@@ -28,6 +28,7 @@ from cogseedc.ir import (
     reckoned,
 )
 from cogseedc.ops.rules import flow_aligned
+from cogseedc.record import record
 
 CONVOLUTIONS = ("conv1d", "conv2d")
 _SOME = Size.symbol("some channels")
@@ -40,7 +41,7 @@ _WHOLE = CONVOLUTIONS
 they are computed for all, with zeros for those that were not."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layer:
     """One operation, computed for the chosen channels."""
 
@@ -59,7 +60,7 @@ class Layer:
         node, operands = graph[self.node], graph.wiring().operands(self.node)
         assert isinstance(node, Call)
         given = [None if value is None else graph.type(value) for value in operands]
-        if self.whole or node.op in FILTERS:
+        if node.op in FILTERS:
             return tuple(given), node.types
         inputs = tuple(None if t is None else _part(t, axis) for t, axis in zip(given, self.axes, strict=True))
         return inputs, tuple(_part(type, self.at) for type in node.types)
@@ -75,7 +76,7 @@ def _part(type: TensorType, axis: int | None) -> TensorType:
     return type.with_axes(tuple(Axis(a.name, _SOME) if i == axis else a for i, a in enumerate(type.axes)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Channels:
     """A join whose one arm is computed for the channels that take it, the other given; or a single layer that reads
     some channels only."""
@@ -118,7 +119,7 @@ def channel_regions(
         if isinstance(merge, Merge) and not literals.places(guards[id]):
             sides = [
                 _Growth(graph, place, guards, literals, ops, id, side.result, kept=kept).region(side)
-                for side in _sides(graph, literals, id, merge)
+                for side in _sides(graph, id, merge)
             ]
             found = [region for region in sides if region is not None]
             if found:
@@ -149,16 +150,16 @@ def _filters(graph: Graph, region: Channels) -> int:
 
 def _work(graph: Graph, ops: Ops, region: Channels) -> int:
     """Multiply-accumulates of its filters, for all channels."""
-    total = 0
-    for layer in region.layers:
-        node = graph[layer.node]
-        assert isinstance(node, Call)
-        if layer.filters(graph):
-            types = [None if v is None else graph.type(v) for v in graph.wiring().operands(layer.node)]
-            count = ops[node.op].macs
-            assert count is not None, "a filter multiplies"
-            total += reckoned(count(node.attrs, types, node.types))
-    return total
+    return sum(_macs(graph, ops, layer.node) for layer in region.layers if layer.filters(graph))
+
+
+def _macs(graph: Graph, ops: Ops, id: NodeId) -> int:
+    node = graph[id]
+    assert isinstance(node, Call)
+    types = [None if v is None else graph.type(v) for v in graph.wiring().operands(id)]
+    count = ops[node.op].macs
+    assert count is not None, "a filter multiplies"
+    return reckoned(count(node.attrs, types, node.types))
 
 
 def _read(graph: Graph, kept: Mapping[Value, Kept], id: NodeId) -> Kept | None:
@@ -184,7 +185,7 @@ def _common(node: Call, types: Sequence[TensorType | None]) -> bool:
     return plain and single and x is not None and (node.op == "linear" or x.rank == own)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Side:
     """An arm of a join by channels that may be computed for some, and the others."""
 
@@ -195,23 +196,20 @@ class _Side:
     further: tuple[tuple[Choice, Value], ...] = ()
 
 
-def _sides(graph: Graph, literals: Literals, id: NodeId, merge: Merge) -> Iterator[_Side]:
+def _sides(graph: Graph, id: NodeId, merge: Merge) -> Iterator[_Side]:
     """The arms of a join by channels."""
     found, axes = _arms(graph, merge, graph.wiring().operands(id)), set(merge.axes)
     if found is None or len(axes) != 1 or merge.type.batch != 0:
         return
     (gate, arms, rest), (lay,) = found, axes
     at = channel_axis(graph, gate)
-    if at is None or len(lay) != at + 1 or lay[:-1] != (0,) * at:
-        return
-    followed = not at or literals.mask(gate) & literals.placed
-    if not followed or graph.type(Value(gate)).shape[at] != merge.type.shape[lay[-1]]:
+    if at is None or lay[:-1] != (0,) * at:
         return
     for arm, value in reversed(arms.items()):
         type = graph.type(value)
         others = [(i, v) for i, v in arms.items() if i != arm]
         base = rest if rest is not None else others.pop()[1] if others else None
-        if base is not None and (type.shape, type.dtype) == (merge.type.shape, merge.type.dtype):
+        if base is not None and type.shape == merge.type.shape:
             yield _Side((gate, arm), lay[-1], value, base, tuple(((gate, i), v) for i, v in others))
 
 
@@ -274,16 +272,12 @@ class _Growth(Growth[Layer]):
         """Where the channels lie in the operands of a node."""
         channels = self.at[Value(id)]
         found: list[int | None] = []
-        for type, flows in zip(types, self.ops[node.op].flow(node.attrs, types, node.types), strict=False):
+        for _, flows in zip(types, self.ops[node.op].flow(node.attrs, types, node.types), strict=False):
             own = [i for i, flow in enumerate(flows) if not isinstance(flow, Mixing) and flow.to == channels]
-            if type is not None and type.batch is not None and (type.batch != 0 or flows[0] != Pointwise(0)):
-                return None
-            if any(not isinstance(flows[i], Pointwise) or len(own) > 1 for i in own):
-                return None
-            if own and type is not None and type.shape[own[0]] != node.type.shape[channels]:
+            if not all(isinstance(flows[i], Pointwise) for i in own):
                 return None
             found.append(own[0] if own else None)
-        return tuple(found) if any(axis is not None for axis in found) and len(found) == len(types) else None
+        return tuple(found)
 
     def _way(self, node: Call, types: Sequence[TensorType | None]) -> str | None:
         """How an operation is computed for some channels; None: not at all."""

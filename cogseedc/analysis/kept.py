@@ -123,7 +123,7 @@ def _joined(graph: Graph, found: Mapping[Value, Kept], merge: Merge, operands: S
         choices = ((gate, arm),) if gate is not None and _by_channel(graph, gate, lay, axis, size) else None
         sides.append(_side(graph, found, value, choices, axis, merge.type))
     if merge.otherwise:
-        first, alone = gates[0], len({*gates}) == 1 and len({*merge.axes}) == 1
+        first, alone = gates[0], len({*gates}) == 1  # along one axis, as all channels lie
         choices = None
         if first is not None and alone and _by_channel(graph, first, merge.axes[0], axis, size):
             choices = tuple((first, arm) for arm in range(_arms(graph, first)) if arm not in merge.arms)
@@ -135,7 +135,7 @@ def _axis_of(graph: Graph, found: Mapping[Value, Kept], merge: Merge, operands: 
     """The one axis that the channels of gates and arms lie along."""
     count = len(merge.arms)
     axes: set[int] = set()
-    for gate, lay in zip(operands[count : 2 * count], merge.axes, strict=False):
+    for gate, lay in zip(operands[count:], merge.axes, strict=False):
         if gate is not None and lay and channel_axis(graph, gate.node) == len(lay) - 1:
             axes.add(lay[-1])
     for value in (*operands[:count], *operands[2 * count : 2 * count + merge.otherwise]):
@@ -227,16 +227,16 @@ def _side_by_side(
 
 def _union(graph: Graph, sides: Sequence[Kept]) -> Kept | None:
     """Where one of several may differ; None where their parts are not alike."""
-    first = sides[0]
-    sizes = {(side.axis, tuple(part.size for part in side.parts)) for side in sides}
-    if len(sizes) != 1:
+    places = {(side.axis, tuple(part.size for part in side.parts)) for side in sides}
+    if len(places) != 1:
         return None
+    ((axis, sizes),) = places
     parts: list[Part] = []
-    for several in zip(*(side.parts for side in sides), strict=True):
+    for size, *several in zip(sizes, *(side.parts for side in sides), strict=True):
         every = [part.taken for part in several]
         both: dict[Choice, None] = {}
         for taken in every:
             both.update(dict.fromkeys(taken or ()))
         any_ = None in every or any(all((gate, arm) in both for arm in range(_arms(graph, gate))) for gate, _ in both)
-        parts.append(Part(several[0].size, None if any_ else tuple(both)))
-    return Kept(first.axis, tuple(parts))
+        parts.append(Part(size, None if any_ else tuple(both)))
+    return Kept(axis, tuple(parts))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_
 
 from cogseedc.ir import Guard, Literals, NodeId
 from cogseedc.record import record
@@ -191,8 +192,7 @@ class Paths:
         """A lower bound: of arms that are picked together the k lightest count, with what runs for each alone."""
         total, alone = state.sure, dict[int, int]()
         for weight, terms in state.open if self.picks else ():
-            bits = {term & ~state.excluded for term in terms}
-            bit = next((b for b in bits if b & self._selecting == b and not b & (b - 1)), None)
+            bit = min(self._selected.intersection(term & ~state.excluded for term in terms), default=None)
             if bit is not None:
                 alone[bit] = alone.get(bit, 0) + weight
         for picks in self.picks if alone else ():
@@ -203,15 +203,17 @@ class Paths:
 
     def _selected_in_all(self, terms: Iterable[int], excluded: int) -> int | None:
         """The first bit of an arm, not yet decided, that every term selects."""
-        common = -1
-        for term in terms:
-            common &= term
-        common &= ~excluded & self._selecting
-        return common & -common if common > 0 else None
+        common = reduce(and_, terms) & ~excluded & self._selecting
+        return common & -common or None
 
     @cached_property
     def _selecting(self) -> int:
-        return sum(bit for picks in self.picks for bit in picks.selected)
+        return sum(self._selected)
+
+    @cached_property
+    def _selected(self) -> frozenset[int]:
+        """The bits of arms that are picked together, in which they are."""
+        return frozenset(bit for picks in self.picks for bit in picks.selected)
 
 
 def _follow(literals: Literals, state: _State, excluded: int) -> _State:
