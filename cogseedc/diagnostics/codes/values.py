@@ -274,4 +274,18 @@ export seed Net {
 """,
         "y = linear[D](h)",
     ),
+    Code(
+        "CS0249",
+        "a batch of one size only",
+        "A note: the axis of samples, N, meets an axis of another size. What is compiled refuses batches with another "
+        "number of samples. Mostly axes stand in another order than declared.",
+        """\
+export seed Net {
+    in  x: f32[N, T=3, D=4]
+    out y: f32[D, N, T]
+    y = permute[axes=(D, T, N)](x)
+}
+""",
+        "out y: f32[D, T, N]",
+    ),
 )

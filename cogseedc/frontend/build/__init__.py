@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from cogseedc.diagnostics import Diagnostic, Diagnostics, Label, Severity, UserError
+from cogseedc.diagnostics import Diagnostics, Label, UserError
 from cogseedc.frontend import ast
 from cogseedc.frontend.build import (
     arguments,
@@ -46,9 +46,10 @@ from cogseedc.frontend.build.model import (
     mistake,
 )
 from cogseedc.frontend.build.names import suggestion
+from cogseedc.frontend.build.remarks import pinned_batch, unbatched, untrained
 from cogseedc.frontend.build.restarts import SizeFound
 from cogseedc.frontend.build.survey import surveyed
-from cogseedc.ir import BATCH, Call, Dtype, Exit, Gate, GateKind, Graph, Input, Origin, Output, Size, Weight
+from cogseedc.ir import BATCH, Dtype, Exit, Graph, Origin, Output, Size, Weight
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.source import Span
@@ -178,8 +179,9 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
         return None
     except BrokenUse:
         return None
-    _untrained(b)
-    _unbatched(b)
+    untrained(b)
+    unbatched(b)
+    pinned_batch(b)
     version = next(
         (m.values[0].text for m in declaration.members if isinstance(m, ast.Meta) and m.kind == "version"), None
     )
@@ -195,34 +197,6 @@ def _elaborate(b: Builder, ref: SeedRef, options: Options) -> Elaborated | None:
         tuple((k, str(v)) for k, v in statics.items() if isinstance(v, (bool, int, float, str, tuple))),
         _coupled(b),
     )
-
-
-def _untrained(b: Builder) -> None:
-    """Notes estimators of gates that nothing reads but as a class index, which has no gradient."""
-    for graph, _ in b.graph.nested() if not b.diagnostics.failed else ():
-        for id, gate in graph.of(Gate):
-            drawn = gate.estimator is None or gate.estimator.name == "reinforce"  # that learns by its log-probability
-            readers = [graph[edge.dst] for edge in graph.wiring().outs[id]]
-            if gate.kind is GateKind.ONE and not drawn and readers and all(isinstance(r, Call) for r in readers):
-                message = f"no gradient of the gate `{gate.name}` passes its index"
-                help = "choose by `route`, or read `weights` of the gate; or leave `via` out"
-                labels = (Label(gate.origin.span),) if gate.origin.span is not None else ()
-                b.report(BuildError(Diagnostic("CS0452", message, labels, help, Severity.NOTE)))
-
-
-def _unbatched(b: Builder) -> None:
-    """Notes that what decides over the first axis of all inputs decides for no samples, since that is not called N."""
-    inputs = [node for _, node in b.graph.of(Input) if node.type.rank]
-    first = {node.type.axes[0].name for node in inputs}
-    name = (next(iter(first)) or BATCH) if len(first) == 1 else None
-    if b.diagnostics.failed or name is None or any(BATCH in node.type.names for node in inputs):
-        return
-    found: list[Gate | Exit] = [node for _, node in b.graph.nodes() if isinstance(node, (Gate, Exit))]
-    deciding = [node for node in found if name in node.over]
-    if deciding and deciding[0].origin.span is not None:
-        message = f"this decides over {name}, which no input has as its batch: everything is computed for all of it"
-        help = "samples that go ways of their own are along the axis N of the inputs: write it in their types"
-        b.report(BuildError(Diagnostic("CS0447", message, (Label(deciding[0].origin.span),), help, Severity.NOTE)))
 
 
 def _hold_weights(graph: Graph, limits: Limits, diagnostics: Diagnostics) -> None:
