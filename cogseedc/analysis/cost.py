@@ -47,13 +47,11 @@ class NodeCost:
 
     macs: Size
     """Multiply-accumulates."""
-    params: Size
-    """Trainable numbers that it holds."""
     bytes: Size
     """What it writes; of a weight: what it holds."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExitCost:
     """What a sample has spent when it leaves at an exit; `path` is None for the end."""
 
@@ -72,7 +70,7 @@ class ArmCost:
     macs: int
 
 
-@dataclass(frozen=True)
+@record
 class LoopCost:
     """A loop: the costs of one turn, and how many there are."""
 
@@ -123,7 +121,7 @@ class Costs:
     @cached_property
     def gates(self) -> dict[str, Gate]:
         """The gates that work hangs on, those in loops and those that end loops included, by name."""
-        found = {gate.name: gate for id, gate in self.literals.gates.items() if id >= 0}
+        found = {gate.name: gate for id, gate in self.literals.gates.items() if id == decider(id)}
         for loop in self.loops:
             found |= loop.body.gates
             if loop.until is not None:
@@ -147,19 +145,19 @@ def node_cost(graph: Graph, ops: Ops, id: NodeId, rule: Rule = catalogue) -> Nod
     match node:
         case Call(op=op, types=types):
             inputs = tuple(None if v is None else graph.type(v) for v in graph.wiring().operands(id))
-            return NodeCost(_of_one(rule(ops[op], node, inputs)), _NONE, _written(types))
+            return NodeCost(_of_one(rule(ops[op], node, inputs)), _written(types))
         case Weight(type=type):
-            return NodeCost(_NONE, type.elements if node.trainable else _NONE, _bytes(type))
+            return NodeCost(_NONE, _bytes(type))
         case Loop(body=body, types=types):
             inner = [node_cost(body, ops, i, rule) for i, n in body.nodes() if not isinstance(n, Weight)]
             macs, written = sum((c.macs for c in inner), _NONE), sum((c.bytes for c in inner), _NONE)
             turns = _of_one(node.steps)
-            return NodeCost(macs * turns, _NONE, written * turns + _written(types))
+            return NodeCost(macs * turns, written * turns + _written(types))
     return _FREE
 
 
 _NONE = Size.of(0)
-_FREE = NodeCost(_NONE, _NONE, _NONE)
+_FREE = NodeCost(_NONE, _NONE)
 _ONE = {BATCH: Size.of(1)}
 
 
@@ -187,7 +185,7 @@ def _stored(elements: Size, bits: int) -> Size:
 def costs(graph: Graph, ops: Ops, sizes: Mapping[str, int] | None = None) -> Costs:
     """All costs of a graph; its control edges say what is skipped, so without them everything runs on every path."""
     each = [{id: node_cost(inner, ops, id) for id, _ in inner.nodes()} for inner, _ in graph.nested()]
-    steps = [NodeCost(loop.steps, loop.steps, loop.steps) for inner, _ in graph.nested() for _, loop in inner.loops()]
+    steps = [NodeCost(loop.steps, loop.steps) for inner, _ in graph.nested() for _, loop in inner.loops()]
     number, assumed = numbers([*(cost for nodes in each for cost in nodes.values()), *steps], sizes or {})
     turn = _turn(graph, ops, iter(each), number)
     trainable = {path: number(node.type.elements) for path, node in graph.weights().items() if node.trainable}
@@ -217,7 +215,7 @@ def _turn(graph: Graph, ops: Ops, each: Iterator[dict[NodeId, NodeCost]], number
             continue
         if isinstance(node, Loop):
             loops.append(_loop(node, guard, ops, each, number))
-            cost = NodeCost(_NONE, _NONE, _written(node.types))
+            cost = NodeCost(_NONE, _written(node.types))
         for asked, share in asking.parts(id):
             macs[asked] = macs.get(asked, 0) + int(number(cost.macs) * share)
         written[guard] = written.get(guard, 0) + number(cost.bytes)
@@ -268,7 +266,7 @@ def _inner(loops: Iterable[LoopCost]) -> Iterator[ArmCost]:
 
 def numbers(costs: Iterable[NodeCost], sizes: Mapping[str, int]) -> tuple[Callable[[Size], int], tuple[str, ...]]:
     """How sizes become numbers, `ASSUMED` for the symbols that `sizes` does not know; and those symbols."""
-    every = {size for cost in costs for size in (cost.macs, cost.params, cost.bytes)}
+    every = {size for cost in costs for size in (cost.macs, cost.bytes)}
     unknown = sorted({symbol for size in every for symbol in size.symbols()} - set(sizes))
     known = {**dict.fromkeys(unknown, ASSUMED), **sizes}
     return lru_cache(maxsize=4096)(lambda size: size.evaluate(known)), tuple(unknown)
@@ -311,8 +309,8 @@ def _arms(literals: Literals, macs: Mapping[Guard, int]) -> tuple[ArmCost, ...]:
     """A guard hangs on an arm when each of its terms excludes all other decisions of the gate."""
     own: dict[tuple[NodeId, int], int] = {}
     for guard, weight in macs.items():
-        guard = literals.alike(guard)
-        common = reduce(intersect, guard.terms, -1) if guard.terms else 0
+        terms = literals.alike(guard).terms
+        common = reduce(intersect, terms) if terms else 0
         for id in literals.owners_of(common):
             for arm in range(literals.gates[id].arms):
                 if not literals.taken(id, arm).terms[0] & ~common:
@@ -320,6 +318,6 @@ def _arms(literals: Literals, macs: Mapping[Guard, int]) -> tuple[ArmCost, ...]:
     return tuple(
         ArmCost(gate.name, arm, own.get((id, arm), 0))
         for id, gate in literals.gates.items()
-        if id >= 0
+        if id == decider(id)
         for arm in range(gate.arms)
     )

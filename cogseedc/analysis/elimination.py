@@ -4,10 +4,11 @@ elimination. Knows nothing of programs."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from itertools import product
-from math import inf, prod
+from itertools import count, product
+from math import prod
+
+from cogseedc.record import record
 
 CAP = 4096
 """Entries of the largest table. Programs are nearly trees, whose tables have at most a few dozen."""
@@ -18,7 +19,7 @@ Pair = tuple[int, int]
 Table = Sequence[Sequence[float]]
 
 
-@dataclass(frozen=True)
+@record
 class Choice:
     """The choices found."""
 
@@ -51,7 +52,7 @@ def cheapest(singles: Mapping[int, Sequence[float]], pairs: Mapping[Pair, Table]
     return Choice(values, cost_of(singles, pairs, values), work.exact)
 
 
-@dataclass(frozen=True)
+@record
 class _Factor:
     """A cost of several variables together."""
 
@@ -67,6 +68,7 @@ class _Elimination:
         self.cap = cap
         self.exact = True
         self.factors: dict[int, _Factor] = {}
+        self.keys = count()
         self.of: dict[int, set[int]] = {v: set() for v in singles}
         self.near: dict[int, set[int]] = {v: set() for v in singles}
         self.solved: list[tuple[int, tuple[int, ...], dict[tuple[int, ...], int]]] = []
@@ -99,7 +101,7 @@ class _Elimination:
         return self._choices()
 
     def _add(self, factor: _Factor) -> None:
-        key = len(self.factors) if not self.factors else next(reversed(self.factors)) + 1
+        key = next(self.keys)
         self.factors[key] = factor
         for v in factor.scope:
             self.of[v].add(key)
@@ -120,16 +122,16 @@ class _Elimination:
     def _eliminate(self, v: int) -> list[int]:
         factors, near = self._drop(v)
         scope = tuple(near)
-        readers = [(f.table, [scope.index(u) if u != v else -1 for u in f.scope]) for f in factors]
+        readers = [(f.table, [scope.index(u) if u != v else None for u in f.scope]) for f in factors]
         table: dict[tuple[int, ...], float] = {}
         best: dict[tuple[int, ...], int] = {}
         for cell in product(*(range(self.sizes[u]) for u in scope)):
-            least, place = inf, 0
-            for i in range(self.sizes[v]):
-                cost = sum(t[tuple(i if p < 0 else cell[p] for p in places)] for t, places in readers)
-                if cost < least:
-                    least, place = cost, i
-            table[cell], best[cell] = least, place
+            costs = [
+                sum(t[tuple(i if p is None else cell[p] for p in places)] for t, places in readers)
+                for i in range(self.sizes[v])
+            ]
+            table[cell] = min(costs)
+            best[cell] = costs.index(table[cell])
         self.solved.append((v, scope, best))
         if scope:
             self._add(_Factor(scope, table))

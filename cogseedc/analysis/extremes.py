@@ -5,7 +5,6 @@ where it is known at which share of them a gate takes an arm, by that share. Bot
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
@@ -51,7 +50,7 @@ class _Reached:
         return self.rows, ceil(self.high * spent.worst.value)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extremes:
     """Sums over all paths, each with whether what is summed is reached."""
 
@@ -61,13 +60,13 @@ class Extremes:
     @staticmethod
     def of(literals: Literals, picks: Sequence[Picks], shares: Shares, spent: Sequence[Spent]) -> Extremes:
         joint = [(literals.and_(s.asked.when, s.asked.read), s) for s in spent]
+        known = {id for id in literals.gates if any(share.known for share in shares.get(id, ()))}
         exact = all(s.least.exact and s.worst.exact for s in spent)
         alike = summed((literals.alike(guard), s.least.value) for guard, s in joint)
         worst = summed((guard, s.worst.value) for guard, s in joint)
-        lows = [(Paths(literals, alike, picks), exact)]
-        highs = [(Paths(literals, worst, picks), exact and not _projected(literals, worst))]
-        known = {id for id in literals.gates if any(share.known for share in shares.get(id, ()))}
-        if any(literals.mask(id) & term for id in known for guard, _ in joint for term in guard.terms):
+        lows = [(Paths(literals, alike, picks), exact and not known)]  # those that are known need not decide alike
+        highs = [(Paths(literals, worst, picks), exact and not known and not _projected(literals, worst))]
+        if known:
             reached = [(_reached(literals, shares, known, s.asked), guard, s) for guard, s in joint]
             low = ((literals.alike(g), s.least.value) if r is None else r.least(s) for r, g, s in reached)
             high = ((g, s.worst.value) if r is None else r.worst(s) for r, g, s in reached)
@@ -86,7 +85,7 @@ class Extremes:
         for paths, exact in self.highs:
             high = max((paths.worst(term) for term in given), key=lambda e: e.value)
             worst.append(Extreme(high.value, high.exact and exact))
-        return Range(max(least, key=lambda e: e.value), min(worst, key=lambda e: e.value))
+        return Range(max(least, key=lambda e: (e.value, e.exact)), min(worst, key=lambda e: (e.value, not e.exact)))
 
 
 def _projected(literals: Literals, weights: Iterable[Guard]) -> bool:
@@ -132,10 +131,11 @@ def _of_term(literals: Literals, shares: Shares, term: int) -> tuple[int, Fracti
         if gate.type.rank - (gate.kind is GateKind.MANY) <= (gate.type.batch is not None):
             continue
         parts = [*_said(literals, id, term, shares[decider(id)])]
-        if id < 0:  # some position of the row has each of these arms
+        if id != decider(id):  # some position of the row has each of these arms
             if any(part.high == 0 for part in parts):
-                return 0, _NONE, _NONE
-            rows &= ~mask if all(part.low > 0 for part in parts) else -1
+                return rows, _NONE, _NONE
+            if all(part.low > 0 for part in parts):
+                rows &= ~mask
             continue
         rows &= ~mask
         for part in parts:

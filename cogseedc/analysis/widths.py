@@ -6,7 +6,7 @@ The choice is data (`Widths`): the pass writes it into a graph, an artifact keep
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from struct import pack, unpack
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from cogseedc.analysis.tolerance import (
 )
 from cogseedc.diagnostics import Diagnostics
 from cogseedc.ir import BATCH, Call, Graph, NodeId, Ops, Size, Value, Wiring
+from cogseedc.record import record
 
 if TYPE_CHECKING:
     from cogseedc.target import Target
@@ -36,7 +37,7 @@ LEVELS = 255
 """Steps of the range of a value, whose integers are 0 .. 255; weights are signed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rounding:
     """How a value becomes an integer: x / scale + zero."""
 
@@ -44,7 +45,7 @@ class Rounding:
     zero: int
 
 
-@dataclass(frozen=True)
+@record
 class Widths:
     """Precisions of the calls of one graph and of the bodies of its loops; scales of the values rounded to int8."""
 
@@ -70,7 +71,7 @@ class Widths:
         return self.bodies.get(loop, Widths(static=self.static)) if loop else self
 
 
-@dataclass(frozen=True)
+@record
 class Model:
     """The modelled cost, in nanoseconds per sample: one variable per call that has a choice."""
 
@@ -102,7 +103,7 @@ def _chosen(
     """The precisions of one graph: the program's, or that of the body of a loop."""
     static = ranges is not None
     domains = candidates(graph, ops, target, bits, static, diagnostics)
-    if not domains or diagnostics.failed:
+    if diagnostics.failed:
         return Widths(static=static, weight_limit=target.int8_weight)
     model = model_of(graph, ops, target, domains, static)
     choice = cheapest(model.singles, model.pairs)

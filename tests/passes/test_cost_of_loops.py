@@ -140,6 +140,53 @@ def test_turns_that_hang_together_are_no_path(exact: bool, bound: bool, turns: i
     assert loop.times(Extreme(5, exact), turns) == Extreme(5 * turns, wanted)
 
 
+TURNS = """\
+export seed Turns {
+    in  x: f32[N, T=3, D=6]
+    out y: f32[N, D]
+    gate far over N = x[T=0, D=0] > 0
+    z, h = scan a in x over T with z = zeros[N, D](), h = x[T=0] {
+        next z = when %s { linear[D](z + a) } else { z }
+        next h = h + 1
+    }
+    y = when far { z } else { x[T=0] }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("decision", "hang_together"), [("a[D=0] > 0", False), ("h[D=0] > 0", False), ("far", True), ("mean(z) > 0", False)]
+)
+def test_turns_that_read_one_decision_hang_together(decision: str, hang_together: bool) -> None:
+    found = costs(cogseedc.load(TURNS % decision).structure, OPS)
+    (loop,) = found.loops
+    assert loop.bound is hang_together
+    assert (found.macs.least, found.macs.worst) == (Extreme(0, not loop.bound), Extreme(3 * LAYER, not loop.bound))
+    assert [(arm.gate, arm.arm, arm.macs) for arm in found.arms if arm.macs][:1] == [("far", 1, 3 * LAYER)]
+
+
+def test_weights_that_an_exit_behind_a_loop_has_read() -> None:
+    text = """
+export seed Late {
+    in  x: f32[N, D=6]
+    out y: f32[N, D]
+    h = repeat 2 with h = x { next h = linear[D](h) }
+    exit soon { y = h } when mean(h) > 0
+    y = linear[D](h)
+}
+"""
+    found = costs(cogseedc.load(text).structure, OPS)
+    assert [(end.path, end.params) for end in found.exits] == [("soon", LAYER + 6), (None, 2 * (LAYER + 6))]
+    assert [(loop.body.params, loop.body.weight_bytes) for loop in found.loops] == [(0, 0)]
+
+
+def test_a_size_that_is_not_known_is_assumed() -> None:
+    graph = cogseedc.load(NESTED).structure
+    found = costs(graph, OPS)
+    assert (found.assumed, found.macs.worst.value) == (("T",), 32 * 4 * LAYER)
+    assert costs(graph, OPS, {"T": 4}).assumed == ()
+
+
 def test_a_loop_writes_what_its_turns_and_its_results_do() -> None:
     text = "export seed Net { in  c: f32[N, D=4]\n    out y: f32[N, D]\n    y = repeat 3 with y = c { next y = tanh(y) * y } }"
     graph = cogseedc.load(text).elaborated.graph

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cogseedc import target as targets
 from cogseedc.analysis.elimination import cost_of
 from cogseedc.analysis.tolerance import candidates, tolerated
-from cogseedc.analysis.widths import Rounding, Widths, choose, model_of, rounding
+from cogseedc.analysis.widths import Rounding, Widths, choose, model_of, rounding, wanted_ranges
 from cogseedc.diagnostics import Diagnostics, UserError
 from cogseedc.driver.precisions import chosen_widths, record_of, rounded_graph, widths_of
 from cogseedc.driver.program import load
@@ -253,6 +253,42 @@ def test_integers_and_rounded_reals_are_the_same_values(graph):
     x = np.random.default_rng(1).normal(size=(4, 8)).astype("float32")
     a, b = (Reference(g, weights).run({"x": x}).outputs["y"] for g in (graph, twin))
     assert np.allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+CONV, POOL = "conv2d[C=4, kernel=1]", "max_pool2d[2]"
+
+
+@pytest.mark.parametrize(
+    ("layers", "scaled"),
+    [
+        (CONV, ["x", "conv2d"]),  # gives integers
+        ("linear[W=4]", ["x"]),  # gives real numbers
+        (f"{CONV} |> relu", ["x", "relu"]),  # which is done while the layer rounds
+        ("linear[W=4] |> relu", ["x"]),
+        (f"linear[W=4] |> {CONV}", ["x", "linear", "conv2d"]),  # its reader wants integers
+        (f"{CONV} |> {POOL} |> {CONV}", ["x", "conv2d", "max_pool2d", "conv2d"]),
+        (f"{POOL} |> relu", ["x", "max_pool2d"]),
+    ],
+)
+def test_what_is_rounded(layers, scaled):
+    text = f"""
+export seed Net {{
+    level atomic
+    in  x: f32[N, C=4, H=4, W=4]
+    out y: f32[N, C=4, H2, W2]
+    y = x |> {layers}
+}}
+"""
+    graph = load(text).elaborated.graph
+    ranges = {
+        place: (-1.0 - i, 1.0 + i) for i, place in enumerate(wanted_ranges(graph, OPS, EDGE, "int8", Diagnostics()))
+    }
+    found = choose(graph, OPS, EDGE, "int8", ranges, Diagnostics()).rounded
+    names = {id: node.op if isinstance(node, Call) else "x" for id, node in graph.nodes()}
+    assert [names[value.node] for value in found] == scaled
+    for value, scale in found.items():
+        source = graph.wiring().operand(value.node, 0)
+        assert (source in found and scale == found[source]) == (names[value.node] == "max_pool2d")
 
 
 # ---- what is written

@@ -1,6 +1,7 @@
 """Bucket elimination against trying everything."""
 
-from itertools import product
+from itertools import combinations, product
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,33 @@ def test_past_the_cap_it_is_legal_and_says_so(problem):
     assert all(0 <= found.values[v] < len(costs) for v, costs in singles.items())
     assert found.cost >= exhaustive(singles, pairs)
     assert found.exact or any(len(costs) > 1 for costs in singles.values())
+
+
+def test_the_cap_is_the_most_that_a_table_has():
+    singles, pairs = {0: [0.0, 1.0, 2.0], 1: [0.0, 1.0]}, {(0, 1): [[5.0, 0.0], [0.0, 5.0], [5.0, 5.0]]}
+    assert [cheapest(singles, pairs, cap).exact for cap in (5, 6)] == [False, True]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_past_the_cap_one_is_fixed_and_the_others_are_as_cheap_as_can_be(seed):
+    """In a ring, tables of three variables are too large; where one is out of the question, the rest is a chain."""
+    random = Random(seed)
+    singles = {v: [random.uniform(0, 9), random.uniform(0, 9)] for v in range(6)}
+    singles[0] = [0.0, 1000.0]
+    pairs = {(v, (v + 1) % 6): [[random.uniform(0, 99) for _ in range(2)] for _ in range(2)] for v in range(6)}
+    found = cheapest(singles, pairs, cap=4)
+    assert (found.exact, found.values[0]) == (False, 0)
+    assert found.cost == pytest.approx(exhaustive(singles, pairs))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_past_the_cap_no_other_choice_of_one_variable_is_cheaper(seed):
+    random = Random(seed)
+    singles = {v: [random.uniform(0, 9) for _ in range(3)] for v in range(7)}
+    pairs = {(a, b): [[random.uniform(0, 9) for _ in range(3)] for _ in range(3)] for a, b in combinations(range(7), 2)}
+    found = cheapest(singles, pairs, cap=2)
+    near = [cost_of(singles, pairs, {**found.values, v: i}) for v in range(7) for i in range(3)]
+    assert found.cost == pytest.approx(min(near))
 
 
 @pytest.mark.parametrize("count", [3000])
