@@ -20,7 +20,6 @@ from cogseedc.ir import (
     NodeId,
     Phase,
     Pointwise,
-    TensorType,
     Value,
     Weight,
     reckoned,
@@ -90,7 +89,7 @@ def _feature(loop: Loop, place: int, context: Context) -> _Feature | None:
 
 
 def _kept(body: Graph, at: Ports, place: int) -> Value | None:
-    """What follows a carry, if it is a join that in one arm is the carry itself and in another is not."""
+    """What follows a carry, if it is a join that is the carry itself in one arm. (With all arms alike there is no join.)"""
     carry = Value(at.carries[place])
     value = body.feeds(at.following[place])[0]
     merge = None if value is None else body[value.node]
@@ -98,13 +97,8 @@ def _kept(body: Graph, at: Ports, place: int) -> Value | None:
         return None
     arms = _arms(body, value.node)
     by_rows = all(axes in ((), (merge.type.batch,)) for axes in merge.axes)
-    whole = all(_alike(body.type(arm), merge.type) for arm in arms.values())
-    known = set(arms.values())
-    return value if by_rows and whole and carry in known and len(known) > 1 else None
-
-
-def _alike(a: TensorType, b: TensorType) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype
+    whole = all(body.type(arm).shape == merge.type.shape for arm in arms.values())
+    return value if by_rows and whole and carry in arms.values() else None
 
 
 def _arms(body: Graph, id: NodeId) -> dict[int, Value]:
@@ -241,7 +235,7 @@ def _where(body: Graph, literals: Literals, asked: Mapping[NodeId, Guard], edge:
         if edge.dst_port == place:
             return literals.and_(guard, literals.taken(gate.node, arm))
         guard = literals.and_(guard, literals.not_taken(gate.node, arm))
-    return guard if edge.dst_port == 2 * count else asked[edge.dst]
+    return guard
 
 
 def _only(body: Graph, literals: Literals, id: NodeId, guard: Guard) -> Value | None:
@@ -258,4 +252,4 @@ def _only(body: Graph, literals: Literals, id: NodeId, guard: Guard) -> Value | 
             return fed[place]
         if not literals.exclusive(guard, literals.taken(gate.node, arm)):
             return None
-    return fed[2 * count] if merge.otherwise else fed[count - 1]
+    return fed[2 * count] if merge.otherwise else None

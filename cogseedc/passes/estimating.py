@@ -52,15 +52,16 @@ def estimate(mirror: Mirror, id: NodeId, gate: Gate, ranked: dict[NodeId, Estima
 
 def rank(mirror: Mirror, id: NodeId, ranked: dict[NodeId, Estimated]) -> None:
     """Has a k-of-n gate choose by perturbed scores, where it is chosen; before anything reads the choice."""
-    gate = mirror.graph[id]
-    decided = mirror.graph.feeds(id)[0]
-    if not isinstance(gate, Gate) or gate.kind is not GateKind.MANY or decided is None:
+    gate, decided = mirror.graph[id], mirror.graph.feeds(id)[0]
+    assert isinstance(gate, Gate)
+    assert gate.estimator is not None
+    assert decided is not None
+    if gate.kind is not GateKind.MANY:
         return
     found = scores.top_of(mirror.graph, decided)
     if found is None or found[0] in ranked:
         return
     top, mask = found
-    assert gate.estimator is not None
     make = mirror.beside(top, "scores")
     given = scores.ranking(make, top)
     perturbed = _perturbed(make, gate.estimator, given.scores, "gumbel")

@@ -68,9 +68,7 @@ def _joined(graph: Graph, node: Call, value: Value, known: dict[_Key, Value]) ->
     count = len(merge.arms)
     places = [*range(count), *range(2 * count, 2 * count + merge.otherwise)]
     arms = {place: arm for place in places if (arm := fed[place]) is not None}
-    whole = all(
-        graph.type(a).shape == merge.type.shape and graph.type(a).dtype == merge.type.dtype for a in arms.values()
-    )
+    whole = all(graph.type(arm).shape == merge.type.shape for arm in arms.values())
     if not whole or not any((node.op, node.attrs, arm) in known for arm in arms.values()):
         return None
     for place, arm in arms.items():

@@ -40,6 +40,9 @@ def test_a_feature_of_the_state_becomes_a_carry():
             "next u = when on { d } else { u }",
         ),
         ("is another carry's", "want(h)", "want(x)"),
+        ("is new in every arm", "else { y }", "else { relu(y) }"),
+        ("is new in some of its channels", "when on { tanh", "when y > u { tanh"),
+        ("is as large as the state", "want(h)", "want(tanh(h) + x)"),
     ],
 )
 def test_what_is_not_carried(what, old, new):
@@ -47,6 +50,16 @@ def test_what_is_not_carried(what, old, new):
     assert text != STATED
     graph = through(text, CarryFeatures)
     assert loops(graph)["scan"].carries == 2, what
+    same_meaning(text, graph, 4)
+
+
+@pytest.mark.parametrize("new", ["softmax[over=N](want(h))", "sigmoid(want(h) + ones[N, 1]())"])
+def test_a_chain_ends_before_what_reads_other_rows(new):
+    """Those of the batch, or some that are made of nothing."""
+    text = STATED.replace("sigmoid(want(h))", new)
+    graph = through(text, CarryFeatures)
+    assert loops(graph)["scan"].carries == 3
+    assert calls(graph) == ["select", "ones", "linear"]
     same_meaning(text, graph, 4)
 
 
