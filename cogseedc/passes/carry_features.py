@@ -89,7 +89,7 @@ def _feature(loop: Loop, place: int, context: Context) -> _Feature | None:
 
 
 def _kept(body: Graph, at: Ports, place: int) -> Value | None:
-    """What follows a carry, if it is a join that is the carry itself in one arm. (With all arms alike there is no join.)"""
+    """What follows a carry, if it is a join that is the carry itself in one arm."""
     carry = Value(at.carries[place])
     value = body.feeds(at.following[place])[0]
     merge = None if value is None else body[value.node]
