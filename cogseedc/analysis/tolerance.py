@@ -21,6 +21,7 @@ from cogseedc.ir import (
     Wiring,
     output_types,
 )
+from cogseedc.ops.scores import LAYOUT
 from cogseedc.source import Span
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 FP32 = "fp32"
 INT8 = "int8"
 HALF = {"fp16": Dtype.F16, "bf16": Dtype.BF16}
-BY_LEVEL: Mapping[int, tuple[str, ...]] = {
+BY_LEVEL: Mapping[int | None, tuple[str, ...]] = {
     0: ("int8",),
     1: ("int8", "fp8"),
     2: ("fp16", "bf16"),
@@ -104,7 +105,7 @@ def tolerated(call: Call) -> tuple[str, ...]:
     said = tuple(str(b) for b in call.origin.bits)
     if said:
         return said
-    return BY_LEVEL.get(-1 if call.origin.level is None else call.origin.level, ())
+    return BY_LEVEL.get(call.origin.level, ())
 
 
 def weights_alone(graph: Graph, wiring: Wiring) -> frozenset[NodeId]:
@@ -171,8 +172,6 @@ def _can(
     types = [graph.type(v) for v in wiring.operands(id) if v is not None]
     if precision in HALF:
         return spec.group in _HALVES and call.op not in _WIDE and _all_f32(types)
-    if precision != INT8 or types[0].dtype is not Dtype.F32:
-        return False
     if call.op in LAYERS:
         return _integer_layer(graph, wiring, id, call, fixed)
     return static and call.op in ABSORBED | CARRIED and types[0].rank > 0
@@ -184,32 +183,33 @@ def _all_f32(types: Iterable[TensorType]) -> bool:
 
 def _integer_layer(graph: Graph, wiring: Wiring, id: NodeId, call: Call, fixed: frozenset[NodeId]) -> bool:
     """Whether a layer's weight is one for all samples, its output channels first, and is known before the run."""
-    operands = (*wiring.operands(id), None, None)
-    x, weight, bias = operands[:3]
-    if x is None or weight is None or x.node in fixed or weight.node not in fixed:
-        return False
+    x, weight, bias = (*wiring.operands(id), None)[:3]
+    assert x is not None, "the verifier found both operands fed"
+    assert weight is not None, "the verifier found both operands fed"
     rank = 2 if call.op == "linear" else len(call.attrs.integers("kernel")) + 2
     last = call.op != "linear" or call.attrs.integer("over") == graph.type(x).rank - 1
     plain = bias is None or (bias.node in fixed and graph.type(bias).rank == 1)
-    return last and plain and graph.type(weight).rank == rank
+    return weight.node in fixed and last and plain and graph.type(weight).rank == rank
 
 
 def _deciding(graph: Graph, wiring: Wiring) -> frozenset[NodeId]:
     """Calls that make a score: a floating value that a comparison or choice turns into part of a decision.
 
-    They stay in fp32, and so does what compares.
+    They stay in fp32, and so does what moves the elements of a score, and what compares.
     """
     found = set[NodeId]()
-    discrete = set[NodeId]()
+    within = set[NodeId]()
     for id in reversed(wiring.order):
         node = graph[id]
-        if not isinstance(node, (Gate, Exit)) and id not in discrete:
+        if not isinstance(node, (Gate, Exit)) and id not in within:
             continue
         found.add(id)
         ins = wiring.ins[id][:1] if isinstance(node, Exit) else wiring.ins[id]
         for edge in ins:
-            if graph.type(Value(edge.src, edge.src_port)).dtype.floating:
+            read = graph[edge.src]
+            moves = isinstance(read, Call) and read.op in LAYOUT
+            if graph.type(Value(edge.src, edge.src_port)).dtype.floating and not moves:
                 found.add(edge.src)
             else:
-                discrete.add(edge.src)
+                within.add(edge.src)
     return frozenset(found)

@@ -108,6 +108,44 @@ def test_a_precision_that_the_target_lacks_cannot_be_asked_for():
         chosen("level atomic", target=CPU, bits="bf16")
 
 
+ABLE = [
+    ("in x: f32[N, D=8] out y: f32[N, K=6] y = linear[K](x)", "int8", [("linear", "int8")]),
+    ("in x: f32[N, D=8, T=4] out y: f32[N, K=6, T] y = linear[K, over=D](x)", "int8", []),
+    ("in x: f32[N, D=8] in w: f32[K=6, D] out y: f32[N, K] y = linear(x, weight=w)", "int8", []),
+    ("in x: f32[N, D=8] in b: f32[K=6] out y: f32[N, K] param w: f32[K, D] = zeros() y = linear(x, weight=w, bias=b)",
+     "int8", []),
+    ("in x: f32[N, G=2, D=8] out y: f32[N, G, K=6] param w: f32[G, K, D] = zeros() y = linear(x, weight=w)", "int8", []),
+    ("in x: f32[N, D=8] in s: f32[] out y: f32[N, D] y = relu(s) * relu(x)", "int8", [("relu", "int8")]),
+    ("in x: f32[N, D=8] in n: i64[N, D] out y: f32[N, D] out z: i64[N, D] y = x + x z = n * n", "fp16", [("add", "fp16")]),
+    ("in x: f32[N, D=8] out y: f32[N, D] exit first { y = linear[D](x) } when tanh(x)[D=0] > 0 y = x", "int8",
+     [("linear", "int8")]),
+    ("in x: f32[N, D=8] out y: f32[N, D] exit first { y = x } when linear[D](x)[D=0] > 0 y = x", "int8", []),
+]  # fmt: skip
+"""Of integer layers the weight is known, of reals nothing but the layer's output, and no scalar has a scale."""
+
+
+@pytest.mark.parametrize(("body", "bits", "able"), ABLE)
+def test_which_calls_can_have_a_precision(body, bits, able):
+    graph = load(f"export seed Net {{ bits {bits} {body} }}").elaborated.graph
+    found = candidates(graph, OPS, TORCH, bits, True, Diagnostics())
+    assert [(graph[id].op, *precisions) for id, precisions in found.items()] == able
+
+
+def test_values_of_a_precision_that_the_target_lacks_are_refused():
+    text = "export seed Net {{ in x: {dtype}[N, D=8] out y: {dtype}[N, D] y = x + x }}"
+    with pytest.raises(UserError, match="CS0706: target `onnx-cpu` has no values of bf16"):
+        chosen_widths(load(text.format(dtype="bf16")), CPU, "fp32")
+    assert not chosen_widths(load(text.format(dtype="f16")), CPU, "fp32").nodes
+
+
+def test_the_innermost_seed_says_what_it_does_not_tolerate():
+    text = SEED.format(meta="bits fp16", mark="").replace(
+        "    y = x |> linear[k]", "    @bits(int8)\n    y = linear[k](x)"
+    )
+    with pytest.raises(UserError, match="CS0707: `Layer` does not tolerate int8"):
+        chosen_widths(load(text), TORCH, "auto")
+
+
 # ---- the model
 
 
