@@ -7,7 +7,7 @@ from itertools import combinations
 from math import prod
 
 from cogseedc.analysis.cost import Costs, LoopCost
-from cogseedc.ir import GateKind, Guard, Literals, NodeId
+from cogseedc.ir import GateKind, Guard, Literals, NodeId, decider
 
 Rates = Mapping[str, Sequence[float]]
 """By gate, for each arm, the share of the indices that reach the gate for which it takes the arm."""
@@ -41,19 +41,19 @@ def expected_turns(loop: LoopCost, rates: Rates) -> float:
 def even_rates(costs: Costs) -> dict[str, tuple[float, ...]]:
     """Rates for when nothing was measured: every arm alike, but for what the decision itself says of its share."""
     known = {name: tuple(float(share.even) for share in shares) for name, shares in costs.even.items()}
-    return {name: known.get(name, (1 / max(gate.arms, 1),) * gate.arms) for name, gate in costs.gates.items()}
+    return {name: known.get(name, (1 / gate.arms,) * gate.arms) for name, gate in costs.gates.items()}
 
 
 def _chance(literals: Literals, guard: Guard, rates: Rates) -> float:
     """Inclusion and exclusion over the terms."""
     total = 0.0
-    for count in range(1, len(guard.terms) + 1):
-        for chosen in combinations(guard.terms, count):
+    for others in range(len(guard.terms)):
+        for chosen in combinations(guard.terms, others + 1):
             both = 0
             for term in chosen:
                 both |= term
             if not literals.contradictory(both):
-                total += (-1) ** (count + 1) * _chance_of_all(literals, both, rates)
+                total += (-1) ** others * _chance_of_all(literals, both, rates)
     return total
 
 
@@ -67,6 +67,6 @@ def _chance_of(literals: Literals, id: NodeId, term: int, rates: Rates) -> float
     if gate.kind is not GateKind.MANY:
         return sum(rate[arm] for arm in range(gate.arms) if not term >> (first + arm) & 1)
     both = [term >> (first + 2 * arm) & 3 for arm in range(gate.arms)]
-    if id < 0:
+    if decider(id) != id:
         return float(all(rate[arm] > 0 for arm, excluded in enumerate(both) if excluded))
     return prod((1.0, 1 - rate[arm], rate[arm])[excluded] for arm, excluded in enumerate(both))

@@ -26,7 +26,9 @@ def two_arms(graph: Graph, merge: Merge, operands: Sequence[Value | None]) -> tu
         return None
     rest = operands[-1] if merge.otherwise else None
     no, yes = (operands[merge.arms.index(arm)] if arm in merge.arms else rest for arm in (0, 1))
-    return None if no is None or yes is None else (id, (no, yes))
+    assert no is not None, "the verifier found that the arms cover every decision"
+    assert yes is not None, "the verifier found that the arms cover every decision"
+    return id, (no, yes)
 
 
 @dataclass

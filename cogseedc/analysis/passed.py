@@ -57,7 +57,7 @@ def _weights(node: Node) -> Iterable[tuple[str, Weight]]:
 
 def _written(graph: Graph) -> Iterator[NodeId]:
     """All nodes in the order of the text: that of ids, but for exits that were placed when the rest was there."""
-    last = max((id for id, node in graph.of(Output)), default=-1)
+    last = max(id for id, _ in graph.of(Output))
     placed: dict[NodeId, list[NodeId]] = {}
     head = list[NodeId]()
     for id, node in graph.nodes():

@@ -8,7 +8,7 @@ from math import ceil, floor
 
 from cogseedc.analysis.paths import Picks
 from cogseedc.analysis.shares import Counted
-from cogseedc.ir import Call, Gate, GateKind, Graph, Literals, NodeId, Size, Value
+from cogseedc.ir import Call, Gate, GateKind, Graph, Literals, NodeId, Size, Value, decider
 
 
 def picks(
@@ -21,9 +21,9 @@ def picks(
 
 def _many(graph: Graph, literals: Literals, id: NodeId, gate: Gate) -> Picks | None:
     """k when the mask comes straight from `top_mask`, else at most k. A projection may select any."""
-    if id < 0:
+    if decider(id) != id:
         return None
-    mask, indices = graph.wiring().operands(id)[:2]
+    mask, indices, *_ = graph.wiring().operands(id)
     assert mask is not None, "the verifier found both ports fed"
     assert indices is not None, "the verifier found both ports fed"
     most = graph.type(indices).axes[-1].size.value
@@ -39,7 +39,7 @@ def _shared(
 ) -> Iterator[Picks]:
     of: dict[tuple[Value, int], dict[int, NodeId]] = {}
     for id, gate in literals.gates.items():
-        taken = _taken(graph, id) if id >= 0 and gate.kind is GateKind.BOOL else None
+        taken = _taken(graph, id) if gate.kind is GateKind.BOOL else None
         if taken is not None and taken[0] in known:
             value, axis, index = taken
             of.setdefault((value, axis), {}).setdefault(index, id)

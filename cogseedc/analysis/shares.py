@@ -32,6 +32,7 @@ from cogseedc.ops.scores import LAYOUT
 from cogseedc.record import record
 
 HALF = Fraction(1, 2)
+_NONE, _ALL = Fraction(0), Fraction(1)
 _ONE = Size.of(1)
 _REGROUPING = frozenset(("flatten", "join", "reshape", "split"))
 _MOVING = LAYOUT | _REGROUPING
@@ -58,7 +59,7 @@ class Share:
     @property
     def known(self) -> bool:
         """Whether more is known than that it is a share."""
-        return self.low > 0 or self.high < 1
+        return (self.low, self.high) != (_NONE, _ALL)
 
     @property
     def rest(self) -> Share:
@@ -67,10 +68,9 @@ class Share:
 
 
 Bounds = tuple[Fraction, Fraction]
-_ANY: Bounds = (Fraction(0), Fraction(1))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Counted:
     """What is known of a boolean value: for sets of its axes the share of true elements along them, whichever index
     the other axes have; and the share among all, if what is not known falls evenly."""
@@ -81,7 +81,7 @@ class Counted:
     def along(self, axes: frozenset[int]) -> Bounds:
         """Along a set of axes: a share that holds along some of them holds along all."""
         inside = [found for own, found in self.bounds.items() if own <= axes]
-        return max((low for low, _ in inside), default=_ANY[0]), min((high for _, high in inside), default=_ANY[1])
+        return max((low for low, _ in inside), default=_NONE), min((high for _, high in inside), default=_ALL)
 
 
 _NOTHING = Counted({})
@@ -101,7 +101,7 @@ def _arms(graph: Graph, gate: Gate, known: Counted) -> Iterator[Share]:
     rank = gate.type.rank - (gate.kind is GateKind.MANY)
     low, high = known.along(frozenset(range(rank)) - {gate.type.batch})
     if gate.kind is GateKind.ONE:
-        yield from [Share(*_ANY, Fraction(1, gate.arms))] * gate.arms
+        yield from [Share(_NONE, _ALL, Fraction(1, gate.arms))] * gate.arms
         return
     even = known.even if known.even is not None else HALF
     taken = Share(low, high, min(high, max(low, even)))
@@ -159,15 +159,13 @@ class _Sweep:
             return mask
         assert operands[1] is not None, "the verifier found both ports fed"
         count = self.graph.type(operands[1]).shape[-1]
-        return Counted(mask.bounds, self._part(count, Size.of(max(gate.arms, 1))))
+        return Counted(mask.bounds, self._part(count, Size.of(gate.arms)))
 
     def _part(self, count: object, of: Size) -> Fraction:
         """The share that so many are; of a batch any, since it has any size."""
         assert isinstance(count, (int, Size))
-        if BATCH in of.symbols():
-            return Fraction(1)
-        total = Fraction(self.number(of))
-        return min(Fraction(1), Fraction(self.number(Size.of(count))) / total) if total else Fraction(1)
+        total = _NONE if BATCH in of.symbols() else Fraction(self.number(of))
+        return min(_ALL, Fraction(self.number(Size.of(count))) / total) if total else _ALL
 
     def _best(self, type: TensorType, over: int, count: object) -> Counted | None:
         part = self._part(count, type.shape[over])
@@ -181,15 +179,15 @@ class _Sweep:
         part = self._part(count, node.type.shape[over])
         maker = self.graph[indices.node]
         distinct = isinstance(maker, Call) and maker.op == "top_indices"
-        return Counted({frozenset((over,)): (part if distinct else _ANY[0], part)}, part)
+        return Counted({frozenset((over,)): (part if distinct else _NONE, part)}, part)
 
     def _within(self, node: Call, mask: Counted) -> Counted:
         """Of each class at most `c` along an axis; no more than before along any other."""
         over = node.attrs.integer("over")
         most = self._part(node.attrs["c"], node.type.shape[over])
-        bounds = {axes: (_ANY[0], high) for axes, (_, high) in mask.bounds.items()}
+        bounds = {axes: (_NONE, high) for axes, (_, high) in mask.bounds.items()}
         own = frozenset((over,))
-        bounds[own] = (_ANY[0], min(most, mask.along(own)[1]))
+        bounds[own] = (_NONE, min(most, mask.along(own)[1]))
         return Counted(bounds, None if mask.even is None else min(most, mask.even))
 
     def _compared(self, node: Call, operands: Sequence[Value | None]) -> Counted | None:
@@ -217,11 +215,11 @@ class _Sweep:
         over, source = sorting.attrs.integer("over"), self.graph.wiring().operand(ranked.node, 0)
         type = self.graph.type(large)
         beside = (*type.shape[:over], _ONE, *type.shape[over + 1 :])
-        aligned = self.graph.type(small).shape in (beside, beside[1:] if not over else beside)
+        aligned = self.graph.type(small).shape in (beside, beside[1:])
         if source != large or picked.attrs.integer("axis") != over or result.shape != type.shape or not aligned:
             return None
         most = self._part(picked.attrs["index"], type.shape[over])
-        return Counted({frozenset((over,)): (_ANY[0], most)}, most)
+        return Counted({frozenset((over,)): (_NONE, most)}, most)
 
     def _numbered(self, node: Call, left: Value, right: Value) -> Counted | None:
         """Known numbers along one axis, compared with a knob: as many as its range allows, and as its default says."""
@@ -241,7 +239,7 @@ class _Sweep:
         """The numbers of a vector that are known."""
         node = self.graph[self._behind(value, frozenset(("cast",))).node]
         if isinstance(node, Constant) and node.type.rank == 1:
-            return node.values if len(node.values) > 1 else ()
+            return node.values
         if isinstance(node, Call) and node.op == "range" and (length := node.type.shape[0].value) is not None:
             start, step = node.attrs.number("start"), node.attrs.number("step")
             return [start + i * step for i in range(length)]
@@ -258,8 +256,7 @@ class _Sweep:
         """What is known of an operand, of the result: nothing along axes that are cut."""
         inputs = [None if v is None else self.graph.type(v) for v in self.graph.wiring().operands(id)]
         type = inputs[port]
-        if type is None or not known.bounds:
-            return known
+        assert type is not None, "the verifier found the operand fed"
         flows = self.ops[node.op].flow(node.attrs, inputs, node.types)[port]
         to = {i: flow.to for i, flow in enumerate(flows) if isinstance(flow, Pointwise)}
         kept = {i for i, place in to.items() if type.shape[i] == node.type.shape[place]}
@@ -293,7 +290,7 @@ def _both(left: Counted, right: Counted) -> Counted:
     bounds: dict[frozenset[int], Bounds] = {}
     for axes in dict.fromkeys((*left.bounds, *right.bounds)):
         (low, high), (other_low, other_high) = left.along(axes), right.along(axes)
-        bounds[axes] = max(_ANY[0], low + other_low - 1), min(high, other_high)
+        bounds[axes] = max(_NONE, low + other_low - 1), min(high, other_high)
     if left.even is None and right.even is None:
         return Counted(bounds)
     evens = [HALF if known.even is None else known.even for known in (left, right)]

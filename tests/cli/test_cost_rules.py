@@ -91,6 +91,16 @@ def test_what_is_counted(command: Command) -> None:
     ]
 
 
+def test_a_layer_without_biases(command: Command) -> None:
+    """Of each of five tokens 3 * 8 MACs, and nothing is added."""
+    Path("net.seed").write_text(
+        "export seed Net { in x: f32[N, T, D=8]  out y: f32[N, T, K=3]  y = linear[K, bias=false](x) }"
+    )
+    for rule in RULES:
+        (end,) = json.loads(command("cost", "net.seed", "--json", "--rule", rule, "--size", "T=5").out)["exits"]
+        assert (end["macs"], end["params"]) == (5 * 3 * 8, 3 * 8)
+
+
 PLACED = """\
 export seed Net {
     in  x: f32[N, D=8]
@@ -144,5 +154,7 @@ def test_a_loop_counts_for_each_turn(command: Command) -> None:
         "expected": 16 * (1 + 1.5 * (2 - 2**-4) + 3),
     }
     assert record["params"] == 2 * 20
+    never = json.loads(command("cost", "net.seed", "--json", "--rate", "done=0").out)
+    assert never["macs"]["expected"] == 16 * (1 + 1.5 * 5 + 3)
     written = json.loads(command("cost", "net.seed", "--json", "--rule", "msdnet").out)
     assert (written["macs"]["worst"], written["params"]) == (20 * (1 + 2 * 5 + 3), 2 * 20)

@@ -42,14 +42,52 @@ GATES = {
     "width < range[C=16]()": ("C", 3, 16, 11, 16),
     "top[1](e)": ("N, T", 0, 1, 1, 1),
     "capacity[3, over=T](top[1](e))": ("N, T", 0, 8, 3, 8),
+    "in_top[2, over=T](s) or b": ("N, T", 2, 8, 1, 1),
+    "in_top[2, over=T](s) and true": ("N, T", 2, 8, 2, 8),
+    "in_top[2, over=W](m)[H=0]": ("N, W", 2, 4, 2, 4),
+    "in_top[3, over=C](v) and v > 0": ("C", 0, 16, 3, 16),
+    "split[over=C, into=(P, Q), P=2](in_top[3, over=C](v))": ("P, Q", 3, 16, 3, 16),
+    "split[over=Q, into=(Q, R), Q=2](split[over=T, into=(P, Q), P=2](in_top[3, over=T](s)))": (
+        "N, P, Q, R",
+        3,
+        8,
+        3,
+        8,
+    ),
+    "split[over=T, into=(P, Q), P=2](in_top[3, over=T](s))[P=0]": ("N, Q", 0, 1, 1, 1),
+    "s > e[E=1]": ("N, T", 0, 1, 1, 1),
+    "s > softmax(e)[E=1]": ("N, T", 0, 1, 1, 1),
+    "m > top_values[2, over=H](m)[H=1]": ("N, H, W", 0, 1, 1, 2),
+    "v > top_values[4, over=C](v)[C=3]": ("C", 0, 1, 3, 16),
+    "r > top_values[4, over=A](r)[A=3]": ("A, B", 0, 1, 3, 4),
+    "range[C=16]() < limit": ("C", 0, 16, 2, 16),
+    'top_mask[classes=("W", 4)](top_indices[1](m))': ("N, H, W", 1, 4, 1, 4),
+    'top_mask[classes=("E", 3)](at)': ("N, E", 0, 3, 2, 3),
+    "capacity_mask[c=2, over=T](e > 0)[E=0]": ("N, T", 0, 8, 2, 8),
+}
+SHAPES = {
+    "N, T": "s",
+    "N, H, W": "m",
+    "N, W": "m[H=0]",
+    "C": "v",
+    "A, B": "r",
+    "P, Q": "split[over=C, into=(P, Q), P=2](v)",
+    "N, P, Q, R": "split[over=Q, into=(Q, R), Q=2](split[over=T, into=(P, Q), P=2](s))",
+    "N, Q": "split[over=T, into=(P, Q), P=2](s)[P=0]",
+    "N, E": "e[T=0]",
 }
 TEXT = """\
 export seed Net {{
     in  s: f32[N, T=8]
     in  m: f32[N, H=2, W=4]
     in  e: f32[N, T, E=3]
+    in  b: bool[N, T]
+    in  v: f32[C=16]
+    in  r: f32[A=4, B=6]
+    in  at: i64[N, K=2]
     out y: f32{shape}
     knob width = 6 in 4 .. 12
+    knob limit = 1.5 in 0.0 .. 2.0
     gate g over {over} = {decision}
     y = {result}
 }}
@@ -127,9 +165,8 @@ def reckoned(program: cogseedc.Program) -> Costs:
 @pytest.mark.parametrize("decision", GATES)
 def test_a_gate_keeps_its_share(decision: str, tmp_path: Path) -> None:
     over, low, of_low, high, of_high = GATES[decision]
-    many = "top[1]" in decision and "in_top" not in decision
-    values = {"N, T": "s", "N, H, W": "m", "C": "range[C=16]() * 1.0"}[over]
-    result = "route g { e in 0 .. 3 => s * 2 }" if many else f"when g {{ {values} }} else {{ 0 }}"
+    many = decision.startswith(("top[", "capacity["))
+    result = "route g { e in 0 .. 3 => s * 2 }" if many else f"when g {{ {SHAPES[over]} }} else {{ 0 }}"
     program = load(TEXT.format(shape=f"[{over}]", over=over, decision=decision, result=result), tmp_path)
     graph = program.structure
     (id,) = (id for id, node in graph.of(Gate) if node.name == "g")
@@ -143,6 +180,49 @@ def test_a_gate_keeps_its_share(decision: str, tmp_path: Path) -> None:
     else:
         each = [taken.reshape(len(taken) if gate.type.batch is not None else 1, -1).mean(1)]
     assert all(share.low <= part <= share.high for found in each for part in found)
+
+
+SPENT = {
+    "when few or b { L(x) } else { x }": (2, 5, 8),
+    "when few { L(x) } else { L(L(x)) }": (14, 14, 14),
+    "when few { L(x) } else { x } + when b { L(x) } else { L(L(x)) }": (2 + 8, 2 + 12, 2 + 16),
+    "when room.mask[E=0] and b { L(x) } else { x }": (0, 1, 2),
+    "when room.mask[E=0] or room.mask[E=1] { L(x) } else { x }": (0, 3.5, 4),
+    "when few.mask and pick.mask[E=2] { L(x) } else { x }": (0, 0.5, 2),
+    "when b { L(x) } else { x }": (0, 4, 8),
+    "when b { x + L(mean[over=T](x)) } else { x }": (0, 1, 1),
+    "route pick merge sum { 0 => x else => L(x) }": (0, 6, 8),
+    "route room merge sum { 0 => x 1 => x else => L(x) }": (4, 4.5, 8),
+    "repeat 2 with y = x { next y = route pick merge sum { 0 => L(y) else => y } }": (0, 4, 16),
+    "repeat 4 with y = x until few and b { next y = L(y) }": (8, 15, 32),
+}
+"""MACs of a sample in layers of a position."""
+TOKENS = """\
+export seed Tokens {{
+    in  x: f32[N, T=8, D=4]
+    in  e: f32[N, T, E=4]
+    in  b: bool[N, T]
+    out y: f32[N, T, D]
+    share L = linear[D]
+    gate few over N, T = in_top[2, over=T](x[D=0])
+    gate pick over N, T = top[1](e)
+    gate room over N, T = capacity[2, over=T](pick)
+    y = {result}
+}}
+"""
+
+
+@pytest.mark.parametrize("result", SPENT)
+def test_what_a_share_of_positions_costs(result: str, tmp_path: Path) -> None:
+    macs = measured(reckoned(load(TOKENS.format(result=result), tmp_path)))["macs"]
+    assert tuple(macs[what] / 16 for what in ("least", "expected", "worst")) == SPENT[result]
+
+
+def test_what_no_position_asks_for_costs_nothing(tmp_path: Path) -> None:
+    text = TOKENS.format(result="when some { x + L(mean[over=T](x)) } else { x }")
+    found = reckoned(load(text.replace("    y =", "    gate some over N, T = b\n    y ="), tmp_path))
+    assert measured(found, {"some": 0.0})["macs"]["expected"] == 0
+    assert measured(found, {"some": 0.25})["macs"]["expected"] == 16
 
 
 def test_a_mixture_of_depths_costs_its_capacity(tmp_path: Path) -> None:
@@ -173,6 +253,31 @@ def test_a_policy_that_takes_some_of_the_blocks(tmp_path: Path) -> None:
     assert found.worst.exact
     fewer = measured(reckoned(load(POLICY.replace("0 .. 4", "0 .. 3"), tmp_path)))
     assert (fewer["macs"]["least"], fewer["macs"]["worst"]) == (8 * 4 + 8 * 8, 8 * 4 + 2 * 8 * 8)
+    apart = reckoned(load(POLICY.replace("in_top[2, over=L](linear[L=4](x))", "isnan(linear[L=4](x))"), tmp_path))
+    assert not apart.picks
+
+
+def test_a_policy_of_classes(tmp_path: Path) -> None:
+    """So many blocks as classes are chosen: exactly two, or up to as many as each has room for."""
+    two = POLICY.replace(
+        "gate use over N, L = in_top[2, over=L](linear[L=4](x))", "gate use over N = top[2](linear[L=4](x))"
+    )
+    exact = two.replace("use[L=i]", "use.mask[L=i]")
+    assert measured(reckoned(load(exact, tmp_path)))["macs"] == dict.fromkeys(
+        ("least", "expected", "worst"), 8 * 4 + 2 * 8 * 8
+    )
+    room = exact.replace("top[2](linear[L=4](x))", "capacity[3, over=N](top[2](linear[L=4](x)))")
+    found = measured(reckoned(load(room, tmp_path)))["macs"]
+    assert (found["least"], found["worst"]) == (8 * 4, 8 * 4 + 2 * 8 * 8)
+
+
+def test_no_more_are_taken_than_there_are(tmp_path: Path) -> None:
+    """Of an axis whose length is not known, 32 positions are reckoned."""
+    text = POLICY.replace("D=8", "T, D=8").replace("N, D", "N, T, D")
+    text = text.replace("over N, L = in_top[2, over=L](linear[L=4](x))", "over N, T = in_top[40, over=T](x[D=0])")
+    text = text.replace("N, D]\n    y =", "N, T, D]\n    y =").replace("use[L=i]", "use")
+    found = costs(load(text, tmp_path).structure, OPS)
+    assert measured(found)["macs"] == dict.fromkeys(("least", "expected", "worst"), 4 * 32 * 8 * 8)
 
 
 def test_a_router_costs_no_more_than_its_capacities(tmp_path: Path) -> None:
