@@ -23,16 +23,14 @@ class Passed:
     """Trainable numbers of the weights up to there."""
 
 
-def passed(
-    graph: Graph, ops: Ops, rule: Rule, sizes: Mapping[str, int] | None = None
-) -> tuple[tuple[Passed, ...], tuple[str, ...]]:
+def passed(graph: Graph, ops: Ops, rule: Rule, sizes: Mapping[str, int]) -> tuple[tuple[Passed, ...], tuple[str, ...]]:
     """The cost at each exit, in order, the end last; and the symbols whose size was not given.
 
     The graph is the program as written, before any pass. Where an exit stands is where its text does; one that the
     compiler placed stands behind the value that it was placed at.
     """
     costs = {id: node_cost(graph, ops, id, rule) for id, _ in graph.nodes()}
-    number, assumed = numbers(costs.values(), sizes or {})
+    number, assumed = numbers(costs.values(), sizes)
     found, macs, params, known = list[Passed](), 0, 0, set[str]()
     for id in _written(graph):
         node = graph[id]

@@ -14,7 +14,7 @@ from cogseedc.analysis.shares import counted, shares
 from cogseedc.diagnostics import UserError
 from cogseedc.driver.compile import Request, explain_plan
 from cogseedc.driver.costs import measured
-from cogseedc.ir import Gate, GateKind, Graph
+from cogseedc.ir import Gate, GateKind, Graph, Loss
 from cogseedc.ops import OPS
 from cogseedc.runtime import read
 from cogseedc.runtime.spending import read_work
@@ -223,6 +223,34 @@ def test_what_no_position_asks_for_costs_nothing(tmp_path: Path) -> None:
     found = reckoned(load(text.replace("    y =", "    gate some over N, T = b\n    y ="), tmp_path))
     assert measured(found, {"some": 0.0})["macs"]["expected"] == 0
     assert measured(found, {"some": 0.25})["macs"]["expected"] == 16
+
+
+SAMPLES = """\
+export seed Samples {
+    in  x: f32[N, C=4, H=4, W=4]
+    in  b: bool[N, C]
+    in  p: bool[N, H, W]
+    out y: f32[N, C, H, W]
+    gate some over N, C = b
+    gate here over N, H, W = p
+    h = when some { conv2d[4, kernel=3, padding=1](x) } else { 0 }
+    y = when here { conv2d[4, kernel=5, padding=2](h) } else { x }
+}
+"""
+
+
+def test_channels_are_computed_in_all_samples_and_read_where_asked(tmp_path: Path) -> None:
+    found, first, second = reckoned(load(SAMPLES, tmp_path)), 9 * 4 * 4 * 16, 25 * 4 * 4 * 16
+    assert measured(found, {"some": 0.25, "here": 0.0})["macs"]["expected"] == first / 4
+    assert measured(found, {"some": 0.25, "here": 0.1})["macs"]["expected"] == first / 4 + second / 4
+
+
+def test_what_only_training_asks_for_costs_nothing(tmp_path: Path) -> None:
+    text = TOKENS.format(result="when few { h } else { x }").replace("    y =", "    h = L(x)\n    y =")
+    text = text.removesuffix("}\n") + "    loss large = mean[over=N](mean[over=(T, D)](h))\n}\n"
+    graph = load(text, tmp_path).elaborated.graph
+    assert any(isinstance(node, Loss) for _, node in graph.nodes())
+    assert measured(costs(graph, OPS, SIZES))["macs"]["worst"] == 2 * 16
 
 
 def test_a_mixture_of_depths_costs_its_capacity(tmp_path: Path) -> None:
