@@ -166,12 +166,13 @@ def _read(graph: Graph, kept: Mapping[Value, Kept], id: NodeId) -> Kept | None:
     """What a convolution or linear layer reads of its first operand, if the axis that it sums over has the channels."""
     node = graph[id]
     operands = graph.wiring().operands(id)
-    known = kept.get(operands[0]) if operands and operands[0] is not None else None
-    if known is None or not isinstance(node, Call) or node.op not in FILTERS:
+    source = operands[0] if operands else None
+    known = kept.get(source) if source is not None else None
+    if source is None or known is None or not isinstance(node, Call) or node.op not in FILTERS:
         return None
     summed = node.attrs.integer("over") if node.op == "linear" else 1
     types = [None if v is None else graph.type(v) for v in operands]
-    if known.axis != summed or types[0] is None or types[0].batch != 0 or not _common(node, types):
+    if known.axis != summed or graph.type(source).batch != 0 or not _common(node, types):
         return None
     return known
 

@@ -121,7 +121,7 @@ class Costs:
     @cached_property
     def gates(self) -> dict[str, Gate]:
         """The gates that work hangs on, those in loops and those that end loops included, by name."""
-        found = {gate.name: gate for id, gate in self.literals.gates.items() if id == decider(id)}
+        found = {gate.name: gate for gate in self.literals.gates.values()}  # a projection comes before its gate
         for loop in self.loops:
             found |= loop.body.gates
             if loop.until is not None:

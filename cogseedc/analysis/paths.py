@@ -60,18 +60,14 @@ class Paths:
     @cached_property
     def _together(self) -> dict[NodeId, NodeId]:
         """For each gate whose arms are picked together with those of others, the first of them."""
-        owners = self.literals.owners
-        return {
-            owners[bit.bit_length() - 1]: owners[picks.selected[0].bit_length() - 1]
-            for picks in self.picks
-            for bit in picks.selected
-        }
+        together = (self.literals.owners_of(sum(picks.selected)) for picks in self.picks)
+        return {gate: gates[0] for gates in together for gate in gates}
 
-    def worst(self, given: int = 0) -> Extreme:
+    def worst(self, given: int) -> Extreme:
         """The largest sum of the weights whose guards hold, where the conjunction `given` does. Never too small."""
         return self._extreme(given, largest=True)
 
-    def least(self, given: int = 0) -> Extreme:
+    def least(self, given: int) -> Extreme:
         """The smallest such sum. Never too large."""
         return self._extreme(given, largest=False)
 

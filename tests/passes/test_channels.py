@@ -39,6 +39,7 @@ export seed Net {{
     in  w: f32[C=6]
     in  e: f32[N, C=6, D=6]
     in  f: f32[H=4, C=6, D=6]
+    in  d: f32[N, C=6, 1, 3, 3]
     out y: f32[{type}]
     gate on over N, C = s > 0
     gate more over N, C = t > 0
@@ -256,6 +257,7 @@ REGIONS = [
         ["on: conv2d, conv2d in full; else expand"],
     ),
     ("when on { conv2d[C=6, kernel=3, padding=1, groups=6](x) } else { 0 }", SAME, []),
+    ("when on { conv2d[padding=1, groups=6](conv2d[C=6, kernel=1](x), weight=d) } else { 0 }", SAME, []),
     ("when on { conv2d[C=6, kernel=3, padding=1, groups=3](conv2d[C=6, kernel=1](x)) } else { 0 }", SAME, []),
     # ---- what a layer reads
     ("conv2d[C=6, kernel=1](h)", SAME, ["conv2d of 6 on"]),

@@ -143,9 +143,10 @@ def test_turns_that_hang_together_are_no_path(exact: bool, bound: bool, turns: i
 TURNS = """\
 export seed Turns {
     in  x: f32[N, T=3, D=6]
+    in  b: bool[N, T]
     out y: f32[N, D]
     gate far over N = x[T=0, D=0] > 0
-    z, h = scan a in x over T with z = zeros[N, D](), h = x[T=0] {
+    z, h = scan a, c in (x, b) over T with z = zeros[N, D](), h = x[T=0] {
         next z = when %s { linear[D](z + a) } else { z }
         next h = h + 1
     }
@@ -155,7 +156,8 @@ export seed Turns {
 
 
 @pytest.mark.parametrize(
-    ("decision", "hang_together"), [("a[D=0] > 0", False), ("h[D=0] > 0", False), ("far", True), ("mean(z) > 0", False)]
+    ("decision", "hang_together"),
+    [("a[D=0] > 0", False), ("c", False), ("h[D=0] > 0", False), ("far", True), ("mean(z) > 0", False)],
 )
 def test_turns_that_read_one_decision_hang_together(decision: str, hang_together: bool) -> None:
     found = costs(cogseedc.load(TURNS % decision).structure, OPS)
@@ -163,6 +165,23 @@ def test_turns_that_read_one_decision_hang_together(decision: str, hang_together
     assert loop.bound is hang_together
     assert (found.macs.least, found.macs.worst) == (Extreme(0, not loop.bound), Extreme(3 * LAYER, not loop.bound))
     assert [(arm.gate, arm.arm, arm.macs) for arm in found.arms if arm.macs][:1] == [("far", 1, 3 * LAYER)]
+
+
+def test_of_turns_that_hang_together_one_is_a_path() -> None:
+    text = """
+export seed Until {
+    in  x: f32[N, D=6]
+    in  far: bool[N]
+    out y: f32[N, D]
+    y = repeat 3 with y = x until mean(y) > 0 { next y = when far { linear[D](linear[D](y)) } else { linear[D](y) } }
+}
+"""
+    found = costs(cogseedc.load(text).structure, OPS)
+    assert (found.macs.least, found.macs.worst) == (Extreme(LAYER, exact=False), Extreme(6 * LAYER, exact=False))
+    assert [(e.value, e.exact) for e in (found.loops[0].body.macs.least, found.loops[0].body.macs.worst)] == [
+        (LAYER, True),
+        (2 * LAYER, True),
+    ]
 
 
 def test_weights_that_an_exit_behind_a_loop_has_read() -> None:

@@ -101,7 +101,10 @@ def test_of_arms_picked_together_few_count_where_the_search_is_cut_short(monkeyp
     weights |= {literals.and_(arm, yes): i + 1 for i, arm in enumerate(arms)}
     selected, dropped = bits_of_many(literals, pick)
     found = Paths(literals, weights, [Picks(2, 2, tuple(selected), tuple(dropped))])
-    assert found.worst() == Extreme(40 + 30 + 4 + 3, exact=False)
-    assert found.least() == Extreme(10 + 20, exact=False)
+    assert found.worst(0) == Extreme(40 + 30 + 4 + 3, exact=False)
+    assert found.least(0) == Extreme(10 + 20, exact=False)
+    first = arms[0].terms[0]
+    assert found.worst(first) == Extreme(10 + 40 + 1 + 4, exact=False)
+    assert found.least(first) == Extreme(10 + 20, exact=False)
     monkeypatch.undo()
-    assert (found.worst(), found.least()) == (Extreme(77), Extreme(30))
+    assert (found.worst(0), found.least(0)) == (Extreme(77), Extreme(30))
