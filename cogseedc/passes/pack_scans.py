@@ -53,7 +53,7 @@ class PackScans(Pass):
 
 def _decider(loop: Loop) -> NodeId | None:
     """The only gate of a body, if it is an element that the loop is given."""
-    if loop.kind is not LoopKind.SCAN or loop.halts or loop.active is not None or not loop.carries:
+    if loop.halts or loop.active is not None:
         return None
     gates = [(id, node) for id, node in loop.body.of(Gate)]
     if len(gates) != 1 or any(True for _ in loop.body.loops()):
