@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from cogseedc.ir import (
@@ -122,8 +121,8 @@ def _deciding(graph: Graph, body: bool) -> set[NodeId]:
 
 
 def _known(type: TensorType) -> bool:
-    sizes = [size.value for size in type.shape]
-    return type.dtype in _NUMPY and prod(s or 0 for s in sizes) * type.dtype.bits <= 8 * LARGEST and None not in sizes
+    sized = all(size.value is not None for size in type.shape)
+    return type.dtype in _NUMPY and sized and type.elements.evaluate({}) * type.dtype.bits <= 8 * LARGEST
 
 
 def _foldable(call: Call, spec: OpSpec, decides: bool) -> bool:
@@ -167,6 +166,6 @@ def _evaluate(spec: OpSpec, call: _Folding) -> tuple[Array, ...] | None:
 
 def _literal(array: Array) -> tuple[float | int | bool, ...]:
     """Row-major elements; one stands for all when all are the same, bit for bit."""
-    elements: list[float | int | bool] = array.reshape(-1).tolist()
-    alike = len(elements) > 1 and array.tobytes() == array.reshape(-1)[:1].tobytes() * len(elements)
+    elements: list[float | int | bool] = array.ravel().tolist()
+    alike = array.tobytes() == array.ravel()[:1].tobytes() * len(elements)
     return tuple(elements[:1] if alike else elements)

@@ -69,7 +69,7 @@ def _hoist_invariant(graph: Graph, id: NodeId, loop: Loop, context: Context) -> 
     if not moved:
         return False
     given = graph.feeds(id)
-    outside = dict(zip(at.inputs, given, strict=True))
+    outside = {node: value for node, value in zip(at.inputs, given, strict=True) if value is not None}
     leaving = _read_outside(body, moved)
     known = {node.path: other for other, node in graph.of(Weight)}
     for node in moved:
@@ -79,16 +79,13 @@ def _hoist_invariant(graph: Graph, id: NodeId, loop: Loop, context: Context) -> 
                 source = body[value.node]
                 there = known.get(source.path) if isinstance(source, Weight) else None  # of a shared seed
                 outside[value.node] = Value(graph.add(source) if there is None else there)
-            made = None if value is None else outside[value.node]
-            operands.append(None if value is None or made is None else _port(made, value))
+            operands.append(None if value is None else _port(outside[value.node], value))
         outside[node] = Value(graph.add(body[node], operands))
     kept = [v for v in given if v is not None]
     for value in leaving:
         name = free_name(body, "kept")
         body.redirect(value, Value(body.add(Input(name, body.type(value)))))
-        found = outside[value.node]
-        assert found is not None
-        kept.append(_port(found, value))
+        kept.append(_port(outside[value.node], value))
     body.remove(moved)
     feed(graph, id, kept)
     return True
@@ -110,7 +107,7 @@ def _hoist_elements(graph: Graph, id: NodeId, loop: Loop, context: Context) -> b
     leaving = _read_outside(body, moved)
     if not any(isinstance(n := body[node], Call) and n.op not in _MOVES for node in moved):
         return False
-    if not leaving or any(body.type(value).batch is None for value in leaving):
+    if any(body.type(value).batch is None for value in leaving):
         return False
     own, place = _copied(body, moved, [*at.elements, *at.captures])
     used = [node for node in (*at.elements, *at.captures) if node in place]
