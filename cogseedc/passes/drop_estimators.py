@@ -15,7 +15,6 @@ class DropEstimators(Pass):
     """Every gate loses its estimator (`via`) and the operands of it. No value and no decision changes."""
 
     name: ClassVar[str] = "drop-estimators"
-    keeps_guards: ClassVar[bool] = True
 
     def run(self, graph: Graph, context: Context) -> bool:
         changed = False

@@ -41,7 +41,7 @@ def test_unused_instances_go_and_the_interface_stays():
 def test_a_consistent_record():
     outer = Origin(seeds=("A",), scope=("a",), level=2)
     inner = Origin(seeds=("A", "B"), scope=("a", "a.B"), level=1)
-    assert not run(origins(outer, inner, inner))
+    assert not run(origins(outer, inner, inner, Origin(level=1), Origin(seeds=("C",), scope=("c",))))
 
 
 @pytest.mark.parametrize(
