@@ -190,6 +190,8 @@ SPENT = {
     "when room.mask[E=0] or room.mask[E=1] { L(x) } else { x }": (0, 3.5, 4),
     "when few.mask and pick.mask[E=2] { L(x) } else { x }": (0, 0.5, 2),
     "when b { L(x) } else { x }": (0, 4, 8),
+    "when b { h } else { x } + when few { h } else { x }": (2, 5, 8),
+    "repeat 4 with y = x until range[T=8]() < 3 { next y = L(y) }": (8, 15, 32),
     "when b { x + L(mean[over=T](x)) } else { x }": (0, 1, 1),
     "route pick merge sum { 0 => x else => L(x) }": (0, 6, 8),
     "route room merge sum { 0 => x 1 => x else => L(x) }": (4, 4.5, 8),
@@ -207,6 +209,7 @@ export seed Tokens {{
     gate few over N, T = in_top[2, over=T](x[D=0])
     gate pick over N, T = top[1](e)
     gate room over N, T = capacity[2, over=T](pick)
+    h = L(x)
     y = {result}
 }}
 """
@@ -246,7 +249,7 @@ def test_channels_are_computed_in_all_samples_and_read_where_asked(tmp_path: Pat
 
 
 def test_what_only_training_asks_for_costs_nothing(tmp_path: Path) -> None:
-    text = TOKENS.format(result="when few { h } else { x }").replace("    y =", "    h = L(x)\n    y =")
+    text = TOKENS.format(result="when few { h } else { x }")
     text = text.removesuffix("}\n") + "    loss large = mean[over=N](mean[over=(T, D)](h))\n}\n"
     graph = load(text, tmp_path).elaborated.graph
     assert any(isinstance(node, Loss) for _, node in graph.nodes())

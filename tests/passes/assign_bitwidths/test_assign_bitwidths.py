@@ -110,6 +110,8 @@ def test_a_precision_that_the_target_lacks_cannot_be_asked_for():
 
 ABLE = [
     ("in x: f32[N, D=8] out y: f32[N, K=6] y = linear[K](x)", "int8", [("linear", "int8")]),
+    ("in x: f32[N, C=8, H=4, W=4] out y: f32[N, K=6, H, W] y = conv2d[K, kernel=1](x)", "int8", [("conv2d", "int8")]),
+    ("in x: f32[N] out y: f32[N] y = relu(x)", "int8", [("relu", "int8")]),
     ("in x: f32[N, D=8, T=4] out y: f32[N, K=6, T] y = linear[K, over=D](x)", "int8", []),
     ("in x: f32[N, D=8] in w: f32[K=6, D] out y: f32[N, K] y = linear(x, weight=w)", "int8", []),
     ("in x: f32[N, D=8] in b: f32[K=6] out y: f32[N, K] param w: f32[K, D] = zeros() y = linear(x, weight=w, bias=b)",
