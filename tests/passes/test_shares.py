@@ -248,6 +248,18 @@ def test_channels_are_computed_in_all_samples_and_read_where_asked(tmp_path: Pat
     assert measured(found, {"some": 0.25, "here": 0.1})["macs"]["expected"] == first / 4 + second / 4
 
 
+def test_a_loop_that_ends_without_a_batch_falls_evenly(tmp_path: Path) -> None:
+    text = """\
+export seed Turns {
+    in  x: f32[H=2, W=4, D=4]
+    out y: f32[H, W, D]
+    y = repeat 4 with y = x until mean[over=D](y) > 0 { next y = linear[D](y) }
+}
+"""
+    macs = measured(reckoned(load(text, tmp_path)))["macs"]
+    assert [macs[what] / 16 for what in ("least", "expected", "worst")] == [8, 15, 32]
+
+
 def test_what_only_training_asks_for_costs_nothing(tmp_path: Path) -> None:
     text = TOKENS.format(result="when few { h } else { x }")
     text = text.removesuffix("}\n") + "    loss large = mean[over=N](mean[over=(T, D)](h))\n}\n"
