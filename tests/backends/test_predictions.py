@@ -14,6 +14,7 @@ from cogseedc.backends.plan.rates import ANYWHERE, Rates
 from cogseedc.driver.program import load as load_program
 from cogseedc.ir import Attrs, Axis, Call, Dtype, Gate, Size, TensorType
 from cogseedc.ops import OPS
+from cogseedc.passes import PIPELINES, Context, run_pipeline
 from cogseedc.source import Source
 from cogseedc.target import Costs, Profile, Target, load
 
@@ -28,7 +29,18 @@ CPU, CUDA, EDGE = (replace(load(name), costs=COSTS) for name in ("onnx-cpu", "on
 TORCH = replace(load("torch-cpu"), costs=COSTS)
 SEEN = replace(CPU, profile=Profile(8, (("exit0", (0.25, 0.75)), ("exit1", (1.0, 0.0)))))
 
-TARGETS = {"cpu": CPU, "cuda": CUDA, "edge": EDGE, "torch": TORCH, "cpu with a profile": SEEN}
+SLOW = replace(EDGE, costs=replace(COSTS, mac_ns=8))
+TWO = replace(CPU, profile=Profile(2, ()))
+
+TARGETS = {
+    "cpu": CPU,
+    "cuda": CUDA,
+    "edge": EDGE,
+    "torch": TORCH,
+    "cpu with a profile": SEEN,
+    "slow edge": SLOW,
+    "two samples": TWO,
+}
 
 
 def test_one_space_by_hand() -> None:
@@ -53,6 +65,18 @@ TEXTS = {
         out y: f32[N, C, H, W]
         gate g over N, H, W = mean[over=C](x) > 0
         y = when g { x |> conv2d[C, kernel=3, padding=1] |> relu |> conv2d[C, kernel=3, padding=1] } else { x }""",
+    "strided pixels": """
+        in x: f32[N, C=8, H=16, W=16]
+        out y: f32[N, C, P, Q]
+        b = conv2d[C, kernel=1, stride=2](x)
+        gate g over N, H, W = mean[over=C](b) > 0
+        y = when g { x |> conv2d[C, kernel=3, padding=1] |> relu |> conv2d[C, kernel=3, padding=1, stride=2] } else { b }""",
+    "turns": """
+        in x: f32[N, D=4]
+        in w: f32[N, T=40, D=4]
+        out y: f32[N, D]
+        gate g over N = mean[over=D](x) > 0
+        y = when g { scan v in w over T with h = x { next h = tanh(linear[D=4](h)) + v } } else { x }""",
     "channels": """
         in x: f32[N, C=8, H=4, W=4]
         out y: f32[N, C=16, H, W]
@@ -63,8 +87,9 @@ TEXTS = {
 
 def predicted(name: str, target: Target) -> Plan:
     if name in TEXTS:
-        program = load_program(Source("net.seed", f"export seed Net {{{TEXTS[name]}\n}}"))
-        return plan(program.elaborated.graph, target, "auto")
+        graph = load_program(Source("net.seed", f"export seed Net {{{TEXTS[name]}\n}}")).elaborated.graph.copy()
+        run_pipeline(graph, PIPELINES["inference"], Context(OPS))
+        return plan(graph, target, "auto")
     return planned(CASES[name](), "auto", target)
 
 
@@ -121,6 +146,27 @@ WANTED: dict[str, dict[str, tuple[str, dict[str, float]]]] = {
     },
     "pixels on torch": {
         "g": ("tiles", {"dense": 9860.4, "tiles": 6716.032}),
+    },
+    "pixels on cpu": {"g": ("dense", {})},  # there are no tiles
+    "strided pixels on torch": {
+        # of 2048 pixels the second convolution, a quarter of what the first and `relu` make
+        "g": (
+            "tiles",
+            {
+                "dense": (592 + 4 * 16 + 4 * 592) * 2.048 + 3 * 10,
+                "tiles": 0.5 * (592 + (2 + 1 / 8) ** 2 * (16 + 592)) * 2.048 + 40 * 10,
+            },
+        ),
+    },
+    "turns on slow edge": {
+        "g": (
+            "branch",
+            {
+                "branch": 0.5 * (40 * 16 * 8 / 1000 + 0.008 + 40 * 3 * 10) + 1000,
+                "compact": 0.5 * (40 * 16 * 8 / 1000 + 0.008 + 0.34) + 40 * 3 * 10 + 3 * 10,
+                "dense": 40 * 16 * 8 / 1000 + 0.008 + 40 * 3 * 10 + 0.02 + 100,
+            },
+        ),
     },
     "channels on cpu": {
         "g": ("compact", {"branch": 1013.192, "compact": 68.672, "dense": 167.344}),
@@ -214,15 +260,35 @@ FILTERS = {
         knob width = 16 in 8 .. 64
         gate g over M = range[M=64]() < width
         y = linear[K=5](when g { tanh(linear[M=64](x)) } else { 0 })""", [(113.968, 141.33), (30.56, 94.554)]),
+    "without a bias on edge": ("""
+        in x: f32[N, C=8, H=4, W=4]
+        out y: f32[N, K=5, H, W]
+        gate g over N, C = in_top[2, over=C](mean[over=(H, W)](x))
+        gate h over N, C = linear[C=8](mean[over=(H, W)](x)) > 0
+        a = when g { conv2d[8, kernel=3, padding=1](x) } else { 0 }
+        b = when h { conv2d[8, kernel=1, bias=false](a) } else { 0 }
+        y = conv2d[5, kernel=3, padding=1, bias=false](b)""", [(30.112, 93.41425), (21.92, 101.169), (25.92, 93.7905)]),
+    "each channel by itself on edge": ("""
+        in x: f32[N, C=8, H=4, W=4]
+        out y: f32[N, C, H, W]
+        gate g over N, C = linear[C=8](mean[over=(H, W)](x)) > 0
+        y = when g { x |> conv2d[8, kernel=1] |> conv2d[8, kernel=3, padding=1, groups=8] } else { x }""", [(33.328, 133.0845)]),
+    "one after the other on two samples": ("""
+        in x: f32[N, C=8, H=4, W=4]
+        out y: f32[N, C, H, W]
+        gate g over N, C = linear[C=8](mean[over=(H, W)](x)) > 0
+        y = when g { x |> conv2d[8, kernel=1] |> conv2d[8, kernel=3, padding=1, groups=8] } else { x }""", [(36.656, 8216.169)]),
 }  # fmt: skip
-"""Programs, and for each region what all its channels cost, and those that are chosen."""
+"""Programs, each on `onnx-cpu` if it says no other target, and for each region what all its channels cost, and those
+that are chosen."""
 
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_what_some_channels_cost(name: str) -> None:
     text, wanted = FILTERS[name]
     program = load_program(Source("net.seed", f"export seed Net {{{text}\n}}"))
-    found = plan(program.elaborated.graph, CPU, "compact")
-    rates = Rates.of(found.graph, CPU, OPS)
+    target = TARGETS[name.partition(" on ")[2] or "cpu"]
+    found = plan(program.elaborated.graph, target, "compact")
+    rates = Rates.of(found.graph, target, OPS)
     regions = [step.region for block in found.blocks for step in block.steps if isinstance(step, Picked)]
     assert [pytest.approx(_channel_costs(rates, region, OPS), rel=1e-9) for region in regions] == wanted
