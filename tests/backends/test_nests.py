@@ -12,13 +12,12 @@ import onnx
 import pytest
 
 import cogseedc
-from cogseedc.backends.plan import ROOT, Join, Nest, Plan
+from cogseedc.backends.plan import ROOT, Gates, Join, Nest, Plan
 from cogseedc.backends.plan.nests import DEPTH, nests
 from cogseedc.driver.compile import Request, lowered, prepared
 from cogseedc.driver.timing import Timing
 from cogseedc.source import Source
-from cogseedc.target import Profile
-from cogseedc.target import load as target
+from cogseedc.target import Profile, Target, load
 from tests.fuzz.checks import Extent, check
 from tests.fuzz.executors import EVERY
 
@@ -49,9 +48,14 @@ FIRST = {
 
 
 def chain(steps: int, name: str = "onnx-cpu", profile: Profile | None = None) -> Plan:
-    program = cogseedc.load(Source("chain.seed", CHAIN), set={"steps": steps})
-    program, weights = prepared(program, Request(), Timing())
-    return lowered(program, weights, replace(target(name), profile=profile), Request(), Timing()).plan
+    return planned(CHAIN, replace(load(name), profile=profile), "auto", steps=steps)
+
+
+def planned(source: str, target: Target, gates: Gates | None = None, **settings: int) -> Plan:
+    """The plan of a program: of rows that are taken, if `gates` says nothing else, or of real branches."""
+    ways = gates or ("branch" if target.batch_one else "compact")
+    program, weights = prepared(cogseedc.load(Source("net.seed", source), set=settings), Request(), Timing())
+    return lowered(program, weights, target, Request(gates=ways), Timing()).plan
 
 
 @pytest.mark.parametrize("name", ["onnx-cpu", "onnx-edge"])
@@ -106,6 +110,55 @@ def test_arms_of_one_value_are_written_once() -> None:
     """`over` and `sure` give the same logits: who leaves by the second has them from the first."""
     joins = [step for block in chain(12).blocks for step in block.steps if isinstance(step, Join)]
     assert [len(join.writes) for join in joins] == [11]
+
+
+LAYERS = """\
+        h = for i in 0 .. 3 with h = x {
+            gate more over N = h[C=1] > i
+            next h = when more { tanh(linear[C=8](h)) } else { h }
+        }
+        yield tanh(linear[C=8](h))
+"""
+SIDES = f"""\
+export seed Sides {{
+    in  x: f32[N, C=8]
+    out y: f32[N, C]
+    gate big over N = x[C=0] > 0
+    y = when big {{
+{LAYERS}    }} else {{
+{LAYERS}    }}
+}}
+"""
+
+
+def test_no_side_of_an_if_with_two_lies_in_a_nest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[nests.__module__], "MARGIN", -inf)
+    found = planned(SIDES, load("onnx-edge"))
+    assert [block.id for block in found.blocks if block.otherwise] == [11]
+    assert [(nest.first, nest.stop) for nest in found.nests] == [(4, 6), (6, 8), (8, 10)]
+
+
+INNER = """\
+export seed Inner {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    gate go over N = x[D=0] > 0
+    y = when go {
+        a = tanh(linear[D=4](x))
+        gate inner over N = a[D=0] > 0
+        yield when inner { exp(a) } else { a }
+    } else { x }
+}
+"""
+
+
+def test_blocks_are_skipped_together_where_that_saves_twice_what_an_if_takes() -> None:
+    """Half of the samples leave. On no row: `x` and `a` are taken, five operations run, and rows are found by two."""
+    saved = 0.5 * 8 * (2 + 5 + 2)
+    for wrap_us, wanted in ((saved / 2, []), (saved / 2 - 0.1, [(1, 4)])):
+        costs = replace(load("onnx-cpu").costs, empty_us=8, wrap_us=wrap_us)
+        found = planned(INNER, replace(load("onnx-cpu"), costs=costs))
+        assert [(nest.first, nest.stop) for nest in found.nests] == wanted
 
 
 @pytest.mark.parametrize("name", ["rows_behind_a_nest", "small_arms", "011"])

@@ -16,6 +16,7 @@ from cogseedc.backends.plan import (
     Plan,
     Run,
     Slot,
+    SpaceId,
     Step,
     Strategy,
     Take,
@@ -23,11 +24,26 @@ from cogseedc.backends.plan import (
     plan,
 )
 from cogseedc.backends.plan.exits import _free
+from cogseedc.backends.plan.labels import labels
 from cogseedc.backends.plan.model import at_positions
 from cogseedc.backends.plan.reach import reach
 from cogseedc.backends.plan.schedule import reads, writes
+from cogseedc.backends.plan.spaces import Draft
 from cogseedc.diagnostics import InternalError
-from cogseedc.ir import Constant, Exit, Input, Knob, MergeMode, Value, Weight
+from cogseedc.ir import (
+    TRUE,
+    Call,
+    Constant,
+    Exit,
+    Gate,
+    GateKind,
+    Input,
+    Knob,
+    MergeMode,
+    NodeId,
+    Value,
+    Weight,
+)
 from cogseedc.ops import OPS
 from cogseedc.passes import PIPELINES, Context, run_pipeline
 from cogseedc.target import load
@@ -219,6 +235,53 @@ def test_a_light_arm_is_computed_for_all_rows() -> None:
     assert [report.strategy for report in plan.gates] == ["compact"]
     assert [space.name for space in plan.spaces] == ["all", "big"]
     assert [space.name for space in planned(b, "compact", load("onnx-cpu")).spaces] == ["all", "big", "not_big"]
+
+
+def test_what_nobody_reads_is_not_planned() -> None:
+    """And losses where it is trained only."""
+    b = Builder()
+    x = b.input()
+    b.loss(b.call("mean", b.call("square", x), over=(0, 1)), "spent")
+    b.layer(b.layer(x, "a"), "b")
+    b.output(b.call("neg", x))
+    assert ran(plan(b.graph, CPU)) == ["neg"]
+    assert sorted(ran(plan(b.graph, CPU, training=True))) == ["mean", "neg", "square"]
+
+
+def ran(found: Plan) -> list[str]:
+    """The operations of a plan, in order."""
+    nodes = [found.graph[step.node] for step in steps_of(found, Run) if isinstance(step, Run)]
+    return [node.op for node in nodes if isinstance(node, Call)]
+
+
+def test_names_of_spaces() -> None:
+    """What is no letter becomes `_`; a name that another space has gets the first number that is free."""
+    b = Builder()
+    x = b.input("x", "N", 4)
+    for name in ("a.b", "a_b", "a_b_2", "a.b.2", "a-b", "?", "a_b_1"):
+        b.above(name, x)
+    one = b.one("one", x)
+    many, _ = b.many("some", x, 2)
+    bools = [id for id, node in b.graph.of(Gate) if node.kind is GateKind.BOOL]
+
+    def named(*conditions: tuple[NodeId, tuple[int, ...], bool]) -> list[str]:
+        drafts = [Draft(SpaceId(i), ROOT, Strategy.COMPACT, TRUE, ((c,),), 1) for i, c in enumerate(conditions)]
+        return labels(b.graph, drafts)
+
+    assert named(*((id, (1,), False) for id in bools)) == [
+        "a_b",
+        "a_b_2",
+        "a_b_2_2",
+        "a_b_2_3",
+        "a_b_3",
+        "gate",
+        "a_b_1",
+    ]
+    assert named(*((id, (1,), False) for id in reversed(bools))) == [
+        "a_b_1", "gate", "a_b", "a_b_2", "a_b_2_2", "a_b_3", "a_b_4",
+    ]  # fmt: skip
+    assert named((bools[1], (0,), False), (one.node, (0, 2), False)) == ["not_a_b", "one_0_2"]
+    assert named((many.node, (1,), False), (many.node, (1,), True)) == ["some_1", "not_some_1"]
 
 
 def test_bits_are_in_the_order_in_which_gates_decide() -> None:

@@ -16,6 +16,7 @@ from cogseedc.backends.plan.tiles import Extent
 from cogseedc.backends.support import tiles as support
 from cogseedc.bench.compiled import compiled
 from cogseedc.driver.program import load
+from cogseedc.ir import Call
 from cogseedc.target import load as target
 from cogseedc.verify import Settings, verify_artifact
 
@@ -219,6 +220,8 @@ export seed Strided {
         ("stride=1", "conv2d[C, kernel=3, padding=1] |> batch_norm |> relu", True),
         ("stride=1", "conv2d[C, kernel=3, padding=1] |> layer_norm", False),  # mixes pixels
         ("stride=1", "conv2d[C, kernel=1] |> relu |> conv2d[C, kernel=3, padding=1]", True),
+        ("stride=1", "conv2d[C, kernel=2, padding=1, dilation=2]", True),
+        ("stride=1", "conv2d[C, kernel=3, padding=1] |> softmax[over=C]", False),  # mixes channels
     ],
 )
 def test_which_chains_can_be_computed_on_tiles(same: str, window: str, able: bool) -> None:
@@ -226,6 +229,54 @@ def test_which_chains_can_be_computed_on_tiles(same: str, window: str, able: boo
     found = plan(graph, target("torch-cpu"), "tiles")
     assert [gate.strategy for gate in found.gates] == ["tiles" if able else "dense"]
     assert sum(isinstance(step, Tiled) for block in found.blocks for step in block.steps) == able
+
+
+PARTS = """
+export seed Parts {
+    in  x: f32[N, C=4, H=32, W=32]
+    in  k: i64[N, C=4, H=32, W=32]
+    out y: f32[N, C, P, Q]
+    b = x |> conv2d[C, kernel=1, SAME]
+    gate low over N, H, W = mean[over=C](b) > 0
+    y = when low { ARM } else { b }
+}
+"""
+HALF = "a = conv2d[C, kernel=3, padding=1](x)  yield conv2d[C, kernel=1, stride=2](a) + conv2d[C, kernel=17](a)"
+
+
+@pytest.mark.parametrize(
+    ("same", "arm", "wanted"),
+    [
+        ("stride=1", "conv2d[C, kernel=3, padding=1](x) * mean[over=(H, W), keep=true](x)", ["conv2d", "mul"]),
+        ("stride=1", "conv2d[C, kernel=3, padding=1](x) + cast[f32](k)", ["conv2d", "add"]),
+        ("stride=2", HALF, ["conv2d", "conv2d", "add"]),
+    ],
+    ids=["a value of each sample", "integers", "pixels that two windows read at other strides"],
+)
+def test_which_parts_are_computed_on_tiles(same: str, arm: str, wanted: list[str]) -> None:
+    """The others everywhere, before."""
+    found = plan(load(PARTS.replace("SAME", same).replace("ARM", arm)).elaborated.graph, target("torch-cpu"), "tiles")
+    (tiled,) = (step for block in found.blocks for step in block.steps if isinstance(step, Tiled))
+    layers = [found.graph[layer.node] for layer in tiled.region.layers]
+    assert [layer.op for layer in layers if isinstance(layer, Call)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("reader", "spent"),
+    [
+        ("conv2d[C, kernel=1](y)", [False, True, True]),
+        ("relu(y)", [False, False, False]),
+        ("conv2d[C, kernel=1](y) + relu(y)", [False, False, False]),
+    ],
+)
+def test_what_multiplies_holds_no_part_of_a_base(reader: str, spent: list[bool]) -> None:
+    """What else reads it before the next block does may give the value itself, or a part of it."""
+    read = CHAIN.replace("with y = x", "with y = x, v = x").replace("    y = for", "    y, v = for")
+    read = read.replace("        next y", f"        next v = v + {reader}\n        next y")
+    read = read.replace("out y: f32[N, C, H, W]\n", "out y: f32[N, C, H, W]\n    out v: f32[N, C, H, W]\n", 1)
+    found = plan(_passed(read), target("torch-cpu"), "tiles")
+    steps = [step for block in found.blocks for step in block.steps if isinstance(step, Tiled)]
+    assert [step.spent for step in steps] == spent
 
 
 def test_what_windows_need() -> None:
