@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 import cogseedc
-from cogseedc.backends.plan import ROOT, Gates, Join, Nest, Plan
+from cogseedc.backends.plan import ROOT, Gates, Join, Nest, Plan, Wrap
 from cogseedc.backends.plan.nests import DEPTH, nests
 from cogseedc.driver.compile import Request, lowered, prepared
 from cogseedc.driver.timing import Timing
@@ -110,6 +110,34 @@ def test_arms_of_one_value_are_written_once() -> None:
     """`over` and `sure` give the same logits: who leaves by the second has them from the first."""
     joins = [step for block in chain(12).blocks for step in block.steps if isinstance(step, Join)]
     assert [len(join.writes) for join in joins] == [11]
+
+
+WRAPPED = """\
+export seed Wrapped {
+    in  x: f32[N, D=4]
+    out y: f32[N, D]
+    gate go over N = x[D=0] > 0
+    y = when go { WORK } else { x }
+}
+"""
+LAYER = "tanh(linear[D=4](x))"
+LOOP = "repeat 40 with h = x { next h = tanh(linear[D=4](h)) }"
+
+
+@pytest.mark.parametrize(
+    ("work", "name", "wrap_us", "wrap"),
+    [
+        (LAYER, "onnx-cpu", 6, Wrap.NONE),  # half of the samples save three operations of eight microseconds
+        (LAYER, "onnx-cpu", 5.9, Wrap.ANY),
+        (LAYER, "onnx-edge", 6, Wrap.NONE),
+        (LOOP, "onnx-cpu", 1e9, Wrap.NONE),
+        (LOOP, "onnx-edge", 1e9, Wrap.ANY),  # its turns count on the one sample
+    ],
+)
+def test_blocks_that_are_skipped_when_they_have_no_row(work: str, name: str, wrap_us: float, wrap: Wrap) -> None:
+    costs = replace(load(name).costs, empty_us=8, wrap_us=wrap_us)
+    found = planned(WRAPPED.replace("WORK", work), replace(load(name), costs=costs), "compact")
+    assert [block.wrap for block in found.blocks] == [Wrap.NONE, wrap, Wrap.NONE]
 
 
 LAYERS = """\

@@ -248,7 +248,7 @@ HALF = "a = conv2d[C, kernel=3, padding=1](x)  yield conv2d[C, kernel=1, stride=
     ("same", "arm", "wanted"),
     [
         ("stride=1", "conv2d[C, kernel=3, padding=1](x) * mean[over=(H, W), keep=true](x)", ["conv2d", "mul"]),
-        ("stride=1", "conv2d[C, kernel=3, padding=1](x) + cast[f32](k)", ["conv2d", "add"]),
+        ("stride=1", "conv2d[C, kernel=3, padding=1](x) + where(k > 0, x, 2 * x)", ["conv2d", "add"]),
         ("stride=2", HALF, ["conv2d", "conv2d", "add"]),
     ],
     ids=["a value of each sample", "integers", "pixels that two windows read at other strides"],
