@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ import torch
 import torch.nn.functional as F
 
 import cogseedc
-from cogseedc.backends.plan import Picked, Plan, plan
+from cogseedc.backends.plan import Picked, Plan, Run, plan
 from cogseedc.backends.support.channels import among_channels, listed_channels, put_channels, samples_alike
 from cogseedc.diagnostics.model import UserError
 from cogseedc.driver.compile import Request, explain_plan
 from cogseedc.driver.program import load
 from cogseedc.driver.structure import passed
 from cogseedc.driver.timing import Timing
+from cogseedc.ir import Call
 from cogseedc.limits import Limits
 from cogseedc.ops import OPS
 from cogseedc.ops.rules import flow_aligned
@@ -275,6 +277,38 @@ def test_filters_are_picked_where_that_pays() -> None:
     for name in TARGETS:
         assert [len(picked(planned(source, name))) for source in (wide, WIDE)] == [1, 0], name
         assert not picked(planned(wide, name, "dense"))
+
+
+def test_one_gate_has_one_strategy() -> None:
+    """What it costs beside to take positions by it may be more than is saved by a part that pays by itself."""
+    text = """
+        in  x: f32[N, C=8, H=16, W=16]
+        in  u: f32[N, C, S=20000]
+        out y: f32[N, C, H, W]
+        out z: f32[N, C, S]
+        gate g over N, C = linear[C=8](mean[over=(H, W)](x)) > 0
+        y = when g { conv2d[8, kernel=3, padding=1](x) } else { 0 }
+        z = ELSEWHERE"""
+    costs = replace(target("onnx-edge").costs, mac_ns=1, op_us=1, take_ns=0.5, put_ns=3, select_ns=0.1, select_us=0.1)
+    costs = replace(costs, branch_us=1, weight_ns=0.125)
+    for elsewhere, strategy in (("tanh(u)", "compact"), ("when g { tanh(u) } else { u }", "dense")):
+        graph = load(f"export seed Net {{{text.replace('ELSEWHERE', elsewhere)}\n}}").elaborated.graph
+        found = plan(graph, replace(target("onnx-edge"), costs=costs))
+        assert [gate.strategy for gate in found.gates] == [strategy]
+        assert len(picked(found)) == (strategy == "compact")
+
+
+def test_zeros_are_computed_where_something_else_reads_them() -> None:
+    """Chosen channels are written into zeros anyway."""
+    text = ONE.replace("0.5", "0") % "conv2d[C=6, kernel=1](x)"
+    other = text.replace("    out y", "    in  u: f32[N, C=6, H, W]\n    out z: f32[N, C=6, H, W]\n    out y").replace(
+        "    y = when", "    z = when mean[over=(C, H, W)](u) > 0 { tanh(u) } else { 0 }\n    y = when"
+    )
+    for source, filled in ((text, False), (other, True)):
+        found = planned(source, "onnx-cpu", "compact")
+        nodes = [found.graph[step.node] for block in found.blocks for step in block.steps if isinstance(step, Run)]
+        assert len(picked(found)) == 1
+        assert ("expand" in {node.op for node in nodes if isinstance(node, Call)}) is filled
 
 
 def test_what_is_not_read_channel_by_channel_is_dense() -> None:
