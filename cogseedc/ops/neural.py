@@ -332,17 +332,19 @@ def onnx_settled(c: OnnxCall, x: str, kind: TensorType) -> str:
 
 
 def onnx_matmul(c: OnnxCall, a: str, b: str, left: Sequence[Size], right: Sequence[Size]) -> str:
-    """MatMul of values of these shapes. A left operand that lacks the batch is expanded to it: ONNX Runtime refuses to
-    broadcast the left operand to an empty batch."""
-    lead = list(right[:-2])
-    wide = len(lead) >= len(left) - 2 and any(
-        s == BATCH_SIZE and (i - len(lead) - 2 < -len(left) or left[i - len(lead) - 2] != s) for i, s in enumerate(lead)
-    )
-    if wide:
-        one = Size.of(1)
-        mine = [one] * (len(lead) + 2 - len(left)) + list(left[:-2])
+    """MatMul of values of these shapes, which ONNX Runtime has to run for an empty batch.
+
+    It refuses to broadcast a left operand to that, so one that lacks the batch is expanded to it; and to broadcast a
+    right one, if it has fused a Transpose before the left one, so a Reshape to its own shape stands between.
+    """
+    rank = max(len(left), len(right)) - 2
+    one = Size.of(1)
+    mine, lead = ([one] * (rank + 2 - len(shape)) + list(shape[:-2]) for shape in (left, right))
+    if any(r == BATCH_SIZE != m for m, r in zip(mine, lead, strict=True)):
         full = [m if r == one else r for m, r in zip(mine, lead, strict=True)]
         a = c.node("Expand", [a, c.sizes([*full, *left[-2:]])])
+    elif any(m == BATCH_SIZE != r for m, r in zip(mine, lead, strict=True)):
+        a = onnx_reshape(c, a, left)
     return c.node("MatMul", [a, b])
 
 

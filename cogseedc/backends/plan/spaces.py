@@ -117,9 +117,9 @@ class Spaces:
     def _new(self, parent: SpaceId, guard: Guard, residual: Sequence[int]) -> SpaceId:
         terms = tuple(tuple(self.conditions(bits)) for bits in residual)
         ways = {self._strategies[gate] for term in terms for gate, _, _ in term}
-        strategy = Strategy.COMPACT if Strategy.COMPACT in ways else Strategy.BRANCH
-        id = SpaceId(len(self.drafts))
         above = self.drafts[parent]
+        strategy = Strategy.COMPACT if above.grid or Strategy.COMPACT in ways else Strategy.BRANCH
+        id = SpaceId(len(self.drafts))
         grid = above.grid or next((g for term in terms for gate, _, _ in term if (g := self._grid(gate))), ())
         self.drafts.append(Draft(id, parent, strategy, guard, terms, above.depth + 1, grid))
         return id
@@ -129,7 +129,7 @@ class Spaces:
         positions there is no branching: that comes before they are chosen."""
         gates = self._gates(guard)
         owners = self._literals.owners_of(gates) if self._literals.placed else ()
-        branching = {gate for gate in owners if self._strategies[gate] is Strategy.BRANCH}
+        branching = [self._literals.mask(gate) for gate in owners if self._strategies[gate] is Strategy.BRANCH]
         term = guard.terms[0]
         while term:
             gate = self._literals.owners[term.bit_length() - 1]
@@ -138,7 +138,9 @@ class Spaces:
                 for s in self._latest.get(gate, ())
                 if not self._support[s] & ~gates
                 and _covers(self.guard(s), guard)
-                and (not self.drafts[s].grid or not branching - {*self._literals.owners_of(self._support[s])})
+                and not (
+                    self.drafts[s].grid and any(mask & bits for bits in self._residual(guard, s) for mask in branching)
+                )
             ]
             if fitting:
                 return max(fitting, key=lambda s: (_shared(self.guard(s)).bit_count(), -s))

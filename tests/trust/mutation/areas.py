@@ -50,7 +50,7 @@ AREAS = {
     ),
     "passes": Area(
         (*_package("passes", _DECIDING), *_package("analysis", _GUARDS)),
-        ("tests/passes", "tests/cli/test_cost_rules.py", "tests/estimators", *_SAVING, *PROGRAMS),
+        ("tests/passes", "tests/cli/test_cost_rules.py", "tests/estimators", "tests/calibrate", *_SAVING, *PROGRAMS),
         0.90,
     ),
     "shapes": Area(
