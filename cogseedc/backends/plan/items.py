@@ -167,10 +167,6 @@ class Items:
         """The same for single positions along `lay`, wherever the node is; None: it cannot be computed for them."""
         return laid(self.graph, self._ops, node, lay)
 
-    def tail(self, node: NodeId) -> Item:
-        """An item of the root that only waits: for what an output gives."""
-        return self._new(ROOT, (self.place[node], 0))
-
     def want(self, item: Item, value: Value, lay: Lay = ()) -> Slot:
         """The slot of a value in an item's space; makes what has to be done before."""
         home = self.home.get(value.node, ROOT)
