@@ -118,7 +118,8 @@ class Spaces:
         terms = tuple(tuple(self.conditions(bits)) for bits in residual)
         ways = {self._strategies[gate] for term in terms for gate, _, _ in term}
         above = self.drafts[parent]
-        strategy = Strategy.COMPACT if above.grid or Strategy.COMPACT in ways else Strategy.BRANCH
+        rows = bool(above.grid) and any(self._literals.gates[gate].over for term in terms for gate, _, _ in term)
+        strategy = Strategy.COMPACT if rows or Strategy.COMPACT in ways else Strategy.BRANCH
         id = SpaceId(len(self.drafts))
         grid = above.grid or next((g for term in terms for gate, _, _ in term if (g := self._grid(gate))), ())
         self.drafts.append(Draft(id, parent, strategy, guard, terms, above.depth + 1, grid))
