@@ -118,6 +118,7 @@ class Spaces:
         terms = tuple(tuple(self.conditions(bits)) for bits in residual)
         ways = {self._strategies[gate] for term in terms for gate, _, _ in term}
         above = self.drafts[parent]
+        # among positions a decision of each row is no single one, which an If could ask; a knob's is
         rows = bool(above.grid) and any(self._literals.gates[gate].over for term in terms for gate, _, _ in term)
         strategy = Strategy.COMPACT if rows or Strategy.COMPACT in ways else Strategy.BRANCH
         id = SpaceId(len(self.drafts))
@@ -126,8 +127,8 @@ class Spaces:
         return id
 
     def _parent(self, guard: Guard) -> SpaceId:
-        """The nearest space that `guard` implies and whose gates it has: entering it waits for nothing else. Among
-        positions there is no branching: that comes before they are chosen."""
+        """The nearest space that `guard` implies and whose gates it has: entering it waits for nothing else. A gate
+        that branches and is not settled yet is asked before positions are chosen."""
         gates = self._gates(guard)
         owners = self._literals.owners_of(gates) if self._literals.placed else ()
         branching = [self._literals.mask(gate) for gate in owners if self._strategies[gate] is Strategy.BRANCH]
