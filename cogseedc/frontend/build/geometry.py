@@ -8,7 +8,10 @@ from cogseedc.frontend.build.model import Tensor, mistake
 from cogseedc.ir import Operand, OpSpec
 from cogseedc.source import Span
 
-_GEOMETRIES = {
+GEOMETRIES = ("euclidean", "hyperbolic", "spherical")
+"""What a seed may say of its values."""
+
+_GIVEN = {
     "exp_map": "hyperbolic",
     "log_map": "euclidean",
     "to_sphere": "spherical",
@@ -19,8 +22,8 @@ _GEOMETRIES = {
 
 def geometry_of(spec: OpSpec, operands: Sequence[Tensor | None], span: Span) -> str:
     """Raises BuildError CS0238 where operands have different ones."""
-    if spec.name in _GEOMETRIES:
-        return _GEOMETRIES[spec.name]
+    if spec.name in _GIVEN:
+        return _GIVEN[spec.name]
     if all(t is None or t.geometry == "euclidean" for t in operands):
         return "euclidean"
     found = [

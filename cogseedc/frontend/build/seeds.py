@@ -13,6 +13,7 @@ from cogseedc.frontend.build.bounds import Made
 from cogseedc.frontend.build.calls import Given
 from cogseedc.frontend.build.core import Builder
 from cogseedc.frontend.build.declared import LEVELS, Declared
+from cogseedc.frontend.build.geometry import GEOMETRIES
 from cogseedc.frontend.build.marks import PRECISIONS
 from cogseedc.frontend.build.model import (
     BROKEN,
@@ -50,8 +51,6 @@ from cogseedc.ir import (
 )
 from cogseedc.limits import Limits
 from cogseedc.source import Span
-
-GEOMETRIES = ("euclidean", "hyperbolic", "spherical")
 
 
 def instantiate(b: Builder, frame: Frame, form: tuple[SeedRef | Configured, Given, Span]) -> Item:
